@@ -1,0 +1,110 @@
+// The superblock: where a volume's state of one generation is found.
+//
+// Two slots, used in turn (slot = generation % 2), two copies of each. The valid superblock of the highest generation
+// is the volume. Writing it is what makes a checkpoint happen.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <type_traits>
+
+#include "fs/base/result.h"
+#include "fs/base/types.h"
+#include "fs/format/endian.h"
+
+namespace ashlar::format {
+
+inline constexpr std::uint64_t kSuperblockMagic = 0x5346'7261'6c68'7341ULL;  // "AshlarFS" in byte order
+inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::size_t kSuperblockSize = 4096;
+inline constexpr std::size_t kSuperblockSlots = 2;
+inline constexpr std::size_t kCopies = 2;  // of every piece of metadata
+
+inline constexpr std::uint64_t kMinVolumeBytes = 16ULL << 20;
+inline constexpr std::uint32_t kMinBlockSize = 512;  // mkfs offers 4096 and more; tests use less
+inline constexpr std::uint32_t kMaxBlockSize = 65536;
+inline constexpr std::uint32_t kMinNodeSize = 1024;
+inline constexpr std::uint32_t kMaxNodeSize = 65536;
+inline constexpr std::size_t kLabelSize = 64;
+
+// Feature bits. Unknown compatible ones are ignored, unknown read-only compatible ones forbid writing, unknown
+// incompatible ones forbid mounting.
+inline constexpr std::uint64_t kKnownCompatible = 0;
+inline constexpr std::uint64_t kKnownReadOnlyCompatible = 0;
+inline constexpr std::uint64_t kKnownIncompatible = 0;
+
+// Superblock::flags
+inline constexpr std::uint32_t kCleanlyUnmounted = 1;  // the log is empty
+inline constexpr std::uint32_t kHasErrors = 2;         // fsck should look even if clean
+
+// What a pointer to a tree node holds: enough to notice any stale, lost or misdirected write.
+struct NodePointerItem {
+  le64 address[kCopies];  // first block of each copy
+  le64 generation;
+  le32 crc;
+  std::uint8_t level;  // 0: leaf
+  std::uint8_t reserved[3];
+};
+static_assert(sizeof(NodePointerItem) == 32 && std::is_trivially_copyable_v<NodePointerItem>);
+
+struct Superblock {
+  le64 magic;
+  le32 crc;  // of all kSuperblockSize bytes, itself taken as zero
+  le32 version;
+  std::uint8_t uuid[16];
+  char label[kLabelSize];  // UTF-8, padded with NUL
+  le64 compatible;
+  le64 read_only_compatible;
+  le64 incompatible;
+  le32 block_size;
+  le32 node_size;
+  le64 block_count;
+  le64 generation;
+  le32 flags;
+  le32 group_table_crc;  // over the le32 checksums of the current group table blocks, in order
+  std::uint8_t hash_seed[16];  // keys the hash of names
+  NodePointerItem root;
+  le64 node_count;    // of the tree, the root included
+  le64 free_blocks;   // clear bits in all bitmaps of this generation
+  le64 next_inode;    // a number never used before
+  le64 group_table_first[kCopies];
+  le32 group_table_blocks;  // in one slot of one copy
+  le32 reserved0;
+  le64 log_first;  // first block of the log area
+  le64 log_blocks;
+  le64 log_epoch;  // chunks of another epoch are not of this log
+  le64 log_start;  // LSN of the first chunk to replay
+  le32 log_start_chain;  // Chunk::previous_crc expected there
+  le32 mount_count;
+  le64 created_time;  // seconds since 1970
+  le64 mounted_time;
+  le64 written_time;
+  le64 item_count[16];  // by ItemKind
+  le64 metadata_errors;  // found by the daemon since mkfs
+  le64 metadata_healed;
+  le64 data_errors;
+  std::uint8_t reserved[kSuperblockSize - 464];
+};
+static_assert(sizeof(Superblock) == kSuperblockSize && std::is_trivially_copyable_v<Superblock>);
+static_assert(offsetof(Superblock, uuid) == 16 && offsetof(Superblock, label) == 32);
+
+// Byte offset on the device of a slot's copy; the same for every block size.
+[[nodiscard]] constexpr std::uint64_t superblock_offset(std::size_t slot, std::size_t copy) noexcept {
+  constexpr std::uint64_t kFirst = 4096;
+  constexpr std::uint64_t kSecondCopy = 8ULL << 20;
+  return kFirst + copy * kSecondCopy + slot * kSuperblockSize;
+}
+
+// Sets crc over everything else.
+void seal(Superblock& superblock) noexcept;
+
+// Checks magic, checksum, version, features (unsupported_format), sizes and every address against `device_size` bytes.
+// `for_writing`: unknown read-only compatible features are errors too. Errors carry a line for people.
+[[nodiscard]] Status validate(const Superblock& superblock, std::uint64_t device_size, bool for_writing);
+
+// Of all copies read (any of them may be damaged): the index of the valid one of the highest generation, or the error that says
+// why there is none (not_a_volume when no magic was seen).
+[[nodiscard]] Result<std::size_t> choose_superblock(std::span<const Superblock> copies, std::uint64_t device_size, bool for_writing);
+
+}  // namespace ashlar::format
