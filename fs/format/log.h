@@ -25,8 +25,8 @@ struct ChunkHeader {
   le32 length;  // header and records; the rest of the last block is zero
   le32 record_count;
   le32 previous_crc;  // of the chunk before, 0 for the first of an epoch
-  le32 reserved0;
-  le64 reserved1;
+  le32 reserved;
+  le64 durable;  // LSN: every record before it was on the medium, with its data, before this chunk was written
 };
 static_assert(sizeof(ChunkHeader) == 64 && std::is_trivially_copyable_v<ChunkHeader>);
 
