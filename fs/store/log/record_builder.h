@@ -1,0 +1,39 @@
+// Encodes a transaction as the log record that it is: applying it, logging it and replaying it read the same bytes.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "fs/base/types.h"
+#include "fs/format/log.h"
+
+namespace ashlar::store {
+
+// Not thread-safe. Reuse one (clear()) to save allocations.
+class RecordBuilder {
+ public:
+  RecordBuilder();
+
+  void put(const format::Key& key, std::span<const std::byte> value);
+  void erase(const format::Key& key);
+  void allocate(BlockRun run);
+  void free(BlockRun run);
+  // The blocks of `run` hold data with these CRC32C, one a block. Recovery believes the record only if they do.
+  void witness(BlockRun run, std::span<const format::le32> checksums);
+  void counter(format::Counter counter, std::uint64_t at_least);
+
+  [[nodiscard]] bool empty() const noexcept { return op_count_ == 0; }
+  [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
+  // Seals the header; the bytes stay valid until the next change.
+  [[nodiscard]] std::span<const std::byte> finish() noexcept;
+  void clear();
+
+ private:
+  void append_op(const format::LogOp& op);
+
+  std::vector<std::byte> bytes_;
+  std::uint32_t op_count_ = 0;
+};
+
+}  // namespace ashlar::store

@@ -1,0 +1,118 @@
+// The transactional ordered key-value store a volume is an application of. Everything about crash safety is below this interface,
+// everything about files above it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "blockio/block_device.h"
+#include "fs/base/result.h"
+#include "fs/base/types.h"
+#include "fs/format/key.h"
+#include "fs/format/layout.h"
+#include "fs/store/allocator/allocator.h"
+#include "fs/store/log/log_writer.h"
+#include "fs/store/reclaim.h"
+#include "fs/store/transaction.h"
+#include "fs/store/tree/tree.h"
+
+namespace ashlar::store {
+
+struct StoreOptions {
+  bool read_only = false;   // replays the log in memory and writes nothing
+  bool skip_log = false;    // norecovery: read_only, the state of the last checkpoint
+  bool background = true;   // periodic sync and checkpoints on a thread of the store's own; tests do without
+  std::size_t cache_bytes = 256U << 20;
+  std::chrono::milliseconds commit_interval{5000};
+  blockio::QueueConfig queue;  // for the background thread
+};
+
+// Whether a commit may draw on the reserve kept so that deleting works on a full volume.
+enum class CommitKind : std::uint8_t { ordinary, freeing };
+
+// In volume blocks. `available` is what ordinary writers can still use.
+struct Space {
+  std::uint64_t total = 0;
+  std::uint64_t free = 0;
+  std::uint64_t available = 0;
+};
+
+struct StoreStats {
+  LogStats log;
+  std::uint64_t checkpoints = 0;
+  std::uint64_t nodes_written = 0;
+  std::uint64_t nodes_read = 0;
+  std::uint64_t nodes_healed = 0;
+  std::uint64_t replayed_records = 0;
+  std::uint64_t replayed_bytes = 0;
+  std::size_t cache_bytes = 0;
+  std::uint64_t dirty_nodes = 0;
+  Generation generation;  // durable
+  std::string failure;    // why the volume went read-only; empty when it did not
+};
+
+// Thread-safe. Every call that may do I/O takes the calling thread's own queue. Lock order: checkpoint_lock_, commit_lock_, then the locks
+// inside log, allocator and tree, one at a time.
+class Store {
+ public:
+  // Chooses the superblock, replays the log, and unless read-only makes a first checkpoint that begins a new log epoch. The device
+  // outlives the store.
+  [[nodiscard]] static Result<std::unique_ptr<Store>> open(blockio::BlockDevice& device, blockio::IoQueue& io,
+                                                           const StoreOptions& options);
+  // Without close() this is a crash: nothing more is written.
+  ~Store();
+
+  [[nodiscard]] const format::Layout& layout() const noexcept;
+  // As it was at mount; identity and sizes do not change.
+  [[nodiscard]] const format::Superblock& superblock() const noexcept;
+  [[nodiscard]] bool read_only() const noexcept;  // asked for, or after a failure
+
+  // Reading. See Tree.
+  [[nodiscard]] Result<bool> get(blockio::IoQueue& io, const format::Key& key, ItemValue& value);
+  [[nodiscard]] Result<bool> floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& highest,
+                                   format::Key& found, ItemValue& value);
+  [[nodiscard]] Status scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last, const ItemVisitor& visit);
+
+  // Held from before the extents of a file are looked up until its blocks have been read: blocks freed meanwhile are not reused.
+  [[nodiscard]] Reclaim::Guard read_guard() noexcept;
+
+  // Takes a run of between request.minimum and request.maximum blocks, leaving what metadata may need. Frees what a checkpoint would free
+  // before it says no_space. read_only and shut_down as commit.
+  [[nodiscard]] Result<Allocation> allocate(blockio::IoQueue& io, const AllocationRequest& request);
+
+  // Makes the transaction true for every later reader, and durable as soon as sync() covers the LSN returned. Data that it names must have
+  // been written (completed, not necessarily flushed) before. On an error nothing has changed. The transaction is empty afterwards.
+  // no_space, read_only, shut_down, io_error, argument_too_large.
+  [[nodiscard]] Result<Lsn> commit(blockio::IoQueue& io, Transaction& transaction, CommitKind kind = CommitKind::ordinary);
+
+  // Everything committed up to `upto` (default: all) is durable when this returns ok. Once it failed it keeps failing.
+  [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);
+  [[nodiscard]] Status sync(blockio::IoQueue& io);
+  // Data written in place outside of transactions (no-copy-on-write files) is on the medium when this returns.
+  [[nodiscard]] Status flush_device(blockio::IoQueue& io);
+
+  // Writes everything to its place and empties the log. Runs beside readers and writers.
+  [[nodiscard]] Status checkpoint(blockio::IoQueue& io);
+  // Last checkpoint, marks the volume clean, stops the thread. No other call may be running or follow.
+  [[nodiscard]] Status close(blockio::IoQueue& io);
+  // Stops at once, writes nothing more; every later call that would write fails with shut_down.
+  void shut_down(std::string reason);
+
+  // A number never used before on this volume, also after a crash.
+  [[nodiscard]] InodeNumber new_inode_number(Transaction& transaction);
+
+  [[nodiscard]] Space space() const;
+  [[nodiscard]] std::uint64_t item_count(format::ItemKind kind) const;
+  [[nodiscard]] StoreStats stats() const;
+
+ private:
+  friend class Allocation;
+  struct State;
+  explicit Store(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ashlar::store
