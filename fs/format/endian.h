@@ -1,4 +1,5 @@
-// Little-endian integers of the on-disk format: byte arrays, so structures made of them have alignment 1 and no padding.
+// Little-endian integers of the on-disk format: byte arrays, so structures made of them have alignment 1 and no
+// padding.
 #pragma once
 
 #include <bit>
@@ -12,7 +13,9 @@ template <std::unsigned_integral T>
 class LittleEndian {
  public:
   constexpr LittleEndian() noexcept = default;
-  LittleEndian(T value) noexcept { *this = value; }  // NOLINT(google-explicit-constructor): a field is assigned its value
+  LittleEndian(T value) noexcept {
+    *this = value;
+  }  // NOLINT(google-explicit-constructor): a field is assigned its value
 
   LittleEndian& operator=(T value) noexcept {
     if constexpr (std::endian::native == std::endian::big) value = reversed(value);

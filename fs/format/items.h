@@ -67,8 +67,8 @@ static_assert(sizeof(XattrEntry) == 16);
 inline constexpr std::uint8_t kXattrValueApart = 1;
 inline constexpr std::size_t kMaxXattrValue = 65536;
 
-// File blocks [key.offset, key.offset + count) lie at physical, ... Followed by count le32 CRC32C, one for each block, unless a flag
-// says there are none.
+// File blocks [key.offset, key.offset + count) lie at physical, ... Followed by count le32 CRC32C, one for each block,
+// unless a flag says there are none.
 struct ExtentItem {
   le64 physical;
   le32 count;  // blocks, not 0
@@ -99,13 +99,14 @@ inline constexpr std::uint32_t kMaxPlainExtentBlocks = 1U << 20;  // of an item 
 // The largest file kept inside the tree.
 [[nodiscard]] std::uint32_t max_inline_size(std::uint32_t node_size) noexcept;
 
-// Keyed hash of a name: the offset of its dirent or xattr item. In [kFirstDirentHash, kLastDirentHash], so that readdir positions
-// below are free for . and .. and none is negative as an off_t. XXH3-64 keyed with the volume's hash_seed.
+// Keyed hash of a name: the offset of its dirent or xattr item. In [kFirstDirentHash, kLastDirentHash], so that readdir
+// positions below are free for . and .. and none is negative as an off_t. XXH3-64 keyed with the volume's hash_seed.
 inline constexpr std::uint64_t kFirstDirentHash = 3;
 inline constexpr std::uint64_t kLastDirentHash = 0x7fff'ffff'ffff'fffeULL;
 [[nodiscard]] std::uint64_t hash_name(std::string_view name, const std::uint8_t (&seed)[16]) noexcept;
 
-// Iterates the entries of a dirent item's value; stops (nullopt) at the end or at the first malformed entry, which `malformed()` tells.
+// Iterates the entries of a dirent item's value; stops (nullopt) at the end or at the first malformed entry, which
+// `malformed()` tells.
 struct Dirent {
   InodeNumber inode;
   std::uint8_t type = 0;
@@ -115,6 +116,24 @@ class DirentCursor {
  public:
   explicit DirentCursor(std::span<const std::byte> value) noexcept : rest_(value) {}
   [[nodiscard]] std::optional<Dirent> next() noexcept;
+  [[nodiscard]] bool malformed() const noexcept { return malformed_; }
+
+ private:
+  std::span<const std::byte> rest_;
+  bool malformed_ = false;
+};
+
+// Likewise for the entries of an xattr item's value. Names are any bytes but NUL.
+struct Xattr {
+  std::string_view name;
+  std::uint32_t value_size = 0;
+  std::optional<std::uint64_t> value_id;  // when the value lies apart
+  std::span<const std::byte> value;       // when it does not
+};
+class XattrCursor {
+ public:
+  explicit XattrCursor(std::span<const std::byte> value) noexcept : rest_(value) {}
+  [[nodiscard]] std::optional<Xattr> next() noexcept;
   [[nodiscard]] bool malformed() const noexcept { return malformed_; }
 
  private:
@@ -138,5 +157,6 @@ struct Extent {
 // Checked readers of item values; corrupt_structure when the value is not what its kind demands.
 [[nodiscard]] Result<InodeItem> parse_inode(std::span<const std::byte> value);
 [[nodiscard]] Result<Extent> parse_extent(const Key& key, std::span<const std::byte> value, std::uint64_t block_count);
+[[nodiscard]] Result<OrphanItem> parse_orphan(std::span<const std::byte> value);
 
 }  // namespace ashlar::format

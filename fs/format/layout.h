@@ -1,9 +1,12 @@
-// Where the fixed parts of a volume lie. Blocks come in groups of block_size * 8, one bitmap block each; everything else
-// that has a fixed place is: the head (64 KiB: nothing, superblocks), the second superblock copies (64 KiB at 8 MiB), every group's
-// four bitmap blocks, the group table, the log.
+// Where the fixed parts of a volume lie. Blocks come in groups of block_size * 8, one bitmap block each; everything
+// else that has a fixed place is: the head (64 KiB: nothing, superblocks), the second superblock copies (64 KiB at 8
+// MiB), every group's four bitmap blocks, the group table, the log.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "fs/base/result.h"
@@ -14,8 +17,8 @@ namespace ashlar::format {
 
 inline constexpr std::uint32_t kGroupTableMagic = 0x476c'6841;  // "AhlG"
 
-// One block of the group table. Two slots: the valid one of the higher generation not above the superblock's counts, and
-// Superblock::group_table_crc proves the choice.
+// One block of the group table. Two slots: the valid one of the higher generation not above the superblock's counts,
+// and Superblock::group_table_crc proves the choice.
 struct GroupTableHeader {
   le32 magic;
   le32 crc;  // of the whole block, itself taken as zero
@@ -36,15 +39,26 @@ struct GroupEntry {
   le64 reserved1;
 };
 static_assert(sizeof(GroupEntry) == 32);
-inline constexpr std::uint32_t kGroupInitialised = 1;  // otherwise no bitmap was ever written: only the fixed blocks are in use
-inline constexpr std::uint32_t kGroupSlot = 2;         // the current slot is 1
+inline constexpr std::uint32_t kGroupInitialised =
+    1;  // otherwise no bitmap was ever written: only the fixed blocks are in use
+inline constexpr std::uint32_t kGroupSlot = 2;  // the current slot is 1
 
 // Bit i of a bitmap block (byte i / 8, bit i % 8) is block i of its group; 1: in use. Bits past the volume's end are 1.
+
+inline constexpr std::uint64_t kHeadBytes = 64ULL << 10;  // at the device's start and again at kSecondHead: superblocks
+inline constexpr std::uint64_t kSecondHead = 8ULL << 20;
+inline constexpr std::uint64_t kBitmapOffset = 64ULL << 10;  // bytes from a group's start to its bitmap blocks
+inline constexpr std::uint64_t kBitmapBlocks = kSuperblockSlots * kCopies;  // in every group
+inline constexpr std::uint64_t kMinLogBytes = 1ULL << 20;
+inline constexpr std::uint64_t kMaxPlannedLogBytes = 64ULL << 20;
 
 class Layout {
  public:
   // For mkfs: lays out a new volume. device_too_small below kMinVolumeBytes. Sizes must be powers of two in range.
-  [[nodiscard]] static Result<Layout> plan(std::uint64_t volume_bytes, std::uint32_t block_size, std::uint32_t node_size);
+  // invalid_argument when the volume has more groups than one group can hold the table of: 251 TiB with 4 KiB blocks,
+  // 16 times as much with every doubling of the block size.
+  [[nodiscard]] static Result<Layout> plan(std::uint64_t volume_bytes, std::uint32_t block_size,
+                                           std::uint32_t node_size);
   // Of a validated superblock.
   [[nodiscard]] static Layout of(const Superblock& superblock) noexcept;
 
@@ -69,6 +83,12 @@ class Layout {
 
   [[nodiscard]] BlockRun log() const noexcept { return log_; }
 
+  // Whether any block of `run`, which lies in the volume, is a fixed part's.
+  [[nodiscard]] bool touches_fixed(BlockRun run) const noexcept;
+  // Every fixed part lies in the volume, the group table's copies and the log each in one group, and none overlaps
+  // another.
+  [[nodiscard]] Status check() const;
+
   // What of `group` is in use by fixed parts, ascending, not overlapping: the bitmap of a group never written.
   [[nodiscard]] std::vector<BlockRun> fixed_runs(std::uint32_t group) const;
   [[nodiscard]] std::uint64_t fixed_blocks() const;  // in the whole volume; cheap even at 16 TiB
@@ -76,7 +96,16 @@ class Layout {
   std::uint32_t initial_bitmap(std::uint32_t group, std::span<std::byte> bitmap) const;
 
  private:
+  // Those that are not in every group: heads, group table copies, log.
+  static constexpr std::size_t kSingleParts = 5;
+
   Layout() = default;
+
+  [[nodiscard]] std::array<BlockRun, kSingleParts> single_parts() const noexcept;
+  [[nodiscard]] BlockRun group_table_run(std::size_t copy) const noexcept;
+  [[nodiscard]] BlockRun bitmap_run(std::uint32_t group) const noexcept;
+  [[nodiscard]] std::optional<BlockNumber> find_room(std::uint64_t count, BlockNumber from) const noexcept;
+  [[nodiscard]] Status place_parts();
 
   std::uint32_t block_size_ = 0;
   std::uint32_t node_size_ = 0;

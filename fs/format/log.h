@@ -1,8 +1,8 @@
-// The log: a circular area of chunks. A chunk is what one device write makes durable: records of committed transactions, in
-// order. An LSN is a byte position in the endless log; it lies at byte (LSN % area size) of the area.
+// The log: a circular area of chunks. A chunk is what one device write makes durable: records of committed
+// transactions, in order. An LSN is a byte position in the endless log; it lies at byte (LSN % area size) of the area.
 //
-// A chunk starts at a multiple of the block size and does not wrap: one that would not fit before the end of the area begins
-// at the area's start instead (its LSN is then the next multiple of the area's size).
+// A chunk starts at a multiple of the block size and does not wrap: one that would not fit before the end of the area
+// begins at the area's start instead (its LSN is then the next multiple of the area's size).
 #pragma once
 
 #include <span>
@@ -43,9 +43,10 @@ enum class LogOpKind : std::uint8_t {
   erase = 2,     // key
   allocate = 3,  // a = first block, b = count
   free = 4,      // a = first block, b = count
-  witness = 5,   // the `size` blocks from a hold data whose le32 checksums lie in this record at byte b (from its header)
-  counter = 6,   // counter `key_kind` is at least a
-  patch = 7,     // reserved: a put that names only the bytes that change
+  witness =
+      5,  // the `size` blocks from a hold data whose le32 checksums lie in this record at byte b (from its header)
+  counter = 6,  // counter `key_kind` is at least a
+  patch = 7,    // reserved: a put that names only the bytes that change
 };
 
 enum class Counter : std::uint8_t { next_inode = 1 };
@@ -62,24 +63,24 @@ static_assert(sizeof(LogOp) == 20);
 
 void seal_chunk(std::span<std::byte> chunk) noexcept;
 
-// Header, checksum, uuid, epoch and LSN of the chunk at the start of `bytes` (which may be longer). not_found when there is no chunk
-// of this log here, bad_checksum when there is one and it is damaged or torn.
+// Header, checksum, uuid, epoch and LSN of the chunk at the start of `bytes` (which may be longer). not_found when
+// there is no chunk of this log here, bad_checksum when there is one and it is damaged or torn.
 [[nodiscard]] Result<ChunkHeader> validate_chunk(std::span<const std::byte> bytes, const std::uint8_t (&uuid)[16],
                                                  std::uint64_t epoch, Lsn lsn, std::uint32_t previous_crc);
 
 // A decoded operation; `value` and `checksums` view the record.
 struct LogOpView {
   LogOpKind op = LogOpKind::put;
-  Key key;                          // put, erase
-  std::span<const std::byte> value; // put
-  BlockRun run;                     // allocate, free, witness
-  std::span<const le32> checksums;  // witness
+  Key key;                           // put, erase
+  std::span<const std::byte> value;  // put
+  BlockRun run;                      // allocate, free, witness
+  std::span<const le32> checksums;   // witness
   Counter counter{};
   std::uint64_t counter_value = 0;
 };
 
-// Walks the records of a validated chunk and the operations of a record, checking every length. A malformed one ends the
-// walk with corrupt_structure.
+// Walks the records of a validated chunk and the operations of a record, checking every length. A malformed one ends
+// the walk with corrupt_structure.
 class RecordCursor {
  public:
   explicit RecordCursor(std::span<const std::byte> chunk) noexcept;  // chunk: header.length bytes

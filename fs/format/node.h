@@ -1,5 +1,5 @@
-// Tree nodes: 64-byte header, then entries sorted by key. A leaf's item headers grow up from the header and its values grow
-// down from the end; an internal node has only its entries. Both copies of a node are the same bytes.
+// Tree nodes: 64-byte header, then entries sorted by key. A leaf's item headers grow up from the header and its values
+// grow down from the end; an internal node has only its entries. Both copies of a node are the same bytes.
 #pragma once
 
 #include <span>
@@ -37,8 +37,8 @@ struct LeafItem {
 };
 static_assert(sizeof(LeafItem) == 24 && std::is_trivially_copyable_v<LeafItem>);
 
-// The subtree with the keys from this entry's up to the next one's. The first entry's key of every internal node is not above the
-// lowest key below it (the root's leftmost path uses kLowestKey).
+// The subtree with the keys from this entry's up to the next one's. The first entry's key of every internal node is not
+// above the lowest key below it (the root's leftmost path uses kLowestKey).
 struct InternalEntry {
   le64 inode;
   le64 offset;
@@ -54,10 +54,12 @@ inline constexpr std::uint8_t kMaxTreeLevel = 15;
 
 // The longest value an item may have, so that a leaf always holds four.
 [[nodiscard]] constexpr std::uint32_t max_value_size(std::uint32_t node_size) noexcept {
-  return (node_size - static_cast<std::uint32_t>(sizeof(NodeHeader))) / 4 - static_cast<std::uint32_t>(sizeof(LeafItem));
+  return (node_size - static_cast<std::uint32_t>(sizeof(NodeHeader))) / 4 -
+         static_cast<std::uint32_t>(sizeof(LeafItem));
 }
 [[nodiscard]] constexpr std::uint32_t max_internal_entries(std::uint32_t node_size) noexcept {
-  return (node_size - static_cast<std::uint32_t>(sizeof(NodeHeader))) / static_cast<std::uint32_t>(sizeof(InternalEntry));
+  return (node_size - static_cast<std::uint32_t>(sizeof(NodeHeader))) /
+         static_cast<std::uint32_t>(sizeof(InternalEntry));
 }
 
 // A pointer to a node, in memory.
@@ -75,9 +77,9 @@ struct NodePointer {
 // Sets the header's crc.
 void seal_node(std::span<std::byte> node) noexcept;
 
-// Everything there is to check of a node on its own and against the pointer that led to it: magic, uuid, checksum (bad_checksum),
-// addresses (misdirected_block), generation (stale_block), level, count, entry order, value bounds and overlap
-// (corrupt_structure). After this, code may trust every offset inside. `expected` null: check it alone.
+// Everything there is to check of a node on its own and against the pointer that led to it: magic, uuid, checksum
+// (bad_checksum), addresses (misdirected_block), generation (stale_block), level, count, entry order, value bounds and
+// overlap (corrupt_structure). After this, code may trust every offset inside. `expected` null: check it alone.
 [[nodiscard]] Status validate_node(std::span<const std::byte> node, const std::uint8_t (&uuid)[16],
                                    const NodePointer* expected);
 
@@ -95,7 +97,8 @@ template <typename Entry>
 [[nodiscard]] Key key_of(const Entry& entry) noexcept {
   return Key{InodeNumber{entry.inode}, ItemKind{entry.kind}, entry.offset};
 }
-[[nodiscard]] inline std::span<const std::byte> value_of(std::span<const std::byte> node, const LeafItem& item) noexcept {
+[[nodiscard]] inline std::span<const std::byte> value_of(std::span<const std::byte> node,
+                                                         const LeafItem& item) noexcept {
   return node.subspan(item.value_offset, item.value_size);
 }
 

@@ -62,25 +62,25 @@ struct Superblock {
   le64 block_count;
   le64 generation;
   le32 flags;
-  le32 group_table_crc;  // over the le32 checksums of the current group table blocks, in order
+  le32 group_table_crc;        // over the le32 checksums of the current group table blocks, in order
   std::uint8_t hash_seed[16];  // keys the hash of names
   NodePointerItem root;
-  le64 node_count;    // of the tree, the root included
-  le64 free_blocks;   // clear bits in all bitmaps of this generation
-  le64 next_inode;    // a number never used before
+  le64 node_count;   // of the tree, the root included
+  le64 free_blocks;  // clear bits in all bitmaps of this generation
+  le64 next_inode;   // a number never used before
   le64 group_table_first[kCopies];
   le32 group_table_blocks;  // in one slot of one copy
   le32 reserved0;
   le64 log_first;  // first block of the log area
   le64 log_blocks;
-  le64 log_epoch;  // chunks of another epoch are not of this log
-  le64 log_start;  // LSN of the first chunk to replay
+  le64 log_epoch;        // chunks of another epoch are not of this log
+  le64 log_start;        // LSN of the first chunk to replay
   le32 log_start_chain;  // Chunk::previous_crc expected there
   le32 mount_count;
   le64 created_time;  // seconds since 1970
   le64 mounted_time;
   le64 written_time;
-  le64 item_count[16];  // by ItemKind
+  le64 item_count[16];   // by ItemKind
   le64 metadata_errors;  // found by the daemon since mkfs
   le64 metadata_healed;
   le64 data_errors;
@@ -103,8 +103,9 @@ void seal(Superblock& superblock) noexcept;
 // `for_writing`: unknown read-only compatible features are errors too. Errors carry a line for people.
 [[nodiscard]] Status validate(const Superblock& superblock, std::uint64_t device_size, bool for_writing);
 
-// Of all copies read (any of them may be damaged): the index of the valid one of the highest generation, or the error that says
-// why there is none (not_a_volume when no magic was seen).
-[[nodiscard]] Result<std::size_t> choose_superblock(std::span<const Superblock> copies, std::uint64_t device_size, bool for_writing);
+// Of all copies read (any of them may be damaged): the index of the valid one of the highest generation, or the error
+// that says why there is none (not_a_volume when no magic was seen).
+[[nodiscard]] Result<std::size_t> choose_superblock(std::span<const Superblock> copies, std::uint64_t device_size,
+                                                    bool for_writing);
 
 }  // namespace ashlar::format
