@@ -76,6 +76,7 @@ class Store {
                                    format::Key& found, ItemValue& value);
   [[nodiscard]] Status scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last, const ItemVisitor& visit);
 
+  // Guards may not be held across commit(), allocate(), checkpoint(), or waiting for any lock: a checkpoint waits for them.
   // Held from before the extents of a file are looked up until its blocks have been read: blocks freed meanwhile are not reused.
   [[nodiscard]] Reclaim::Guard read_guard() noexcept;
 

@@ -1,0 +1,85 @@
+// What the operations of a volume take and give.
+#pragma once
+
+#include <sys/types.h>
+#include <time.h>
+
+#include <cstdint>
+#include <string_view>
+
+#include "blockio/io_queue.h"
+#include "fs/base/types.h"
+
+namespace ashlar::volume {
+
+// Of one operation: whose queue it may wait on, who asks, and what time it is. Permissions were checked above (the kernel does).
+struct Context {
+  blockio::IoQueue& io;
+  timespec now{};
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+// As stat(2) and statx(2) have them.
+struct Attributes {
+  InodeNumber inode;
+  std::uint32_t mode = 0;
+  std::uint32_t links = 0;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint64_t size = 0;
+  std::uint64_t blocks = 0;  // of 512 bytes
+  std::uint32_t device = 0;
+  std::uint32_t flags = 0;   // FS_*_FL
+  timespec accessed{};
+  timespec modified{};
+  timespec changed{};
+  timespec born{};
+};
+
+// What setattr changes; times given as values (the edge has turned UTIME_NOW into Context::now).
+struct AttributeChange {
+  enum Field : std::uint32_t {
+    mode_field = 1,
+    uid_field = 2,
+    gid_field = 4,
+    size_field = 8,
+    accessed_field = 16,
+    modified_field = 32,
+    changed_field = 64,
+    clear_suid_sgid = 128,  // FATTR_KILL_SUIDGID: on write, truncate or chown by an unprivileged caller
+  };
+  std::uint32_t fields = 0;
+  std::uint32_t mode = 0;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint64_t size = 0;
+  timespec accessed{};
+  timespec modified{};
+  timespec changed{};
+
+  [[nodiscard]] bool has(Field field) const noexcept { return (fields & field) != 0; }
+};
+
+struct NewNode {
+  std::uint32_t mode = 0;    // type and permissions, umask applied
+  std::uint32_t device = 0;  // for device nodes
+};
+
+struct DirectoryEntry {
+  InodeNumber inode;
+  std::uint8_t type = 0;       // DT_*
+  std::string_view name;       // valid during the visit
+  std::uint64_t position = 0;  // give it back to continue after this entry
+};
+
+struct VolumeSpace {
+  std::uint32_t block_size = 0;
+  std::uint64_t blocks = 0;
+  std::uint64_t free = 0;
+  std::uint64_t available = 0;
+  std::uint64_t inodes = 0;       // in use
+  std::uint64_t inodes_free = 0;  // an estimate: bounded by space
+};
+
+}  // namespace ashlar::volume
