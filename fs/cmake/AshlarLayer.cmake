@@ -9,14 +9,33 @@ function(ashlar_layer name)
     PRIVATE ${LAYER_PRIVATE})
 endfunction()
 
-# ashlar_test(NAME SOURCES ... LIBS ... [LABELS ...]): a GoogleTest binary, one ctest entry a test case.
+# ashlar_test(NAME SOURCES ... LIBS ... [LABELS ...] [TIMEOUT seconds] [RESOURCE_LOCK name]): a GoogleTest binary, one
+# ctest entry a test case. Labels choose what a CI stage builds (target tests_LABEL) and runs (ctest -L):
+#   unit      the default: needs no mount; also runs under ASan and UBSan
+#   threaded  in addition to unit: also runs under TSan
+#   mount     instead of unit: mounts volumes, so it needs root, /dev/fuse and loop devices
+# Tests with the same RESOURCE_LOCK never run at the same time.
 function(ashlar_test name)
-  cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
+  cmake_parse_arguments(TEST "" "TIMEOUT;RESOURCE_LOCK" "SOURCES;LIBS;LABELS" ${ARGN})
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 300)
   endif()
+  if(NOT "mount" IN_LIST TEST_LABELS AND NOT "unit" IN_LIST TEST_LABELS)
+    list(APPEND TEST_LABELS unit)
+  endif()
   add_executable(${name} ${TEST_SOURCES})
-  target_link_libraries(${name} PRIVATE ${TEST_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT})
+  target_link_libraries(${name} PRIVATE ashlar_options ${TEST_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
+  foreach(label IN LISTS TEST_LABELS)
+    if(NOT TARGET tests_${label})
+      add_custom_target(tests_${label})
+    endif()
+    add_dependencies(tests_${label} ${name})
+  endforeach()
+  # One label joined by dashes, as gtest_discover_tests cannot pass a list through.
+  list(JOIN TEST_LABELS "-" labels)
+  set(properties LABELS ${labels} TIMEOUT ${TEST_TIMEOUT})
+  if(TEST_RESOURCE_LOCK)
+    list(APPEND properties RESOURCE_LOCK ${TEST_RESOURCE_LOCK})
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
 endfunction()

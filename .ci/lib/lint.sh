@@ -1,0 +1,49 @@
+# Static checks.
+# shellcheck shell=bash
+
+lint_format() { source_files | xargs -r clang-format --dry-run -Werror; }
+
+lint_shell() {
+  local scripts
+  mapfile -t scripts < <(find .ci tests -name '*.sh' -type f)
+  shellcheck -x dev .ci/run "${scripts[@]}"
+}
+
+# Prints "SOURCE DIGEST" for every compiled source of ours, the digest being that of the source, of all our headers it
+# reaches and of the rules: what clang-tidy's verdict depends on. From what the compiler reported to ninja.
+tidy_digests() {
+  local rules
+  rules="$(find . -name .clang-tidy -not -path './build*' -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)"
+  ninja -C "$BUILD_RELEASE" -t deps 2>/dev/null | awk -v root="$ROOT/" '
+    /^[^ ]/ { source = "" ; next }
+    {
+      path = $1
+      if (index(path, root) != 1) next
+      path = substr(path, length(root) + 1)
+      if (source == "") source = path
+      print source, path
+    }' | while read -r source path; do
+    [ -f "$path" ] && echo "$source $path"
+  done | sort -u | awk '{ files[$1] = files[$1] " " $2 } END { for (s in files) print s files[s] }' |
+    while read -r source files; do
+      # shellcheck disable=SC2086  # our paths have no spaces
+      echo "$source $({ echo "$rules" && cat $files; } | sha256sum | cut -c1-32)"
+    done
+}
+
+# clang-tidy over every source that has not passed it unchanged before. Needs a configured and built g++ tree.
+lint_tidy() {
+  local passed="$BUILD_RELEASE/tidy-passed" todo="$BUILD_RELEASE/tidy-todo"
+  mkdir -p "$passed"
+  tidy_digests | while read -r source digest; do
+    [ -e "$passed/$digest" ] || echo "$source $passed/$digest"
+  done >"$todo"
+  echo "clang-tidy: $(wc -l <"$todo") sources to check"
+  xargs -r -a "$todo" -P "$JOBS" -L 1 bash -c '
+    if output="$(clang-tidy --quiet -p "$0" "$1" 2>/dev/null)"; then
+      : >"$2"
+    else
+      printf "%s\n" "$output"
+      exit 1
+    fi' "$BUILD_RELEASE"
+}

@@ -1,0 +1,110 @@
+# The stages of `./dev test` and their tally.
+# shellcheck shell=bash
+
+PASSED=0
+FAILED=0
+SKIPPED=0
+STAGE_TIMES=()
+
+export ASAN_OPTIONS="detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:check_initialization_order=1"
+export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
+export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1"
+
+# check TITLE COMMAND...: one stage that passes or fails as a whole, and counts as one test.
+check() {
+  local title="$1" began=$SECONDS
+  shift
+  headline "$title"
+  if "$@"; then
+    PASSED=$((PASSED + 1))
+  else
+    FAILED=$((FAILED + 1))
+    echo "FAILED: $title" >&2
+  fi
+  STAGE_TIMES+=("$(printf '%6d s  %s' $((SECONDS - began)) "$title")")
+}
+
+# The value of a count in the head of a JUnit report.
+junit_count() { grep -o -m1 "[[:space:]]$2=\"[0-9]*\"" "$1" | head -n1 | tr -dc '0-9'; }
+
+# run_tests TITLE DIR LABEL CTEST-ARGUMENTS...: the tests of a build that carry the label.
+run_tests() {
+  local title="$1" dir="$2" label="$3" began=$SECONDS exit_status=0 tests=0 failures=0 skipped=0
+  shift 3
+  headline "$title"
+  local report="$ROOT/$dir/junit-$label.xml"
+  rm -f "$report"
+  "${FIXED_ADDRESSES[@]}" ctest --test-dir "$dir" -L "(^|-)$label(-|\$)" -j "$JOBS" --output-on-failure --no-tests=error \
+    --output-junit "$report" "$@" || exit_status=$?
+  if [ -f "$report" ]; then
+    tests="$(junit_count "$report" tests)"
+    failures="$(junit_count "$report" failures)"
+    skipped=$(($(junit_count "$report" skipped) + $(junit_count "$report" disabled)))
+  fi
+  # A test that could not even start is not among the report's failures.
+  [ "$exit_status" -eq 0 ] || [ "$failures" -gt 0 ] || failures=1
+  [ "$tests" -ge $((failures + skipped)) ] || tests=$((failures + skipped))
+  PASSED=$((PASSED + tests - failures - skipped))
+  FAILED=$((FAILED + failures))
+  SKIPPED=$((SKIPPED + skipped))
+  STAGE_TIMES+=("$(printf '%6d s  %s' $((SECONDS - began)) "$title")")
+}
+
+# Prints the tally; fails if a test failed, or in CI if one was skipped.
+finish() {
+  headline "Stages"
+  printf '%s\n' "${STAGE_TIMES[@]}"
+  local verdict=0
+  [ "$FAILED" -eq 0 ] || verdict=1
+  if [ "$SKIPPED" -gt 0 ] && [ "${CI:-}" = true ]; then
+    echo "skipped tests count as failures under CI=true"
+    verdict=1
+  fi
+  printf '\n%d passed, %d failed, %d skipped\n' "$PASSED" "$FAILED" "$SKIPPED"
+  return "$verdict"
+}
+
+run_lint() {
+  check "Lint: clang-format" lint_format
+  check "Lint: shellcheck" lint_shell
+  check "Lint: clang-tidy" lint_tidy
+}
+
+run_sanitizers() {
+  check "Build: clang with ASan and UBSan" build_asan all
+  run_tests "Unit tests under ASan and UBSan" "$BUILD_ASAN" unit
+  check "Build: clang with TSan" build_tsan tests_threaded
+  run_tests "Threaded tests under TSan" "$BUILD_TSAN" threaded
+}
+
+test_everything() {
+  install_packages
+  check "Build: g++" build_release all
+  run_tests "Unit tests" "$BUILD_RELEASE" unit
+  run_lint
+  run_sanitizers
+  run_tests "Mount tests" "$BUILD_RELEASE" mount
+  finish
+}
+
+test_quick() {
+  install_packages
+  check "Build: g++" build_release tests_unit
+  run_tests "Unit tests" "$BUILD_RELEASE" unit
+  finish
+}
+
+test_sanitized() {
+  install_packages
+  run_sanitizers
+  finish
+}
+
+lint_everything() {
+  install_packages
+  # clang-tidy takes from the build what each source includes.
+  check "Build: g++" build_release all
+  run_lint
+  run_tests "Layering" "$BUILD_RELEASE" layering
+  finish
+}
