@@ -39,6 +39,7 @@ lint_tidy() {
     [ -e "$passed/$digest" ] || echo "$source $passed/$digest"
   done >"$todo"
   echo "clang-tidy: $(wc -l <"$todo") sources to check"
+  # shellcheck disable=SC2016  # the inner shell expands them
   xargs -r -a "$todo" -P "$JOBS" -L 1 bash -c '
     if output="$(clang-tidy --quiet -p "$0" "$1" 2>/dev/null)"; then
       : >"$2"
