@@ -108,6 +108,7 @@ Result<bool> LogOpCursor::next(LogOpView& view) {
       }
       view.run = BlockRun{BlockNumber{op.a}, op.size};
       view.checksums = {reinterpret_cast<const le32*>(record_.data() + op.b.value()), op.size};
+      if (op.b == offset_ + sizeof op) length += size;  // its own payload
       break;
     }
     case LogOpKind::counter:

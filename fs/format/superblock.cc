@@ -83,8 +83,9 @@ Status check_root(const Superblock& superblock, const Layout& layout) {
     if (address.value() > layout.block_count() - node_blocks) return corrupt("root node past the volume's end");
     if (layout.touches_fixed(BlockRun{address, node_blocks})) return corrupt("root node over a fixed part");
   }
-  const auto [low, high] = std::minmax(root.address[0].value(), root.address[1].value());
-  if (high - low < node_blocks) return corrupt("root node copies overlap");
+  const std::uint64_t first = root.address[0].value();
+  const std::uint64_t second = root.address[1].value();
+  if ((first < second ? second - first : first - second) < node_blocks) return corrupt("root node copies overlap");
   if (root.level > kMaxTreeLevel) return corrupt("tree too high");
   if (root.generation.value() == 0 || root.generation.value() > superblock.generation) {
     return corrupt("root node of a later generation");
