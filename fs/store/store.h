@@ -109,9 +109,10 @@ class Store {
   [[nodiscard]] std::uint64_t item_count(format::ItemKind kind) const;
   [[nodiscard]] StoreStats stats() const;
 
+  struct State;  // store_state.h, for the files that implement this class
+
  private:
   friend class Allocation;
-  struct State;
   explicit Store(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

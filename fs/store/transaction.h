@@ -28,6 +28,7 @@ class Allocation {
   [[nodiscard]] BlockRun run() const noexcept { return run_; }
 
  private:
+  friend class Store;
   friend class Transaction;
   Store* store_ = nullptr;
   BlockRun run_;
@@ -69,7 +70,6 @@ class Transaction {
   RecordBuilder record_;
   std::vector<Allocation> adopted_;
   std::vector<BlockRun> freed_;
-  std::size_t item_ops_ = 0;
 };
 
 }  // namespace ashlar::store

@@ -1,0 +1,154 @@
+// Committing a transaction: everything that can fail first, then the change itself, which cannot.
+#include <fmt/core.h>
+
+#include "fs/format/log.h"
+#include "fs/store/store_state.h"
+
+namespace ashlar::store {
+namespace {
+
+// Checkpoints a commit or allocation may ask for before it gives up: the first frees what waits, a second what the first one's own
+// node writes gave back.
+constexpr int kMaxSpaceRetries = 2;
+// Times that apply() may find a node evicted after load() before it gives up.
+constexpr int kMaxLoadRetries = 1000;
+// The log's fill and the cache's dirty share from which a checkpoint is due in the background.
+constexpr double kCheckpointLogFill = 0.5;
+constexpr std::uint64_t kCheckpointDirtyShare = 2;
+
+// Calls `visit` for each operation of a record that this process built.
+template <typename Visit>
+void for_each_op(std::span<const std::byte> record, Visit visit) {
+  format::LogOpCursor cursor(record);
+  format::LogOpView op;
+  while (cursor.next(op).value_or(false)) visit(op);
+}
+
+}  // namespace
+
+Status Store::State::check_writable() const {
+  if (stopped.load(std::memory_order_acquire)) return fail(ErrorCode::shut_down);
+  if (options.read_only) return fail(ErrorCode::read_only);
+  return {};
+}
+
+// A bound on the nodes that applying the record dirties anew. Operations on one inode lie side by side in the tree, so a
+// run of them dirties one path, its possible splits, and the leaves its items fill.
+std::size_t Store::State::nodes_needed(std::span<const std::byte> record, CommitKind kind) const {
+  constexpr std::size_t kErasedItemGuess = 320;  // extents with their checksums are the largest that come in numbers
+  const std::size_t height = tree->height();
+  const std::size_t half_node = layout.node_size() / 2;
+  std::size_t needed = 0;
+  std::size_t run_bytes = 0;
+  InodeNumber run_inode{~0ULL};
+  for_each_op(record, [&](const format::LogOpView& op) {
+    if (op.op != format::LogOpKind::put && op.op != format::LogOpKind::erase) return;
+    if (op.key.inode != run_inode) {
+      needed += 2 * height + run_bytes / half_node;
+      run_inode = op.key.inode;
+      run_bytes = 0;
+    }
+    run_bytes += sizeof(format::LeafItem) + (op.op == format::LogOpKind::put ? op.value.size() : kErasedItemGuess);
+  });
+  needed += run_bytes / half_node + 1;
+  needed += tree->dirty_nodes();
+  needed -= std::min<std::size_t>(needed, placing_nodes.load(std::memory_order_relaxed));
+  return needed + (kind == CommitKind::ordinary ? reserve_nodes : 0);
+}
+
+bool Store::State::checkpoint_frees_space() const { return allocator->waiting() != 0 || tree->dirty_nodes() != 0; }
+
+Status Store::State::ensure_node_places(blockio::IoQueue& io, std::span<const std::byte> record, CommitKind kind) {
+  for (int attempt = 0;; ++attempt) {
+    const std::uint64_t seen = checkpoints.load();
+    Status filled = pool->fill(io, nodes_needed(record, kind));
+    if (filled || filled.error().code() != ErrorCode::no_space) return filled;
+    if (attempt == kMaxSpaceRetries || !checkpoint_frees_space()) return filled;
+    TRY(checkpoint(io, false, seen));
+  }
+}
+
+Result<Lsn> Store::State::apply(blockio::IoQueue& io, std::span<const std::byte> record, std::size_t reserved, CommitKind kind) {
+  for (int attempt = 0; attempt < kMaxLoadRetries; ++attempt) {
+    TRY(ensure_node_places(io, record, kind));
+    {
+      const Reclaim::Guard guard(reclaim);  // what load() reads is not reused under it
+      TRY(tree->load(io, record));
+    }
+    const std::scoped_lock lock(commit_lock);
+    TRY(check_writable());
+    if (pool->size() < nodes_needed(record, kind)) continue;  // another commit was quicker
+    if (!tree->apply(record)) continue;                       // evicted meanwhile
+    commit_blocks(record);
+    return log->append(record, reserved);
+  }
+  return fail(ErrorCode::try_again, "the node cache is too small for the load");
+}
+
+void Store::State::commit_blocks(std::span<const std::byte> record) {
+  for_each_op(record, [&](const format::LogOpView& op) {
+    if (op.op == format::LogOpKind::allocate) allocator->commit_allocate(op.run);
+    if (op.op == format::LogOpKind::free) allocator->commit_free(op.run);
+  });
+}
+
+Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, CommitKind kind) {
+  State& state = *state_;
+  struct Emptied {
+    Transaction& transaction;
+    ~Emptied() { transaction.clear(); }
+  } const emptied{transaction};
+
+  TRY(state.check_writable());
+  const std::span<const std::byte> record = transaction.record_.finish();
+  std::vector<BlockRun> touched = transaction.freed_;
+  for (const Allocation& allocation : transaction.adopted_) touched.push_back(allocation.run());
+
+  TRY(state.log->reserve(record.size(), [&state, &io] {
+    const std::uint64_t seen = state.checkpoints.load();
+    return state.checkpoint(io, false, seen);
+  }));
+  if (Status pinned = state.allocator->pin(io, touched); !pinned) {
+    state.log->unreserve(record.size());
+    return fail(std::move(pinned).error());
+  }
+  Result<Lsn> lsn = state.apply(io, record, record.size(), kind);
+  state.allocator->unpin(touched);
+  if (!lsn) {
+    state.log->unreserve(record.size());
+    return lsn;
+  }
+  for (Allocation& allocation : transaction.adopted_) allocation.store_ = nullptr;  // the volume's now
+  if (state.log->backlog()) {
+    // The transaction is true already; a failure here stops the volume and every later sync reports it.
+    const Status written = state.sync(io, *lsn);
+    if (!written) return lsn;
+  }
+  state.wake_background_if_due();
+  return lsn;
+}
+
+Result<Allocation> Store::allocate(blockio::IoQueue& io, const AllocationRequest& request) {
+  State& state = *state_;
+  for (int attempt = 0;; ++attempt) {
+    TRY(state.check_writable());
+    const std::uint64_t seen = state.checkpoints.load();
+    Result<BlockRun> run = state.allocator->allocate(io, request);
+    if (run) return Allocation(*this, *run);
+    if (run.error().code() != ErrorCode::no_space || attempt == kMaxSpaceRetries || !state.checkpoint_frees_space()) {
+      return fail(std::move(run).error());
+    }
+    TRY(state.checkpoint(io, false, seen));
+  }
+}
+
+void Store::State::wake_background_if_due() {
+  const bool due = log->fill() > kCheckpointLogFill ||
+                   tree->dirty_nodes() * layout.node_size() > options.cache_bytes / kCheckpointDirtyShare;
+  if (!due) return;
+  const std::scoped_lock lock(background_lock);
+  checkpoint_due = true;
+  background_wakeup.notify_one();
+}
+
+}  // namespace ashlar::store

@@ -1,0 +1,40 @@
+// Reads tree nodes from the device, answering a bad copy from the good one.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "blockio/io_queue.h"
+#include "fs/format/layout.h"
+#include "fs/store/tree/node_source.h"
+
+namespace ashlar::store {
+
+// Thread-safe; no state but counters.
+class NodeReader final : public NodeSource {
+ public:
+  // `heal`: rewrite a bad first copy (not on a read-only volume).
+  NodeReader(const format::Layout& layout, const std::uint8_t (&uuid)[16], bool heal) noexcept;
+
+  [[nodiscard]] Status read(blockio::IoQueue& io, const format::NodePointer& pointer, std::span<std::byte> image) override;
+
+  [[nodiscard]] std::uint64_t nodes_read() const noexcept { return nodes_read_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t nodes_healed() const noexcept { return nodes_healed_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t bad_copies() const noexcept { return bad_copies_.load(std::memory_order_relaxed); }
+  // After a failed log or checkpoint nothing more is written.
+  void stop_healing() noexcept { heal_.store(false, std::memory_order_relaxed); }
+
+ private:
+  [[nodiscard]] Status read_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
+                                 std::span<std::byte> image) const;
+  void heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy, std::span<const std::byte> image);
+
+  format::Layout layout_;
+  std::uint8_t uuid_[16];
+  std::atomic<bool> heal_;
+  std::atomic<std::uint64_t> nodes_read_{0};
+  std::atomic<std::uint64_t> nodes_healed_{0};
+  std::atomic<std::uint64_t> bad_copies_{0};
+};
+
+}  // namespace ashlar::store

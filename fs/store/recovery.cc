@@ -1,0 +1,126 @@
+// Opening a volume: the last checkpoint, and on top of it the log's records.
+#include <cstring>
+#include <ctime>
+
+#include "fs/base/log.h"
+#include "fs/format/log.h"
+#include "fs/store/log/log_reader.h"
+#include "fs/store/store_state.h"
+#include "fs/store/superblock_io.h"
+
+namespace ashlar::store {
+namespace {
+
+constexpr std::size_t kMaxReserveNodes = 2048;
+constexpr std::size_t kMinReserveNodes = 48;
+constexpr std::uint64_t kReserveShare = 64;  // of the volume
+constexpr int kMaxReplayLoads = 1000;
+
+std::size_t reserve_for(const format::Layout& layout) {
+  const std::uint64_t place_blocks = std::uint64_t{layout.node_blocks()} * format::kCopies;
+  const std::uint64_t nodes = layout.block_count() / kReserveShare / place_blocks;
+  return static_cast<std::size_t>(std::clamp<std::uint64_t>(nodes, kMinReserveNodes, kMaxReserveNodes));
+}
+
+TreeConfig tree_config(const format::Superblock& superblock, std::size_t cache_bytes) {
+  TreeConfig config;
+  config.node_size = superblock.node_size;
+  config.cache_bytes = cache_bytes;
+  std::memcpy(config.uuid, superblock.uuid, sizeof config.uuid);
+  return config;
+}
+
+TreeTotals tree_totals(const format::Superblock& superblock) {
+  TreeTotals totals;
+  totals.nodes = superblock.node_count;
+  for (std::size_t kind = 0; kind < format::kItemKindLimit; ++kind) totals.items[kind] = superblock.item_count[kind];
+  return totals;
+}
+
+}  // namespace
+
+Store::State::State(blockio::BlockDevice& block_device, const StoreOptions& store_options, const format::Superblock& superblock)
+    : device(block_device),
+      options(store_options),
+      mounted(superblock),
+      layout(format::Layout::of(superblock)),
+      reserve_nodes(reserve_for(layout)),
+      nodes(layout, superblock.uuid, !store_options.read_only),
+      current(superblock),
+      durable_generation(superblock.generation),
+      next_inode(superblock.next_inode),
+      placed_nodes(superblock.node_count) {}
+
+Result<std::unique_ptr<Store>> Store::open(blockio::BlockDevice& device, blockio::IoQueue& io, const StoreOptions& options) {
+  if (!options.read_only && device.geometry().read_only) {
+    return fail(ErrorCode::read_only, "the device is read-only; mount with -o ro");
+  }
+  const format::Superblock superblock = TRY(read_superblock(device.geometry(), io, !options.read_only));
+  auto state = std::make_unique<State>(device, options, superblock);
+  TRY(state->recover(io));
+  if (options.background && !options.read_only) {
+    state->background = std::thread([raw = state.get()] { raw->background_loop(); });
+  }
+  return std::unique_ptr<Store>(new Store(std::move(state)));
+}
+
+Status Store::State::recover(blockio::IoQueue& io) {
+  allocator = TRY(Allocator::open(io, mounted, options.read_only));
+  tree = std::make_unique<Tree>(tree_config(mounted, options.cache_bytes), nodes, format::load(mounted.root),
+                                Generation{mounted.generation}, tree_totals(mounted));
+  LogEnd end;
+  end.next = Lsn{mounted.log_start};
+  if (!options.skip_log) {
+    end = TRY(read_log(io, mounted, [this, &io](Lsn, std::span<const std::byte> record) { return replay(io, record); }));
+  }
+  replayed_records = end.records;
+  replayed_bytes = end.bytes;
+  if (end.records != 0) {
+    ashlar::log(LogLevel::info, "{}: recovered {} transactions from {} KiB of log", device.name(), end.records, end.bytes >> 10);
+  }
+  if (options.read_only) return {};
+
+  // The first checkpoint holds what was replayed and begins a new epoch behind the old log, whose chunks stay untouched until
+  // it is durable: a crash in here finds them again.
+  log = std::make_unique<LogWriter>(layout, mounted.uuid, LogPosition{mounted.log_epoch + 1, end.next, 0});
+  pool = std::make_unique<NodePool>(layout, *allocator);
+  current.mount_count = current.mount_count + 1;
+  current.mounted_time = static_cast<std::uint64_t>(std::time(nullptr));
+  Status filled = pool->fill(io, tree->dirty_nodes() + reserve_nodes);
+  if (!filled && filled.error().code() != ErrorCode::no_space) return filled;
+  if (pool->size() < tree->dirty_nodes()) return fail(std::move(filled).error());
+  return checkpoint(io, false);
+}
+
+Status Store::State::replay(blockio::IoQueue& io, std::span<const std::byte> record) {
+  TRY(replay_ops(io, record));
+  for (int attempt = 0; attempt < kMaxReplayLoads; ++attempt) {
+    TRY(tree->load(io, record));
+    if (tree->apply(record)) {
+      tree->evict();
+      return {};
+    }
+  }
+  return fail(ErrorCode::out_of_memory, "the node cache is too small to replay the log");
+}
+
+Status Store::State::replay_ops(blockio::IoQueue& io, std::span<const std::byte> record) {
+  format::LogOpCursor cursor(record);
+  format::LogOpView op;
+  while (TRY(cursor.next(op))) {
+    switch (op.op) {
+      case format::LogOpKind::allocate: TRY(allocator->replay_allocate(io, op.run)); break;
+      case format::LogOpKind::free: TRY(allocator->replay_free(io, op.run)); break;
+      case format::LogOpKind::counter:
+        if (op.counter == format::Counter::next_inode && op.counter_value > next_inode.load()) next_inode.store(op.counter_value);
+        break;
+      case format::LogOpKind::put:
+      case format::LogOpKind::erase:
+      case format::LogOpKind::witness: break;  // the tree's, and the log reader's
+      case format::LogOpKind::patch: return fail(ErrorCode::unsupported_format, "log record with an unknown operation");
+    }
+  }
+  return {};
+}
+
+}  // namespace ashlar::store

@@ -1,0 +1,151 @@
+#include "fs/store/store.h"
+
+#include <fmt/core.h>
+
+#include "fs/base/log.h"
+#include "fs/store/store_state.h"
+
+namespace ashlar::store {
+
+Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Store::~Store() {
+  state_->stopped.store(true, std::memory_order_release);
+  state_->stop_background();
+}
+
+const format::Layout& Store::layout() const noexcept { return state_->layout; }
+const format::Superblock& Store::superblock() const noexcept { return state_->mounted; }
+bool Store::read_only() const noexcept { return state_->options.read_only || state_->stopped.load(std::memory_order_acquire); }
+
+Result<bool> Store::get(blockio::IoQueue& io, const format::Key& key, ItemValue& value) {
+  const Reclaim::Guard guard(state_->reclaim);
+  return state_->tree->get(io, key, value);
+}
+
+Result<bool> Store::floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& highest, format::Key& found,
+                          ItemValue& value) {
+  const Reclaim::Guard guard(state_->reclaim);
+  return state_->tree->floor(io, lowest, highest, found, value);
+}
+
+Status Store::scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last, const ItemVisitor& visit) {
+  const Reclaim::Guard guard(state_->reclaim);
+  return state_->tree->scan(io, first, last, visit);
+}
+
+Reclaim::Guard Store::read_guard() noexcept { return Reclaim::Guard(state_->reclaim); }
+
+Status Store::State::sync(blockio::IoQueue& io, Lsn upto) {
+  if (options.read_only) return {};
+  if (stopped.load(std::memory_order_acquire)) return fail(ErrorCode::shut_down);
+  Status synced = log->sync(io, upto);
+  if (!synced) stop(fmt::format("log write failed: {}", synced.error().message()));
+  return synced;
+}
+
+Status Store::sync(blockio::IoQueue& io, Lsn upto) { return state_->sync(io, upto); }
+
+Status Store::sync(blockio::IoQueue& io) {
+  return state_->log ? state_->sync(io, state_->log->end()) : Status{};
+}
+
+Status Store::flush_device(blockio::IoQueue& io) {
+  TRY(state_->check_writable());
+  blockio::IoOp flush = blockio::IoOp::flush();
+  Status flushed = io.run(flush);
+  // What the device lost with a failed flush nobody knows, so nothing later may claim to be durable.
+  if (!flushed) state_->stop(fmt::format("flush failed: {}", flushed.error().message()));
+  return flushed;
+}
+
+Status Store::close(blockio::IoQueue& io) {
+  state_->stop_background();
+  if (state_->options.read_only) return {};
+  return state_->checkpoint(io, true);
+}
+
+void Store::shut_down(std::string reason) { state_->stop(std::move(reason)); }
+
+void Store::State::stop(std::string reason) {
+  {
+    const std::scoped_lock lock(failure_lock);
+    if (stopped.exchange(true, std::memory_order_acq_rel)) return;
+    failure = std::move(reason);
+    ashlar::log(LogLevel::error, "{}: {}; the volume is read-only now: unmount and check it", device.name(), failure);
+  }
+  nodes.stop_healing();
+  if (log) log->fail_permanently();
+}
+
+InodeNumber Store::new_inode_number(Transaction& transaction) {
+  const std::uint64_t number = state_->next_inode.fetch_add(1, std::memory_order_relaxed);
+  transaction.counter(format::Counter::next_inode, number + 1);
+  return InodeNumber{number};
+}
+
+Space Store::space() const {
+  const State& state = *state_;
+  const std::uint64_t place_blocks = std::uint64_t{state.layout.node_blocks()} * format::kCopies;
+  Space space;
+  space.total = state.layout.block_count() - state.layout.fixed_blocks();
+  // Every node counts with the blocks that it will have, whether a checkpoint has placed it already or not, so that the figure
+  // does not depend on when checkpoints happen.
+  const std::uint64_t without_nodes = state.allocator->free_committed() + state.placed_nodes.load() * place_blocks;
+  const std::uint64_t nodes = state.tree->totals().nodes * place_blocks;
+  space.free = without_nodes > nodes ? without_nodes - nodes : 0;
+  const std::uint64_t reserve = state.reserve_nodes * place_blocks;
+  space.available = space.free > reserve ? space.free - reserve : 0;
+  return space;
+}
+
+std::uint64_t Store::item_count(format::ItemKind kind) const {
+  return state_->tree->totals().items[static_cast<std::size_t>(kind)];
+}
+
+StoreStats Store::stats() const {
+  const State& state = *state_;
+  StoreStats stats;
+  if (state.log) stats.log = state.log->stats();
+  stats.checkpoints = state.checkpoints.load();
+  stats.nodes_written = state.nodes_written.load();
+  stats.nodes_read = state.nodes.nodes_read();
+  stats.nodes_healed = state.nodes.nodes_healed();
+  stats.replayed_records = state.replayed_records;
+  stats.replayed_bytes = state.replayed_bytes;
+  stats.cache_bytes = state.tree->resident_bytes();
+  stats.dirty_nodes = state.tree->dirty_nodes();
+  stats.generation = Generation{state.durable_generation.load()};
+  const std::scoped_lock lock(state.failure_lock);
+  stats.failure = state.failure;
+  return stats;
+}
+
+void Store::State::background_loop() {
+  Result<std::unique_ptr<blockio::IoQueue>> queue = device.open_queue(options.queue);
+  if (!queue) return stop(fmt::format("no queue for checkpoints: {}", queue.error().message()));
+  for (;;) {
+    bool due = false;
+    {
+      std::unique_lock lock(background_lock);
+      background_wakeup.wait_for(lock, options.commit_interval, [this] { return background_stop || checkpoint_due; });
+      if (background_stop) return;
+      due = std::exchange(checkpoint_due, false);
+    }
+    if (stopped.load(std::memory_order_acquire)) return;
+    // Failures stop the volume where they happen, and the next turn of the loop ends.
+    const Status done = due ? checkpoint(**queue, false) : sync(**queue, log->end());
+    if (!done) ashlar::log(LogLevel::debug, "{}: background {}: {}", device.name(), due ? "checkpoint" : "sync", done.error().message());
+  }
+}
+
+void Store::State::stop_background() {
+  {
+    const std::scoped_lock lock(background_lock);
+    background_stop = true;
+    background_wakeup.notify_one();
+  }
+  if (background.joinable()) background.join();
+}
+
+}  // namespace ashlar::store

@@ -1,0 +1,85 @@
+// What the files that implement Store share. Nobody else includes this.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "fs/store/node_pool.h"
+#include "fs/store/node_reader.h"
+#include "fs/store/store.h"
+
+namespace ashlar::store {
+
+struct Store::State {
+  State(blockio::BlockDevice& block_device, const StoreOptions& store_options, const format::Superblock& superblock);
+
+  // Recovery (recovery.cc).
+  [[nodiscard]] Status recover(blockio::IoQueue& io);
+  [[nodiscard]] Status replay(blockio::IoQueue& io, std::span<const std::byte> record);
+  [[nodiscard]] Status replay_ops(blockio::IoQueue& io, std::span<const std::byte> record);
+
+  // Checkpoint (checkpoint.cc); checkpoint_lock is held.
+  [[nodiscard]] Status write_checkpoint(blockio::IoQueue& io, bool clean);
+  [[nodiscard]] Status free_replaced_nodes(blockio::IoQueue& io, std::span<const format::NodePointer> freed);
+  // Takes checkpoint_lock; a failure stops the volume. `unless_past`: nothing to do when that many checkpoints have already been made.
+  [[nodiscard]] Status checkpoint(blockio::IoQueue& io, bool clean, std::optional<std::uint64_t> unless_past = std::nullopt);
+  [[nodiscard]] bool checkpoint_frees_space() const;
+
+  // Commit (commit.cc).
+  [[nodiscard]] Status check_writable() const;
+  [[nodiscard]] std::size_t nodes_needed(std::span<const std::byte> record, CommitKind kind) const;
+  [[nodiscard]] Status ensure_node_places(blockio::IoQueue& io, std::span<const std::byte> record, CommitKind kind);
+  [[nodiscard]] Result<Lsn> apply(blockio::IoQueue& io, std::span<const std::byte> record, std::size_t reserved, CommitKind kind);
+  void commit_blocks(std::span<const std::byte> record);
+  void wake_background_if_due();
+
+  [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);
+  void stop(std::string reason);  // the volume turns read-only for good
+
+  void background_loop();
+  void stop_background();
+
+  blockio::BlockDevice& device;
+  const StoreOptions options;
+  const format::Superblock mounted;
+  const format::Layout layout;
+  const std::size_t reserve_nodes;  // places kept so that deleting and checkpoints always work
+
+  NodeReader nodes;
+  std::unique_ptr<Allocator> allocator;
+  std::unique_ptr<Tree> tree;
+  std::unique_ptr<LogWriter> log;    // none on a read-only volume
+  std::unique_ptr<NodePool> pool;    // none on a read-only volume
+  Reclaim reclaim;
+
+  std::mutex checkpoint_lock;    // one checkpoint at a time; before commit_lock
+  format::Superblock current{};  // guarded by checkpoint_lock: as last written
+  std::atomic<std::uint64_t> checkpoints{0};
+  std::atomic<std::uint64_t> durable_generation{0};
+
+  std::mutex commit_lock;  // orders tree, allocator and log alike
+  std::atomic<std::uint64_t> next_inode{1};
+  std::atomic<std::uint64_t> placed_nodes{0};    // nodes whose blocks are committed: of the last tree and what a checkpoint adds
+  std::atomic<std::uint64_t> placing_nodes{0};   // of the running checkpoint, still counted dirty by the tree
+  std::atomic<std::uint64_t> nodes_written{0};
+
+  std::uint64_t replayed_records = 0;  // set at open
+  std::uint64_t replayed_bytes = 0;
+
+  std::atomic<bool> stopped{false};
+  mutable std::mutex failure_lock;
+  std::string failure;  // guarded by failure_lock
+
+  std::mutex background_lock;
+  std::condition_variable background_wakeup;
+  bool background_stop = false;   // guarded by background_lock
+  bool checkpoint_due = false;    // guarded by background_lock
+  std::thread background;
+};
+
+}  // namespace ashlar::store

@@ -1,0 +1,20 @@
+// Reading and writing superblocks: two slots, two copies of each (format/superblock.h).
+#pragma once
+
+#include <array>
+
+#include "blockio/block_device.h"
+#include "blockio/io_queue.h"
+#include "fs/base/result.h"
+#include "fs/format/superblock.h"
+
+namespace ashlar::store {
+
+// The valid superblock of the highest generation. Damaged copies are passed over; a copy that cannot be read counts as damaged.
+[[nodiscard]] Result<format::Superblock> read_superblock(const blockio::Geometry& geometry, blockio::IoQueue& io,
+                                                         bool for_writing);
+
+// Seals `superblock` and writes both copies of its generation's slot, then flushes. What it refers to must be on the medium before.
+[[nodiscard]] Status write_superblock(blockio::IoQueue& io, format::Superblock& superblock);
+
+}  // namespace ashlar::store
