@@ -43,8 +43,9 @@ enum class LogOpKind : std::uint8_t {
   erase = 2,     // key
   allocate = 3,  // a = first block, b = count
   free = 4,      // a = first block, b = count
-  witness =
-      5,  // the `size` blocks from a hold data whose le32 checksums lie in this record at byte b (from its header)
+  // The `size` blocks from a hold data whose le32 checksums lie in this record at byte b (from its header): in the
+  // value of a put as a rule, else right behind this operation, whose payload they then are.
+  witness = 5,
   counter = 6,  // counter `key_kind` is at least a
   patch = 7,    // reserved: a put that names only the bytes that change
 };
