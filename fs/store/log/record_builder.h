@@ -15,11 +15,13 @@ class RecordBuilder {
  public:
   RecordBuilder();
 
+  // At most 65535 bytes of value.
   void put(const format::Key& key, std::span<const std::byte> value);
   void erase(const format::Key& key);
   void allocate(BlockRun run);
   void free(BlockRun run);
-  // The blocks of `run` hold data with these CRC32C, one a block. Recovery believes the record only if they do.
+  // The blocks of `run` hold data with these CRC32C, one a block. Recovery believes the record only if they do. Costs
+  // least after the put of the extent item that holds the same checksums: the record then has them once.
   void witness(BlockRun run, std::span<const format::le32> checksums);
   void counter(format::Counter counter, std::uint64_t at_least);
 
@@ -30,9 +32,24 @@ class RecordBuilder {
   void clear();
 
  private:
+  // Part of bytes_.
+  struct Value {
+    std::size_t offset;
+    std::size_t size;
+  };
+  // Where the record already holds the longest beginning of a list of checksums.
+  struct Match {
+    std::size_t offset = 0;
+    std::size_t count = 0;
+  };
+
   void append_op(const format::LogOp& op);
+  void append_bytes(std::span<const std::byte> bytes);
+  void append_witness(BlockNumber first, std::size_t count, std::size_t checksum_offset);
+  [[nodiscard]] Match find(std::span<const format::le32> checksums) const;
 
   std::vector<std::byte> bytes_;
+  std::vector<Value> values_;  // of the extent items put
   std::uint32_t op_count_ = 0;
 };
 

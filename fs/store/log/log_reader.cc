@@ -1,0 +1,288 @@
+#include "fs/store/log/log_reader.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "blockio/aligned_buffer.h"
+#include "fs/format/checksum.h"
+
+namespace ashlar::store {
+namespace {
+
+// The log is read through a window that grows from the first to the second: a clean volume reads little.
+constexpr std::size_t kFirstWindow = 64U << 10;
+constexpr std::size_t kMaxWindow = 4U << 20;
+static_assert(kMaxWindow >= format::kMaxChunkSize);
+// Data that witnesses speak of is read in pieces of at most this, so many at a time.
+constexpr std::size_t kWitnessReadBytes = 256U << 10;
+constexpr std::size_t kWitnessReads = 16;
+
+struct Chunk {
+  format::ChunkHeader header;
+  Lsn start;
+  std::span<const std::byte> bytes;  // header.length of them; valid until the next call
+};
+
+// Goes from chunk to chunk as long as they are valid.
+class ChunkWalker {
+ public:
+  ChunkWalker(blockio::IoQueue& io, const format::Superblock& superblock, const format::Layout& layout)
+      : io_(io),
+        superblock_(superblock),
+        block_size_(layout.block_size()),
+        area_first_(layout.byte_offset(layout.log().first)),
+        area_bytes_(layout.log().count * layout.block_size()),
+        first_(superblock.log_start),
+        next_(first_),
+        chain_(superblock.log_start_chain),
+        window_size_(kFirstWindow) {}
+
+  // The next chunk; none at the end of the log.
+  [[nodiscard]] Result<std::optional<Chunk>> next() {
+    std::optional<Chunk> chunk = TRY(chunk_at(next_));
+    const std::uint64_t to_area_end = area_bytes_ - next_.value() % area_bytes_;
+    if (!chunk && to_area_end != area_bytes_) chunk = TRY(chunk_at(next_ + to_area_end));
+    if (!chunk) return chunk;
+    if (chunk->header.durable > chunk->start.value()) {
+      return fail(ErrorCode::corrupt_structure, "log chunk that is durable before it was written");
+    }
+    chain_ = chunk->header.crc;
+    next_ = chunk->start + round_up(chunk->header.length);
+    return chunk;
+  }
+
+  [[nodiscard]] Lsn position() const noexcept { return next_; }
+  [[nodiscard]] std::uint32_t chain() const noexcept { return chain_; }
+
+ private:
+  [[nodiscard]] std::uint64_t round_up(std::uint64_t bytes) const noexcept {
+    return (bytes + block_size_ - 1) / block_size_ * block_size_;
+  }
+
+  [[nodiscard]] Result<std::optional<Chunk>> chunk_at(Lsn lsn) {
+    // One lap is all there can be; and it bounds the walk.
+    if (lsn - first_ >= area_bytes_) return std::nullopt;
+    const std::uint64_t offset = lsn.value() % area_bytes_;
+    const std::uint64_t room = std::min(area_bytes_ - offset, area_bytes_ - (lsn - first_));
+    std::span<const std::byte> bytes = TRY(view(offset, std::min<std::uint64_t>(room, block_size_)));
+    format::ChunkHeader header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    if (header.magic != format::kChunkMagic || header.lsn != lsn.value()) return std::nullopt;
+    if (header.length > std::min<std::uint64_t>(room, format::kMaxChunkSize)) return std::nullopt;
+    const std::uint64_t extent = std::max<std::uint64_t>(round_up(header.length), block_size_);
+    if (extent > room) return std::nullopt;
+    bytes = TRY(view(offset, extent));
+    Result<format::ChunkHeader> valid =
+        format::validate_chunk(bytes, superblock_.uuid, superblock_.log_epoch, lsn, chain_);
+    if (valid) return Chunk{*valid, lsn, bytes.first(valid->length)};
+    const ErrorCode code = valid.error().code();
+    // Of an older log, or torn.
+    if (code == ErrorCode::not_found || code == ErrorCode::bad_checksum) return std::nullopt;
+    return fail(std::move(valid).error());
+  }
+
+  // `size` bytes at `offset` of the area, which must lie inside it.
+  [[nodiscard]] Result<std::span<const std::byte>> view(std::uint64_t offset, std::uint64_t size) {
+    if (offset < window_start_ || offset + size > window_start_ + window_length_) TRY(load(offset, size));
+    return std::span<const std::byte>(buffer_.data() + (offset - window_start_), size);
+  }
+
+  [[nodiscard]] Status load(std::uint64_t offset, std::uint64_t size) {
+    const std::uint64_t wanted = std::max<std::uint64_t>(round_up(window_size_), size);
+    const std::uint64_t length = std::min(wanted, area_bytes_ - offset);
+    window_size_ = std::min(window_size_ * 2, kMaxWindow);
+    if (buffer_.size() < length) buffer_ = blockio::AlignedBuffer(length);
+    if (buffer_.size() < length) return fail(ErrorCode::out_of_memory);
+    window_length_ = 0;
+    blockio::IoOp op = blockio::IoOp::read(area_first_ + offset, buffer_.span().first(length));
+    if (Status read = io_.run(op); !read) return fail(std::move(read).error().with_context("reading the log"));
+    window_start_ = offset;
+    window_length_ = length;
+    return {};
+  }
+
+  blockio::IoQueue& io_;
+  const format::Superblock& superblock_;
+  const std::uint64_t block_size_;
+  const std::uint64_t area_first_;  // byte on the device
+  const std::uint64_t area_bytes_;
+  const Lsn first_;
+  Lsn next_;
+  std::uint32_t chain_;
+  std::size_t window_size_;  // of the next read
+  blockio::AlignedBuffer buffer_;
+  std::uint64_t window_start_ = 0;
+  std::uint64_t window_length_ = 0;
+};
+
+// Compares data on the device with the checksums that the records of a chunk bear witness to.
+class WitnessChecker {
+ public:
+  WitnessChecker(blockio::IoQueue& io, const format::Layout& layout)
+      : io_(io),
+        block_size_(layout.block_size()),
+        block_count_(layout.block_count()),
+        blocks_per_read_(std::max<std::size_t>(kWitnessReadBytes / layout.block_size(), 1)) {}
+
+  // How many of the chunk's records, from its first, are true. `trusted`: records before this LSN are true without
+  // looking.
+  [[nodiscard]] Result<std::uint64_t> count_true(const Chunk& chunk, Lsn trusted) {
+    pieces_.clear();
+    format::RecordCursor records(chunk.bytes);
+    std::uint64_t index = 0;
+    for (;; ++index) {
+      const Lsn lsn = chunk.start + records.offset();
+      const std::span<const std::byte> record = TRY(records.next());
+      if (record.empty()) break;
+      if (lsn >= trusted) TRY(collect(record, index));
+    }
+    return first_false(index);
+  }
+
+ private:
+  struct Piece {
+    BlockNumber first;
+    std::span<const format::le32> checksums;
+    std::uint64_t record;  // index in the chunk
+  };
+
+  [[nodiscard]] Status collect(std::span<const std::byte> record, std::uint64_t index) {
+    format::LogOpCursor cursor(record);
+    format::LogOpView op;
+    while (TRY(cursor.next(op))) {
+      if (op.op != format::LogOpKind::witness) continue;
+      if (op.run.first.value() >= block_count_ || op.run.count > block_count_ - op.run.first.value()) {
+        return fail(ErrorCode::corrupt_structure, "log record about data past the end of the volume");
+      }
+      for (std::size_t done = 0; done < op.checksums.size(); done += blocks_per_read_) {
+        const std::size_t count = std::min(blocks_per_read_, op.checksums.size() - done);
+        pieces_.push_back({op.run.first + done, op.checksums.subspan(done, count), index});
+      }
+    }
+    return {};
+  }
+
+  // The lowest record of a piece that is not what it should be, else `none`.
+  [[nodiscard]] Result<std::uint64_t> first_false(std::uint64_t none) {
+    if (pieces_.empty()) return none;
+    const std::size_t stride = blocks_per_read_ * block_size_;
+    if (buffer_.empty()) buffer_ = blockio::AlignedBuffer(kWitnessReads * stride);
+    if (buffer_.empty()) return fail(ErrorCode::out_of_memory);
+    for (std::size_t done = 0; done < pieces_.size(); done += kWitnessReads) {
+      const std::span<const Piece> batch =
+          std::span<const Piece>(pieces_).subspan(done, std::min(kWitnessReads, pieces_.size() - done));
+      TRY(read(batch, stride));
+      for (std::size_t i = 0; i < batch.size(); ++i) {
+        if (!matches(batch[i], buffer_.span().subspan(i * stride, stride))) return batch[i].record;
+      }
+    }
+    return none;
+  }
+
+  [[nodiscard]] Status read(std::span<const Piece> batch, std::size_t stride) {
+    std::array<blockio::IoOp, kWitnessReads> ops;
+    std::array<blockio::IoOp*, kWitnessReads> pointers{};
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      ops[i] = blockio::IoOp::read(batch[i].first.value() * block_size_,
+                                   buffer_.span().subspan(i * stride, batch[i].checksums.size() * block_size_));
+      pointers[i] = &ops[i];
+    }
+    Status status = io_.run(std::span(pointers).first(batch.size()));
+    if (!status) return fail(std::move(status).error().with_context("reading data named by the end of the log"));
+    return {};
+  }
+
+  [[nodiscard]] bool matches(const Piece& piece, std::span<const std::byte> data) const {
+    for (std::size_t i = 0; i < piece.checksums.size(); ++i) {
+      if (format::crc32c(data.subspan(i * block_size_, block_size_)) != piece.checksums[i]) return false;
+    }
+    return true;
+  }
+
+  blockio::IoQueue& io_;
+  const std::size_t block_size_;
+  const std::uint64_t block_count_;
+  const std::size_t blocks_per_read_;
+  blockio::AlignedBuffer buffer_;
+  std::vector<Piece> pieces_;  // of one chunk, in record order
+};
+
+[[nodiscard]] Status check_start(const format::Superblock& superblock, const format::Layout& layout) {
+  const std::uint64_t area_bytes = layout.log().count * layout.block_size();
+  const std::uint64_t start = superblock.log_start;
+  if (area_bytes == 0 || layout.block_size() < sizeof(format::ChunkHeader) || start % layout.block_size() != 0 ||
+      start > ~0ULL - 2 * area_bytes) {
+    return fail(ErrorCode::corrupt_structure, fmt::format("log cannot begin at {}", start));
+  }
+  return {};
+}
+
+// What the first pass over the log finds out.
+struct Extent {
+  Lsn end;
+  std::uint32_t chain = 0;
+  std::uint64_t chunks = 0;
+  std::uint64_t bytes = 0;
+  Lsn durable;  // as the last chunk says
+};
+
+[[nodiscard]] Result<Extent> find_extent(ChunkWalker walker) {
+  Extent extent;
+  while (const std::optional<Chunk> chunk = TRY(walker.next())) {
+    ++extent.chunks;
+    extent.bytes += chunk->bytes.size();
+    extent.durable = Lsn{chunk->header.durable};
+  }
+  extent.end = walker.position();
+  extent.chain = walker.chain();
+  return extent;
+}
+
+// Visits the first `count` records of the chunk.
+[[nodiscard]] Status visit_records(const Chunk& chunk, std::uint64_t count,
+                                   const std::function<Status(Lsn, std::span<const std::byte>)>& visit) {
+  format::RecordCursor records(chunk.bytes);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const Lsn lsn = chunk.start + records.offset();
+    const std::span<const std::byte> record = TRY(records.next());
+    TRY(visit(lsn, record));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<LogEnd> read_log(blockio::IoQueue& io, const format::Superblock& superblock,
+                        const std::function<Status(Lsn, std::span<const std::byte> record)>& visit) {
+  const format::Layout layout = format::Layout::of(superblock);
+  TRY(check_start(superblock, layout));
+  // Twice over the log: which records must prove themselves is known only at its end.
+  const Extent extent = TRY(find_extent(ChunkWalker(io, superblock, layout)));
+
+  LogEnd end;
+  end.next = extent.end;
+  end.chain = extent.chain;
+  end.bytes = extent.bytes;
+  ChunkWalker walker(io, superblock, layout);
+  WitnessChecker witnesses(io, layout);
+  for (std::uint64_t i = 0; i < extent.chunks; ++i) {
+    const std::optional<Chunk> chunk = TRY(walker.next());
+    if (!chunk) return fail(ErrorCode::io_error, "the log reads differently the second time");
+    const std::uint64_t total = chunk->header.record_count;
+    std::uint64_t believed = 0;
+    if (end.distrusted == 0) {
+      believed = TRY(witnesses.count_true(*chunk, extent.durable));
+      TRY(visit_records(*chunk, believed, visit));
+    }
+    end.records += believed;
+    end.distrusted += total - believed;
+  }
+  return end;
+}
+
+}  // namespace ashlar::store
