@@ -162,7 +162,8 @@ Bytes extent_value(std::uint64_t physical, std::uint32_t count, std::uint8_t fla
 TEST(ParseExtentTest, TakesSoundOnesOnly) {
   constexpr std::uint64_t kBlocks = 1000;
   const Key key{InodeNumber{2}, ItemKind::extent, 10};
-  const auto extent = parse_extent(key, extent_value(997, 3, 0, 3), kBlocks);
+  const Bytes value = extent_value(997, 3, 0, 3);
+  const auto extent = parse_extent(key, value, kBlocks);
   ASSERT_TRUE(extent);
   EXPECT_EQ(extent->file_block, 10U);
   EXPECT_EQ(extent->end(), 13U);

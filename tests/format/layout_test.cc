@@ -77,7 +77,7 @@ TEST(LayoutTest, HoldsTogetherAtEverySize) {
   for (std::uint32_t block_size = kMinBlockSize; block_size <= kMaxBlockSize; block_size *= 2) {
     const std::uint64_t group_bytes = std::uint64_t{block_size} * block_size * 8;
     std::vector<std::uint64_t> sizes{16ULL << 20, (16ULL << 20) + 1, (16ULL << 20) + 512, 17ULL << 20, 100ULL << 20};
-    for (const std::uint64_t groups : {8, 9, 16, 50}) {
+    for (const std::uint64_t groups : {8U, 9U, 16U, 50U}) {
       const std::uint64_t size = std::max(groups * group_bytes, std::uint64_t{16} << 20);
       for (const std::uint64_t more : {0ULL, 1ULL * block_size, 64ULL << 10, (64ULL << 10) + 4ULL * block_size}) {
         sizes.push_back(size + more);
