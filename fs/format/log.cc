@@ -107,8 +107,9 @@ Result<bool> LogOpCursor::next(LogOpView& view) {
         return corrupt("checksums out of range");
       }
       view.run = BlockRun{BlockNumber{op.a}, op.size};
+      // Right behind this operation they are its payload; anywhere else, another operation's.
+      if (op.b == offset_ + sizeof op) length += size;
       view.checksums = {reinterpret_cast<const le32*>(record_.data() + op.b.value()), op.size};
-      if (op.b == offset_ + sizeof op) length += size;  // its own payload
       break;
     }
     case LogOpKind::counter:

@@ -153,6 +153,30 @@ TEST(LogOpCursorTest, AWitnessViewsTheChecksumsOfAnotherOperation) {
   EXPECT_EQ(op.checksums[0].value(), 0x4443'4241U);
 }
 
+TEST(LogOpCursorTest, AWitnessMayCarryItsChecksums) {
+  Bytes ops;
+  append_op(ops, LogOpKind::erase, 5, 7, 0);
+  LogOp witness{};
+  witness.op = static_cast<std::uint8_t>(LogOpKind::witness);
+  witness.size = 2;
+  witness.a = 500;
+  witness.b = sizeof(RecordHeader) + 2 * sizeof(LogOp);
+  append(ops, witness);
+  append(ops, le32(11));
+  append(ops, le32(12));
+  append_op(ops, LogOpKind::erase, 5, 8, 0);
+  const Bytes record = record_of(ops, 3);
+  LogOpCursor cursor(record);
+  LogOpView op;
+  ASSERT_TRUE(*cursor.next(op));
+  ASSERT_TRUE(*cursor.next(op));
+  ASSERT_EQ(op.checksums.size(), 2U);
+  EXPECT_EQ(op.checksums[1].value(), 12U);
+  ASSERT_TRUE(*cursor.next(op));
+  EXPECT_EQ(op.key.inode, InodeNumber{8});
+  EXPECT_FALSE(*cursor.next(op));
+}
+
 Status walk(const Bytes& chunk) {
   RecordCursor records(chunk);
   while (true) {
@@ -198,6 +222,9 @@ TEST(LogOpCursorTest, MalformedOperationsEndTheWalk) {
   EXPECT_TRUE(rejected(op_of(LogOpKind{0}, 1, 0, 1, 0)));
   EXPECT_TRUE(rejected(op_of(LogOpKind{200}, 1, 0, 1, 0)));
   EXPECT_FALSE(rejected(op_of(LogOpKind::witness, 0, 5, 1, 8)));
+  EXPECT_FALSE(rejected(op_of(LogOpKind::witness, 0, 2, 1, 28), 8));
+  EXPECT_TRUE(rejected(op_of(LogOpKind::witness, 0, 2, 1, 28), 4));
+  EXPECT_TRUE(rejected(op_of(LogOpKind::witness, 0, 2, 1, 28), 12));
   EXPECT_TRUE(rejected(op_of(LogOpKind::witness, 0, 0, 1, 8)));
   EXPECT_TRUE(rejected(op_of(LogOpKind::witness, 0, 6, 1, 8)));
   EXPECT_TRUE(rejected(op_of(LogOpKind::witness, 0, 1, 1, 7)));
