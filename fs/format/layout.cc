@@ -229,6 +229,15 @@ std::uint64_t Layout::fixed_blocks() const {
   return blocks;
 }
 
+std::uint32_t Layout::initial_free_blocks(std::uint32_t group) const noexcept {
+  const BlockRun whole{group_first(group), blocks_in_group(group)};
+  std::uint64_t used = kBitmapBlocks;
+  for (const BlockRun& part : single_parts()) {
+    if (overlap(part, whole)) used += part.count;
+  }
+  return static_cast<std::uint32_t>(whole.count - used);
+}
+
 std::uint32_t Layout::initial_bitmap(std::uint32_t group, std::span<std::byte> bitmap) const {
   std::fill(bitmap.begin(), bitmap.end(), std::byte{0});
   const auto set = [&](std::uint64_t first, std::uint64_t count) {
@@ -238,13 +247,9 @@ std::uint32_t Layout::initial_bitmap(std::uint32_t group, std::span<std::byte> b
     for (count %= 8; count > 0; ++first, --count) bitmap[first / 8] |= std::byte{1} << (first % 8);
   };
   const std::uint32_t blocks = blocks_in_group(group);
-  std::uint64_t used = 0;
-  for (const BlockRun& run : fixed_runs(group)) {
-    set(run.first - group_first(group), run.count);
-    used += run.count;
-  }
+  for (const BlockRun& run : fixed_runs(group)) set(run.first - group_first(group), run.count);
   set(blocks, group_blocks() - blocks);
-  return static_cast<std::uint32_t>(blocks - used);
+  return initial_free_blocks(group);
 }
 
 void seal_group_table_block(std::span<std::byte> block) noexcept {

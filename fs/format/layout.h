@@ -92,6 +92,8 @@ class Layout {
   // What of `group` is in use by fixed parts, ascending, not overlapping: the bitmap of a group never written.
   [[nodiscard]] std::vector<BlockRun> fixed_runs(std::uint32_t group) const;
   [[nodiscard]] std::uint64_t fixed_blocks() const;  // in the whole volume; cheap even at 16 TiB
+  // Free blocks of an untouched group.
+  [[nodiscard]] std::uint32_t initial_free_blocks(std::uint32_t group) const noexcept;
   // Fills block_size bytes with the bitmap of an untouched group; returns its free blocks.
   std::uint32_t initial_bitmap(std::uint32_t group, std::span<std::byte> bitmap) const;
 
