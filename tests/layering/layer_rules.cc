@@ -18,7 +18,7 @@ struct Layer {
   std::array<std::string_view, kMostAllowed> may_use;
 };
 
-constexpr std::string_view kLogReader = "fs/store/log_reader";
+constexpr std::string_view kLogReader = "fs/store/log/log_reader";
 
 constexpr std::array kLayers = {
     Layer{"fs/base", "base", {}},

@@ -62,8 +62,8 @@ TEST(LayeringTest, NoTargetLinksAgainstTheDirection) {
 
 TEST(LayerRulesTest, KnowTheLayerOfAPath) {
   EXPECT_EQ(layer_of("fs/store/tree/node.h"), "fs/store");
-  EXPECT_EQ(layer_of("fs/store/log_reader.cc"), "fs/store/log_reader");
-  EXPECT_EQ(layer_of("fs/store/log_reader/scan.cc"), "fs/store/log_reader");
+  EXPECT_EQ(layer_of("fs/store/log/log_reader.cc"), "fs/store/log/log_reader");
+  EXPECT_EQ(layer_of("fs/store/log/log_reader/scan.cc"), "fs/store/log/log_reader");
   EXPECT_EQ(layer_of("fs/storex/tree.h"), "");
   EXPECT_EQ(layer_of("tree.h"), "");
 }
@@ -71,7 +71,7 @@ TEST(LayerRulesTest, KnowTheLayerOfAPath) {
 TEST(LayerRulesTest, AllowDownwards) {
   EXPECT_FALSE(forbids("fs/volume/file.cc", "#include \"fs/store/store.h\"\n#include \"blockio/io_op.h\"\n"));
   EXPECT_FALSE(forbids("fs/store/tree.cc", "#include \"fs/store/node.h\"\n#include <vector>\n"));
-  EXPECT_FALSE(forbids("fsck/walk.cc", "#include \"fs/store/log_reader.h\"\n"));
+  EXPECT_FALSE(forbids("fsck/walk.cc", "#include \"fs/store/log/log_reader.h\"\n"));
   EXPECT_FALSE(forbids("fs/daemon/main.cc", "#include \"fs/fuse/session.h\"\n#include <CLI/CLI.hpp>\n"));
 }
 
@@ -89,7 +89,7 @@ TEST(LayerRulesTest, ForbidReachingPastTheLayerBelow) {
   EXPECT_TRUE(forbids("mkfs/mkfs.cc", "#include \"fs/store/store.h\"\n"));
   EXPECT_TRUE(forbids("fsck/walk.cc", "#include \"fs/store/tree.h\"\n"));
   EXPECT_TRUE(forbids("fsck/walk.cc", "#include \"fs/volume/inode.h\"\n"));
-  EXPECT_TRUE(forbids("fs/store/log_reader.cc", "#include \"fs/store/tree.h\"\n"));
+  EXPECT_TRUE(forbids("fs/store/log/log_reader.cc", "#include \"fs/store/tree.h\"\n"));
 }
 
 TEST(LayerRulesTest, ForbidOthersBusiness) {
