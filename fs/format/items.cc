@@ -1,7 +1,6 @@
 #include "fs/format/items.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -29,15 +28,17 @@ std::string_view text_of(std::span<const std::byte> bytes) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// The type bits of a mode, in the order of their numbers: FIFO, character device, directory, block device, regular
+// file, symbolic link, socket.
 bool is_file_type(std::uint32_t mode) noexcept {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-    case S_IFDIR:
-    case S_IFLNK:
-    case S_IFCHR:
-    case S_IFBLK:
-    case S_IFIFO:
-    case S_IFSOCK: return true;
+  switch (mode & 0170000) {
+    case 0010000:
+    case 0020000:
+    case 0040000:
+    case 0060000:
+    case 0100000:
+    case 0120000:
+    case 0140000: return true;
     default: return false;
   }
 }

@@ -1,0 +1,54 @@
+#include "fs/format/text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace ashlar::format {
+
+std::string uuid_text(const std::uint8_t (&uuid)[16]) {
+  std::string text;
+  for (std::size_t i = 0; i < sizeof uuid; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text.push_back('-');
+    text += fmt::format("{:02x}", uuid[i]);
+  }
+  return text;
+}
+
+std::string label_text(const Superblock& superblock) {
+  const std::string_view padded(superblock.label, kLabelSize);
+  std::string text(padded.substr(0, padded.find('\0')));
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  return text;
+}
+
+std::string size_text(std::uint64_t bytes) {
+  constexpr std::array kUnits = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  std::size_t unit = 0;
+  std::uint64_t whole = bytes;
+  std::uint64_t rest = 0;  // of the next smaller unit, below 1024
+  while (whole >= 1024) {
+    rest = whole % 1024;
+    whole /= 1024;
+    ++unit;
+  }
+  if (rest == 0 || whole >= 100) return fmt::format("{} {}", whole, kUnits[unit]);
+  // Rounded down: a volume is never said to hold more than it does.
+  if (whole >= 10) return fmt::format("{}.{} {}", whole, rest * 10 / 1024, kUnits[unit]);
+  return fmt::format("{}.{:02} {}", whole, rest * 100 / 1024, kUnits[unit]);
+}
+
+std::string feature_text(std::uint64_t features) {
+  // No feature has a name yet.
+  std::string text;
+  for (unsigned bit = 0; bit < 64; ++bit) {
+    if ((features >> bit & 1) == 0) continue;
+    if (!text.empty()) text += ", ";
+    text += fmt::format("bit {}", bit);
+  }
+  return text.empty() ? "none" : text;
+}
+
+}  // namespace ashlar::format

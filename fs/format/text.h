@@ -1,0 +1,25 @@
+// Text forms of what the format holds, for messages and tools.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "fs/format/superblock.h"
+
+namespace ashlar::format {
+
+// "c6f4e1a2-..."
+[[nodiscard]] std::string uuid_text(const std::uint8_t (&uuid)[16]);
+
+// The label up to its first NUL, with control characters replaced by '?': a hostile label must not reach a terminal.
+[[nodiscard]] std::string label_text(const Superblock& superblock);
+
+// "16 KiB", "1.5 GiB": three digits at least, the largest unit that leaves 1 or more.
+[[nodiscard]] std::string size_text(std::uint64_t bytes);
+
+// The set bits of one of the three feature words: names joined by commas, "bit 7" for unknown ones, "none" for 0.
+[[nodiscard]] std::string feature_text(std::uint64_t features);
+
+}  // namespace ashlar::format

@@ -1,0 +1,37 @@
+#include "fs/format/text.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "tests/format/samples.h"
+
+namespace ashlar::format {
+namespace {
+
+TEST(TextTest, Uuid) { EXPECT_EQ(uuid_text(testing::kUuid), "01020304-0506-0708-090a-0b0c0d0e0f10"); }
+
+TEST(TextTest, ALabelIsCutAtNulAndMadeHarmless) {
+  Superblock superblock{};
+  std::memcpy(superblock.label, "da\x1b[ta\0x", 9);
+  EXPECT_EQ(label_text(superblock), "da?[ta");
+  std::memset(superblock.label, 'L', sizeof superblock.label);
+  EXPECT_EQ(label_text(superblock).size(), kLabelSize);
+}
+
+TEST(TextTest, Sizes) {
+  EXPECT_EQ(size_text(0), "0 bytes");
+  EXPECT_EQ(size_text(1023), "1023 bytes");
+  EXPECT_EQ(size_text(16384), "16 KiB");
+  EXPECT_EQ(size_text(1536ULL << 20), "1.50 GiB");
+  EXPECT_EQ(size_text((1ULL << 40) - 1), "1023 GiB");
+  EXPECT_EQ(size_text(~0ULL), "15.9 EiB");
+}
+
+TEST(TextTest, Features) {
+  EXPECT_EQ(feature_text(0), "none");
+  EXPECT_EQ(feature_text(1ULL << 63 | 2), "bit 1, bit 63");
+}
+
+}  // namespace
+}  // namespace ashlar::format
