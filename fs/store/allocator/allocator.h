@@ -1,12 +1,11 @@
 // Which blocks are free. Bitmaps lie at fixed places (format/layout.h); in memory each block has two bits:
 //   committed  in use in the state that the last committed transaction left; what a checkpoint writes
 //   busy       committed, or taken by somebody who has not committed yet, or freed and not yet reusable
-// A freed block becomes free for all when release_freed() is told that the checkpoint that freed it is durable and that the reads that
-// may still look at it have ended.
+// A freed block becomes free for all when release_freed() is told that the checkpoint that freed it is durable and that
+// the reads that may still look at it have ended.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -25,9 +24,9 @@ enum class Purpose : std::uint8_t {
 
 struct AllocationRequest {
   Purpose purpose = Purpose::data;
-  BlockNumber goal;               // 0: none. Begin the search here (end of the file's last extent, ...)
-  std::uint64_t minimum = 1;      // blocks
-  std::uint64_t maximum = 1;      // a shorter run is fine down to the minimum
+  BlockNumber goal;                 // 0: none. Begin the search here (end of the file's last extent, ...)
+  std::uint64_t minimum = 1;        // blocks
+  std::uint64_t maximum = 1;        // a shorter run is fine down to the minimum
   std::uint32_t avoid_group = ~0U;  // metadata's second copy: not in this group when another has room
 };
 
@@ -37,14 +36,17 @@ struct FrozenTotals {
   std::uint32_t group_table_crc = 0;
 };
 
-// Thread-safe; one lock inside, never held across device I/O. Bitmaps are read when first touched and a limited number is kept.
+// Thread-safe; one lock inside, never held across device I/O. Bitmaps are read when first touched and a limited number
+// is kept.
 class Allocator {
  public:
   // Reads the group table (both slots, both copies; heals a bad copy unless read_only) and proves it against
   // superblock.group_table_crc: corrupt_structure, stale_block or bad_checksum when it cannot be trusted.
-  [[nodiscard]] static Result<std::unique_ptr<Allocator>> open(blockio::IoQueue& io, const format::Superblock& superblock,
-                                                               bool read_only);
+  [[nodiscard]] static Result<std::unique_ptr<Allocator>> open(blockio::IoQueue& io,
+                                                               const format::Superblock& superblock, bool read_only);
   ~Allocator();
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
 
   // Takes a run: busy, not committed. no_space when there is no run of `minimum` blocks.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
@@ -55,38 +57,50 @@ class Allocator {
   [[nodiscard]] Status pin(blockio::IoQueue& io, std::span<const BlockRun> runs);
   void unpin(std::span<const BlockRun> runs);
 
-  // Under the store's commit lock, in log order, bitmaps pinned.
+  // Whether the volume's items may give back `runs`: all of it in use, none of it a fixed part or named twice;
+  // corrupt_structure otherwise, which a damaged or hostile volume can bring about. Bitmaps pinned; holds as long as
+  // the caller keeps commits out.
+  [[nodiscard]] Status check_free(std::span<const BlockRun> runs) const;
+
+  // Under the store's commit lock, in log order, bitmaps pinned. Committing what was not taken, or giving back what is
+  // not in use, marks the bitmaps as damaged: nothing is given back, and the next write_frozen() fails so that the
+  // volume stops.
   void commit_allocate(BlockRun run);
   void commit_free(BlockRun run);
+  [[nodiscard]] bool damaged() const;
 
-  // Recovery's versions of the same: the run need not be busy; what is freed is reusable after the next checkpoint. corrupt_structure
-  // when the run is out of bounds, touches a fixed block, or is already in the state asked for.
+  // Recovery's versions of the same: the run need not be busy; what is freed is reusable after the next checkpoint.
+  // corrupt_structure when the run is out of bounds, touches a fixed block, or is already in the state asked for.
   [[nodiscard]] Status replay_allocate(blockio::IoQueue& io, BlockRun run);
   [[nodiscard]] Status replay_free(blockio::IoQueue& io, BlockRun run);
 
-  // Checkpoint, on the checkpointer's thread. freeze(): under the store's commit lock, O(changed groups): what is committed now is what
-  // write_frozen() writes. Between the two the checkpoint itself takes and gives back blocks of the tree's nodes, which count in the
-  // frozen state as well: commit_node_allocate / commit_node_free.
+  // Checkpoint, on the checkpointer's thread. freeze(): under the store's commit lock, O(changed groups): what is
+  // committed now is what write_frozen() writes. Between the two the checkpoint itself takes and gives back blocks of
+  // the tree's nodes, which count in the frozen state as well: commit_node_allocate / commit_node_free.
   void freeze(Generation generation);
   [[nodiscard]] Status commit_node_allocate(blockio::IoQueue& io, BlockRun run);
   [[nodiscard]] Status commit_node_free(blockio::IoQueue& io, BlockRun run);
   // Writes changed bitmaps and group table blocks into their inactive slots (both copies), no flush.
   [[nodiscard]] Result<FrozenTotals> write_frozen(blockio::IoQueue& io);
-  // The superblock of the frozen generation is durable: its slots are current now. Returns a token for release_freed.
+  // The superblock of the frozen generation is durable: its slots are current now.
   void finish_frozen();
-  // What was freed up to and including `generation`'s freeze becomes reusable. Call once readers that began before have ended.
+  // What was freed up to and including `generation`'s freeze becomes reusable. Call once readers that began before have
+  // ended.
   void release_freed(Generation generation);
 
+  // All O(1).
   // Blocks nobody holds: what allocate() can hand out now.
   [[nodiscard]] std::uint64_t free_now() const;
   // Blocks not committed: what is free once everything freed is released and everything taken is cancelled.
   [[nodiscard]] std::uint64_t free_committed() const;
   // Freed blocks that wait for a checkpoint.
   [[nodiscard]] std::uint64_t waiting() const;
+  // Copies of bitmaps and group table blocks found bad and rewritten (bitmaps: by the next checkpoint) since open().
+  [[nodiscard]] std::uint64_t healed() const;
 
  private:
-  Allocator();
   struct State;
+  explicit Allocator(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,140 @@
+// Choosing which free blocks to hand out.
+#include <algorithm>
+
+#include "fs/base/log.h"
+#include "fs/store/allocator/allocator_state.h"
+
+namespace ashlar::store {
+namespace {
+
+// A request of this many blocks or more comes from a stream: when it cannot go on where it was, it moves to where there
+// is room for kStreamRoom more like it, so that two streams side by side do not interleave for long.
+constexpr std::uint64_t kStreamBlocks = 64;
+constexpr std::uint64_t kStreamRoom = 8;
+// At the goal a run is good enough from this part of the maximum on.
+constexpr std::uint64_t kGoodPartAtGoal = 4;
+// Groups searched in vain for a run of a length before a shorter one will do.
+constexpr std::uint32_t kMaxGroupsPerLength = 8;
+
+// The lengths to try, longest first, down to the minimum.
+std::vector<std::uint64_t> lengths_to_try(const AllocationRequest& request, std::uint64_t group_blocks) {
+  std::vector<std::uint64_t> lengths;
+  if (request.purpose == Purpose::data && request.maximum >= kStreamBlocks && request.maximum < group_blocks / 2) {
+    lengths.push_back(std::min(request.maximum * kStreamRoom, group_blocks / 2));
+  }
+  std::uint64_t length = std::min(request.maximum, group_blocks);
+  for (; length > request.minimum; length /= 2) lengths.push_back(length);
+  lengths.push_back(request.minimum);
+  return lengths;
+}
+
+}  // namespace
+
+// Metadata begins in the middle of the volume, its second copies at three quarters, and begins there anew after every
+// checkpoint: it stays together, in what the checkpoints before gave back.
+void Allocator::State::rewind_metadata() {
+  metadata_cursors[0] = BlockNumber{layout.block_count() / 2};
+  metadata_cursors[1] = BlockNumber{layout.block_count() / 4 * 3};
+}
+
+BlockNumber Allocator::State::search_start(const AllocationRequest& request) const {
+  BlockNumber start = request.goal;
+  if (start == BlockNumber{0}) {
+    start = request.purpose == Purpose::data ? data_cursor : metadata_cursors[request.avoid_group == ~0U ? 0 : 1];
+  }
+  return start.value() < layout.block_count() ? start : BlockNumber{0};
+}
+
+BlockRun Allocator::State::take(std::uint32_t group_index, Bitmap::Run run, const AllocationRequest& request) {
+  Group& group = groups[group_index];
+  const auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>(run.count, request.maximum));
+  group.bitmaps->busy.set(run.first, count);
+  group.bitmaps->touched = true;
+  group.free_now -= count;
+  group.longest = std::min(group.longest, group.free_now);
+  free_now -= count;
+  const BlockRun taken{layout.group_first(group_index) + run.first, count};
+  if (request.purpose == Purpose::metadata) {
+    metadata_cursors[request.avoid_group == ~0U ? 0 : 1] = taken.end();
+  } else if (request.goal == BlockNumber{0}) {
+    data_cursor = taken.end();
+  }
+  return taken;
+}
+
+std::optional<BlockRun> Allocator::State::take_at_goal(std::uint32_t group, const AllocationRequest& request) {
+  const auto first = static_cast<std::uint32_t>(request.goal - layout.group_first(group));
+  const auto limit = static_cast<std::uint32_t>(std::min<std::uint64_t>(request.maximum, layout.group_blocks()));
+  const std::uint32_t length = groups[group].bitmaps->busy.clear_length(first, limit);
+  if (length < std::max(request.minimum, request.maximum / kGoodPartAtGoal)) return std::nullopt;
+  return take(group, Bitmap::Run{first, length}, request);
+}
+
+// A run of `wanted` blocks if the group has one, else its longest if that is `acceptable`.
+std::optional<BlockRun> Allocator::State::take_in_group(std::uint32_t group_index, std::uint32_t from,
+                                                        std::uint64_t wanted, std::uint64_t acceptable,
+                                                        const AllocationRequest& request) {
+  Group& group = groups[group_index];
+  const Bitmap& busy = group.bitmaps->busy;
+  const auto wanted_bits = static_cast<std::uint32_t>(wanted);
+  Bitmap::Run run = busy.find_clear(from, wanted_bits);
+  if (run.count < wanted && from != 0) run = busy.find_clear(0, wanted_bits);
+  if (run.count < wanted) group.longest = run.count;  // seen all of it
+  if (run.count < acceptable) return std::nullopt;
+  return take(group_index, run, request);
+}
+
+Result<BlockRun> Allocator::allocate(blockio::IoQueue& io, const AllocationRequest& request) {
+  State& state = *state_;
+  if (request.minimum == 0 || request.maximum < request.minimum) {
+    return fail(ErrorCode::invalid_argument, "allocation of no blocks");
+  }
+  State::Lock lock(state.mutex);
+  if (state.free_now < request.minimum || request.minimum > state.layout.group_blocks())
+    return fail(ErrorCode::no_space);
+  const BlockNumber start = state.search_start(request);
+  const std::uint32_t start_group = state.layout.group_of(start);
+  const auto start_offset = static_cast<std::uint32_t>(start - state.layout.group_first(start_group));
+  const auto group_count = static_cast<std::uint32_t>(state.groups.size());
+  const bool avoids = request.avoid_group < group_count && group_count > 1;
+  std::optional<Error> broken;  // the first bitmap that could not be had
+
+  // Whether the group may hold such a run, with its bitmaps then in memory.
+  const auto may_hold = [&](std::uint32_t index, std::uint64_t length) {
+    const State::Group& group = state.groups[index];
+    if (group.broken || group.free_now < length || group.longest < length) return false;
+    Status loaded = state.load(lock, io, index);
+    if (loaded) return state.groups[index].longest >= length;
+    state.groups[index].broken = true;
+    log(LogLevel::error, "nothing more is allocated in group {}: {}", index, loaded.error().message());
+    if (!broken) broken = std::move(loaded).error();
+    return false;
+  };
+
+  if (request.goal != BlockNumber{0} && start == request.goal && !(avoids && start_group == request.avoid_group) &&
+      may_hold(start_group, request.minimum)) {
+    if (const auto run = state.take_at_goal(start_group, request)) return *run;
+  }
+  const std::vector<std::uint64_t> lengths = lengths_to_try(request, state.layout.group_blocks());
+  for (const std::uint64_t length : lengths) {
+    const bool last_resort = length == request.minimum;
+    std::uint32_t searched = 0;
+    for (std::uint32_t i = 0; i < group_count; ++i) {
+      const std::uint32_t index = (start_group + i) % group_count;
+      if ((avoids && index == request.avoid_group) || !may_hold(index, length)) continue;
+      // The last resort takes the longest run of the first group that has one at all.
+      const std::uint64_t wanted =
+          last_resort ? std::min<std::uint64_t>(request.maximum, state.layout.group_blocks()) : length;
+      if (const auto run = state.take_in_group(index, i == 0 ? start_offset : 0, wanted, length, request)) return *run;
+      if (!last_resort && ++searched == kMaxGroupsPerLength) break;
+    }
+  }
+  if (avoids && may_hold(request.avoid_group, request.minimum)) {
+    const std::uint64_t wanted = std::min<std::uint64_t>(request.maximum, state.layout.group_blocks());
+    if (const auto run = state.take_in_group(request.avoid_group, 0, wanted, request.minimum, request)) return *run;
+  }
+  if (broken) return fail(std::move(*broken));
+  return fail(ErrorCode::no_space);
+}
+
+}  // namespace ashlar::store
