@@ -27,12 +27,18 @@ class IoQueue {
   // Until nothing is in flight.
   virtual void drain() = 0;
 
-  // Submits all and waits until these completed (others may complete too). The first error, if any.
+  // Submits all and waits until these completed (others may complete too). The first error, if any. Each operation keeps its
+  // own outcome.
   [[nodiscard]] Status run(std::span<IoOp* const> ops);
   [[nodiscard]] Status run(IoOp& op);
 
  protected:
   IoQueue() = default;
+
+  // Marks the operation as taken, as failed or as done; the latter two run its completion.
+  static void begin(IoOp& op) noexcept;
+  static void finish(IoOp& op) noexcept;
+  static void finish(IoOp& op, ErrorCode error) noexcept;
 };
 
 }  // namespace ashlar::blockio

@@ -1,0 +1,52 @@
+#include "blockio/io_op.h"
+
+namespace ashlar::blockio {
+namespace {
+
+IoOp plain(OpKind kind, std::uint64_t offset, void* memory, std::uint64_t length) noexcept {
+  IoOp op;
+  op.kind = kind;
+  op.offset = offset;
+  op.length = length;
+  op.single = iovec{memory, length};
+  return op;
+}
+
+IoOp vectored(OpKind kind, std::uint64_t offset, std::span<const iovec> segments) noexcept {
+  IoOp op;
+  op.kind = kind;
+  op.offset = offset;
+  op.segments = segments;
+  for (const iovec& segment : segments) op.length += segment.iov_len;
+  return op;
+}
+
+// The kernel's interfaces take writable memory for both directions; a write leaves it as it is.
+void* memory_of(std::span<const std::byte> buffer) noexcept { return const_cast<std::byte*>(buffer.data()); }
+
+}  // namespace
+
+IoOp IoOp::read(std::uint64_t offset, std::span<std::byte> buffer) noexcept {
+  return plain(OpKind::read, offset, buffer.data(), buffer.size());
+}
+IoOp IoOp::write(std::uint64_t offset, std::span<const std::byte> buffer) noexcept {
+  return plain(OpKind::write, offset, memory_of(buffer), buffer.size());
+}
+IoOp IoOp::write_durable(std::uint64_t offset, std::span<const std::byte> buffer) noexcept {
+  return plain(OpKind::write_durable, offset, memory_of(buffer), buffer.size());
+}
+IoOp IoOp::readv(std::uint64_t offset, std::span<const iovec> segments) noexcept {
+  return vectored(OpKind::read, offset, segments);
+}
+IoOp IoOp::writev(std::uint64_t offset, std::span<const iovec> segments) noexcept {
+  return vectored(OpKind::write, offset, segments);
+}
+IoOp IoOp::flush() noexcept { return plain(OpKind::flush, 0, nullptr, 0); }
+IoOp IoOp::discard(std::uint64_t offset, std::uint64_t length) noexcept {
+  return plain(OpKind::discard, offset, nullptr, length);
+}
+IoOp IoOp::write_zeroes(std::uint64_t offset, std::uint64_t length) noexcept {
+  return plain(OpKind::write_zeroes, offset, nullptr, length);
+}
+
+}  // namespace ashlar::blockio
