@@ -87,8 +87,7 @@ void describe_layout(format::Superblock& superblock, const format::Layout& layou
 }
 
 // Errors are no harm: discarding is a hint.
-void discard_all(blockio::IoQueue& io, const blockio::Geometry& geometry, std::uint64_t bytes) {
-  if (geometry.discard_granularity == 0) return;
+void discard_all(blockio::IoQueue& io, std::uint64_t bytes) {
   blockio::IoOp op = blockio::IoOp::discard(0, bytes);
   const Status status = io.run(op);
   static_cast<void>(status);
@@ -119,8 +118,7 @@ Status write_superblock(VolumeWriter& writer, format::Superblock& superblock) {
 
 }  // namespace
 
-Result<FormatOutcome> plan_volume(const blockio::BlockDevice& device, const FormatOptions& options) {
-  const blockio::Geometry& geometry = device.geometry();
+Result<FormatOutcome> plan_volume(const blockio::Geometry& geometry, const FormatOptions& options) {
   if (geometry.read_only) return fail(ErrorCode::read_only, "the device is read-only");
   if (options.label.size() > format::kLabelSize || options.label.find('\0') != std::string::npos) {
     return fail(ErrorCode::invalid_argument, fmt::format("the label is longer than {} bytes", format::kLabelSize));
@@ -154,11 +152,11 @@ Result<FormatOutcome> plan_volume(const blockio::BlockDevice& device, const Form
   return FormatOutcome{layout, superblock};
 }
 
-Status write_volume(const blockio::BlockDevice& device, blockio::IoQueue& io, FormatOutcome& plan, bool discard) {
+Status write_volume(blockio::IoQueue& io, FormatOutcome& plan, bool discard) {
   const format::Layout& layout = plan.layout;
   format::Superblock& superblock = plan.superblock;
   VolumeWriter writer(io, layout);
-  if (discard) discard_all(io, device.geometry(), layout.block_count() * layout.block_size());
+  if (discard) discard_all(io, layout.block_count() * layout.block_size());
 
   // First of all no superblock is left, so that an interrupted run leaves no volume instead of half an old one.
   TRY(writer.erase_heads());
@@ -177,8 +175,8 @@ Status write_volume(const blockio::BlockDevice& device, blockio::IoQueue& io, Fo
 }
 
 Result<FormatOutcome> format_volume(blockio::BlockDevice& device, blockio::IoQueue& io, const FormatOptions& options) {
-  FormatOutcome outcome = TRY(plan_volume(device, options));
-  TRY(write_volume(device, io, outcome, options.discard));
+  FormatOutcome outcome = TRY(plan_volume(device.geometry(), options));
+  TRY(write_volume(io, outcome, options.discard && device.geometry().discard_granularity != 0));
   return outcome;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "blockio/block_device.h"
+#include "blockio/geometry.h"
 #include "blockio/io_queue.h"
 #include "fs/base/result.h"
 #include "fs/format/layout.h"
@@ -29,7 +30,7 @@ struct FormatOptions {
   std::uint64_t compatible = 0;    // feature bits
   std::uint64_t read_only_compatible = 0;
   std::uint64_t incompatible = 0;
-  bool discard = false;  // tell the device first that all it holds is garbage; it need not comply
+  bool discard = false;  // tell the device first, if it can be told, that all it holds is garbage; it need not comply
 };
 
 struct FormatOutcome {
@@ -37,14 +38,13 @@ struct FormatOutcome {
   format::Superblock superblock;
 };
 
-// What format_volume would do, everything checked, nothing written. uuid, hash seed and log epoch are drawn anew by
-// every call.
-[[nodiscard]] Result<FormatOutcome> plan_volume(const blockio::BlockDevice& device, const FormatOptions& options);
+// What format_volume would do on a device of that geometry, everything checked, nothing written. uuid, hash seed and
+// log epoch are drawn anew by every call.
+[[nodiscard]] Result<FormatOutcome> plan_volume(const blockio::Geometry& geometry, const FormatOptions& options);
 
 // Writes what was planned and completes its superblock (checksums of what it points to). Whatever the device held is
 // lost as soon as this begins; a volume is there only once it returns success.
-[[nodiscard]] Status write_volume(const blockio::BlockDevice& device, blockio::IoQueue& io, FormatOutcome& plan,
-                                  bool discard);
+[[nodiscard]] Status write_volume(blockio::IoQueue& io, FormatOutcome& plan, bool discard);
 
 // Both. Errors: device_too_small, invalid_argument, read_only, whatever the device reports.
 [[nodiscard]] Result<FormatOutcome> format_volume(blockio::BlockDevice& device, blockio::IoQueue& io,

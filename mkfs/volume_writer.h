@@ -18,9 +18,9 @@ class VolumeWriter {
  public:
   VolumeWriter(blockio::IoQueue& io, const format::Layout& layout) : io_(io), layout_(layout) {}
 
-  // Everything between the two superblock copies' places that must not be what it was: heads, the inactive group table,
-  // the log's start.
+  // All superblocks' places.
   [[nodiscard]] Status erase_heads();
+  // What else must not be what it was: the inactive group table, the log's start.
   [[nodiscard]] Status erase_stale_parts();
 
   // The same bytes to all places.
