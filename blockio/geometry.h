@@ -19,6 +19,10 @@ struct Geometry {
   std::uint64_t discard_granularity = 0;     // 0: cannot discard
   std::uint64_t discard_max = 0;
   std::uint64_t write_zeroes_max = 0;        // 0: zeroes must be written
+  std::uint64_t window_offset = 0;           // where the window begins on the device
+  // A write with RWF_DSYNC also flushes what completed before it. Not so where the kernel may turn it into a forced unit access: there a
+  // durable write is a write and a flush.
+  bool durable_write_flushes = false;
   bool volatile_write_cache = true;          // acknowledged writes need a flush to be durable
   bool read_only = false;
 };
