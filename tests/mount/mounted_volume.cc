@@ -1,0 +1,96 @@
+#include "tests/mount/mounted_volume.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+namespace ashlar::mount_test {
+namespace {
+
+constexpr std::chrono::seconds kSettleLimit{60};
+constexpr std::chrono::milliseconds kSettleStep{100};
+
+std::filesystem::path made_directory(const std::filesystem::path& path) {
+  std::filesystem::create_directory(path);
+  return path;
+}
+
+// Asks for a checkpoint: what was freed becomes free with it.
+void sync_volume(const std::filesystem::path& root) {
+  const int fd = open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  syncfs(fd);
+  close(fd);
+}
+
+}  // namespace
+
+std::string_view name_of(Engine engine) { return engine == Engine::io_uring ? "io_uring" : "aio"; }
+
+Engine other(Engine engine) { return engine == Engine::io_uring ? Engine::aio : Engine::io_uring; }
+
+MountedVolume::MountedVolume(DeviceKind kind, std::uint64_t bytes)
+    : mount_point_(made_directory(temp_.path() / "mnt")),
+      outside_(made_directory(temp_.path() / "outside")),
+      device_(temp_.path(), kind, bytes) {}
+
+MountedVolume::~MountedVolume() {
+  if (!mounted_ || unmount().exit_status == 0) return;
+  // A test that failed may have left it busy; the device must not stay mounted.
+  static_cast<void>(run({"umount", "--lazy", mount_point_.string()}));
+}
+
+CommandResult MountedVolume::format() const { return run({program("mkfs.ashlarfs"), "-q", device_.path()}); }
+
+CommandResult MountedVolume::mount(Engine engine, const std::string& more_options) {
+  std::string options = "io_engine=" + std::string(name_of(engine));
+  if (!more_options.empty()) options += "," + more_options;
+  CommandResult result = run({program("ashlarfs"), "-o", options, device_.path(), mount_point_.string()});
+  mounted_ = mounted_ || result.exit_status == 0;
+  return result;
+}
+
+CommandResult MountedVolume::unmount() {
+  CommandResult result = run({"umount", mount_point_.string()});
+  mounted_ = mounted_ && result.exit_status != 0;
+  return result;
+}
+
+CommandResult MountedVolume::check() const { return run({program("fsck.ashlarfs"), "-n", "-f", device_.path()}); }
+
+std::uint64_t MountedVolume::free_blocks() const {
+  struct statvfs space {};
+  EXPECT_EQ(statvfs(mount_point_.c_str(), &space), 0);
+  return space.f_bfree;
+}
+
+std::uint64_t MountedVolume::settled_free_blocks(std::uint64_t expected) const {
+  const auto limit = std::chrono::steady_clock::now() + kSettleLimit;
+  for (;;) {
+    sync_volume(mount_point_);
+    const std::uint64_t free = free_blocks();
+    if (free == expected || std::chrono::steady_clock::now() >= limit) return free;
+    std::this_thread::sleep_for(kSettleStep);
+  }
+}
+
+void EverySetupTest::SetUp() {
+  ASHLAR_NEEDS_MOUNTING(GetParam().device != DeviceKind::image);
+  volume_ = std::make_unique<MountedVolume>(GetParam().device, volume_bytes());
+  ASSERT_TRUE(succeeded(volume_->format()));
+  ASSERT_TRUE(succeeded(volume_->mount(GetParam().engine)));
+}
+
+void EverySetupTest::remount(Engine engine) {
+  ASSERT_TRUE(succeeded(volume_->unmount()));
+  ASSERT_TRUE(succeeded(volume_->check()));
+  ASSERT_TRUE(succeeded(volume_->mount(engine)));
+}
+
+std::string setup_name(const testing::TestParamInfo<Setup>& info) {
+  return std::string(name_of(info.param.engine)) + "_" + std::string(name_of(info.param.device));
+}
+
+}  // namespace ashlar::mount_test
