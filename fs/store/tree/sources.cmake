@@ -1,0 +1,13 @@
+set(TREE_SOURCES
+  tree/internal.cc
+  tree/leaf.cc
+  tree/leaf_cursor.cc
+  tree/node.cc
+  tree/node_cache.cc
+  tree/tree_apply.cc
+  tree/tree_checkpoint.cc
+  tree/tree_evict.cc
+  tree/tree_load.cc
+  tree/tree_read.cc
+  tree/tree_state.cc
+  tree/tree_writer.cc)
