@@ -54,9 +54,10 @@ class MemoryDevice final : public BlockDevice {
   [[nodiscard]] MemoryImage snapshot() const;
   void restore(MemoryImage image);  // of the same size
 
- private:
+  // Carries out an operation that check_request() let pass.
   [[nodiscard]] std::optional<ErrorCode> perform(const IoOp& op);
 
+ private:
   Geometry geometry_;
   std::string name_;
   mutable std::mutex mutex_;

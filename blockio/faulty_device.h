@@ -1,0 +1,59 @@
+// A device that goes wrong where a test wants it to.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "blockio/block_device.h"
+
+namespace ashlar::blockio {
+
+enum class Fault : std::uint8_t {
+  none,
+  fail,        // the operation fails with io_error and does nothing
+  lose,        // a write or flush says it succeeded and did nothing
+  flip_bit,    // a read returns one wrong bit
+  misdirect,   // a write lands one sector-aligned transfer length further on, a read comes from there
+};
+
+// What a plan is asked about: the operation and its index among all that the device was given, from 0.
+struct FaultQuestion {
+  std::uint64_t index = 0;
+  const IoOp& op;
+};
+using FaultPlan = std::function<Fault(const FaultQuestion&)>;
+
+// Plans. `kind` none: any operation counts.
+[[nodiscard]] FaultPlan fail_once(std::uint64_t index);
+[[nodiscard]] FaultPlan fail_from(std::uint64_t index);
+[[nodiscard]] FaultPlan fail_nth(OpKind kind, std::uint64_t nth);                     // the nth of that kind, from 0
+[[nodiscard]] FaultPlan at_random(std::uint64_t seed, std::uint32_t one_in, Fault fault);
+
+// Wraps a device, which outlives it. Thread-safe as that is.
+class FaultyDevice final : public BlockDevice {
+ public:
+  explicit FaultyDevice(BlockDevice& inner) noexcept : inner_(inner) {}
+
+  [[nodiscard]] const Geometry& geometry() const noexcept override { return inner_.geometry(); }
+  [[nodiscard]] const std::string& name() const noexcept override { return inner_.name(); }
+  [[nodiscard]] Result<std::unique_ptr<IoQueue>> open_queue(const QueueConfig& config) override;
+
+  // Counting starts anew.
+  void set_plan(FaultPlan plan);
+  [[nodiscard]] std::uint64_t operations() const;  // seen since the plan was set
+
+ private:
+  friend class FaultyQueue;
+  [[nodiscard]] Fault decide(const IoOp& op);
+
+  BlockDevice& inner_;
+  mutable std::mutex mutex_;
+  FaultPlan plan_;              // guarded by mutex_
+  std::uint64_t operations_ = 0;  // guarded by mutex_
+};
+
+}  // namespace ashlar::blockio
