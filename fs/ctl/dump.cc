@@ -1,0 +1,173 @@
+// ashlarctl dump DEVICE superblock | group N | node BLOCK | log
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "fs/ctl/command.h"
+#include "fs/ctl/dump_log.h"
+#include "fs/ctl/item_text.h"
+#include "fs/ctl/superblock_report.h"
+#include "fs/ctl/volume_reader.h"
+#include "fs/format/checksum.h"
+#include "fs/format/node.h"
+
+namespace ashlar::ctl {
+namespace {
+
+struct DumpOptions {
+  std::string device;
+  std::uint32_t group = 0;
+  std::uint64_t block = 0;
+};
+
+struct Volume {
+  VolumeReader reader;
+  format::Superblock superblock;
+  format::Layout layout;
+};
+
+Result<Volume> open_volume(const std::string& path) {
+  VolumeReader reader = TRY(VolumeReader::open(path));
+  const format::Superblock superblock = TRY(reader.superblock());
+  return Volume{std::move(reader), superblock, format::Layout::of(superblock)};
+}
+
+Status dump_superblocks(const DumpOptions& options) {
+  const VolumeReader reader = TRY(VolumeReader::open(options.device));
+  const auto places = reader.superblocks();
+  for (std::size_t place = 0; place < places.size(); ++place) {
+    fmt::print("slot {} copy {} at byte {}: {}\n", slot_of_place(place), copy_of_place(place),
+               format::superblock_offset(slot_of_place(place), copy_of_place(place)),
+               place_text(places[place], reader.device_size()));
+    if (format::validate(places[place], reader.device_size(), false)) print_superblock(places[place]);
+  }
+  return {};
+}
+
+// The newest valid version of the group's entry among both slots and copies.
+Result<format::GroupEntry> read_group_entry(const Volume& volume, std::uint32_t group) {
+  const std::uint32_t index = group / volume.layout.group_table_entries_per_block();
+  const std::uint32_t within = group % volume.layout.group_table_entries_per_block();
+  std::optional<format::GroupEntry> best;
+  std::uint64_t best_generation = 0;
+  std::vector<std::byte> block(volume.layout.block_size());
+  for (std::size_t slot = 0; slot < format::kSuperblockSlots; ++slot) {
+    for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+      TRY(volume.reader.read(volume.layout.byte_offset(volume.layout.group_table_block(index, slot, copy)), block));
+      const Status status = format::validate_group_table_block(block, volume.superblock.uuid, index,
+                                                               Generation{volume.superblock.generation});
+      fmt::print("  table block {} slot {} copy {}: {}\n", index, slot, copy,
+                 status ? std::string("valid") : status.error().message());
+      const auto& header = *reinterpret_cast<const format::GroupTableHeader*>(block.data());
+      if (!status || within >= header.count || header.generation <= best_generation) continue;
+      best_generation = header.generation;
+      best = reinterpret_cast<const format::GroupEntry*>(block.data() + sizeof header)[within];
+    }
+  }
+  if (!best) return fail(ErrorCode::bad_checksum, fmt::format("{}: no valid group table block", volume.reader.path()));
+  return *best;
+}
+
+void print_free_runs(std::span<const std::byte> bitmap, std::uint64_t first, std::uint32_t blocks) {
+  const auto used = [&](std::uint32_t i) { return (bitmap[i / 8] >> (i % 8) & std::byte{1}) != std::byte{0}; };
+  for (std::uint32_t i = 0; i < blocks;) {
+    const std::uint32_t start = i;
+    const bool state = used(i);
+    while (i < blocks && used(i) == state) ++i;
+    fmt::print("  {} {} + {}\n", state ? "used" : "free", first + start, i - start);
+  }
+}
+
+Status dump_group(const DumpOptions& options) {
+  const Volume volume = TRY(open_volume(options.device));
+  const format::Layout& layout = volume.layout;
+  const std::uint32_t group = options.group;
+  if (group >= layout.group_count()) {
+    return fail(ErrorCode::out_of_range, fmt::format("{}: has only {} groups", options.device, layout.group_count()));
+  }
+  fmt::print("group {}: blocks {} + {}\n", group, layout.group_first(group).value(), layout.blocks_in_group(group));
+  const format::GroupEntry entry = TRY(read_group_entry(volume, group));
+  const bool initialised = (entry.flags & format::kGroupInitialised) != 0;
+  const std::size_t slot = (entry.flags & format::kGroupSlot) != 0 ? 1 : 0;
+  fmt::print("  {} free, {}, written in generation {}\n", entry.free_blocks.value(),
+             initialised ? fmt::format("bitmap in slot {}", slot) : "no bitmap yet", entry.generation.value());
+  std::vector<std::byte> bitmap(layout.block_size());
+  if (!initialised) {
+    layout.initial_bitmap(group, bitmap);
+    print_free_runs(bitmap, layout.group_first(group).value(), layout.blocks_in_group(group));
+    return {};
+  }
+  bool printed = false;
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+    const BlockNumber place = layout.bitmap_block(group, slot, copy);
+    TRY(volume.reader.read(layout.byte_offset(place), bitmap));
+    const bool sound = format::crc32c(bitmap) == entry.bitmap_crc;
+    fmt::print("  bitmap copy {} at block {}: {}\n", copy, place.value(), sound ? "valid" : "checksum mismatch");
+    if (!sound || printed) continue;
+    print_free_runs(bitmap, layout.group_first(group).value(), layout.blocks_in_group(group));
+    printed = true;
+  }
+  return {};
+}
+
+void print_leaf(std::span<const std::byte> node, std::uint64_t block_count) {
+  for (const format::LeafItem& item : format::leaf_items(node)) {
+    const format::Key key = format::key_of(item);
+    fmt::print("  {} {}\n", key_text(key), value_text(key, format::value_of(node, item), block_count));
+  }
+}
+
+void print_internal(std::span<const std::byte> node) {
+  for (const format::InternalEntry& entry : format::internal_entries(node)) {
+    fmt::print("  {} -> blocks {} and {}, generation {}, crc {:08x}\n", key_text(format::key_of(entry)),
+               entry.address[0].value(), entry.address[1].value(), entry.generation.value(), entry.crc.value());
+  }
+}
+
+Status dump_node(const DumpOptions& options) {
+  const Volume volume = TRY(open_volume(options.device));
+  const std::uint64_t blocks = volume.layout.block_count();
+  if (options.block > blocks - volume.layout.node_blocks()) {
+    return fail(ErrorCode::out_of_range, fmt::format("{}: has only {} blocks", options.device, blocks));
+  }
+  std::vector<std::byte> node(volume.layout.node_size());
+  TRY(volume.reader.read(volume.layout.byte_offset(BlockNumber{options.block}), node));
+  if (auto status = format::validate_node(node, volume.superblock.uuid, nullptr); !status) {
+    return fail(std::move(status).error().with_context(fmt::format("{}: block {}", options.device, options.block)));
+  }
+  const format::NodeHeader& header = format::header_of(node);
+  fmt::print("node at blocks {} and {}: level {}, generation {}, {} entries, crc {:08x}\n", header.address[0].value(),
+             header.address[1].value(), header.level, header.generation.value(), header.count.value(),
+             header.crc.value());
+  header.level == 0 ? print_leaf(node, blocks) : print_internal(node);
+  return {};
+}
+
+Status dump_whole_log(const DumpOptions& options) {
+  const Volume volume = TRY(open_volume(options.device));
+  return dump_log(volume.reader, volume.superblock);
+}
+
+}  // namespace
+
+void add_dump(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<DumpOptions>();
+  CLI::App* command = app.add_subcommand("dump", "Prints structures of a volume as they are on the device");
+  command->add_option("DEVICE", options->device, "Block device or image file")->required();
+  command->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, Status (*run)(const DumpOptions&)) {
+    CLI::App* part = command->add_subcommand(name, what);
+    part->callback([options, &action, run] { action = [options, run] { return run(*options); }; });
+    return part;
+  };
+  add("superblock", "All four superblocks", dump_superblocks);
+  add("group", "A block group's table entry and bitmap", dump_group)
+      ->add_option("N", options->group, "Number of the group, from 0")
+      ->required();
+  add("node", "A tree node", dump_node)->add_option("BLOCK", options->block, "First block of either copy")->required();
+  add("log", "The records that a mount would replay", dump_whole_log);
+}
+
+}  // namespace ashlar::ctl

@@ -1,0 +1,122 @@
+#include "fs/ctl/superblock_report.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "fs/format/key.h"
+#include "fs/format/text.h"
+
+namespace ashlar::ctl {
+namespace {
+
+constexpr std::uint64_t kLastPrintableSecond = 253'402'300'799ULL;  // of the year 9999
+
+std::string time_text(std::uint64_t seconds) {
+  if (seconds == 0) return "never";
+  const auto time = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  if (seconds > kLastPrintableSecond || gmtime_r(&time, &parts) == nullptr) return "out of range";
+  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", parts);
+}
+
+template <typename Value>
+void print_line(const char* name, const Value& value) {
+  fmt::print("  {:<12} {}\n", name, value);
+}
+
+std::uint64_t count_of(const format::Superblock& superblock, format::ItemKind kind) {
+  return superblock.item_count[static_cast<std::size_t>(kind)];
+}
+
+}  // namespace
+
+std::string state_text(const format::Superblock& superblock) {
+  const bool clean = (superblock.flags & format::kCleanlyUnmounted) != 0;
+  const bool errors = (superblock.flags & format::kHasErrors) != 0;
+  return fmt::format("{}{}", clean ? "clean" : "in use or not unmounted (the log is replayed at the next mount)",
+                     errors ? ", has errors (run fsck.ashlarfs)" : "");
+}
+
+std::string place_text(const format::Superblock& superblock, std::uint64_t device_size) {
+  if (superblock.magic == 0) return "empty";
+  const Status status = format::validate(superblock, device_size, false);
+  if (status) return fmt::format("generation {}", superblock.generation.value());
+  return status.error().message();
+}
+
+void print_superblock(const format::Superblock& superblock) {
+  const std::uint64_t block_size = superblock.block_size;
+  const auto layout = format::Layout::of(superblock);
+  const std::string label = format::label_text(superblock);
+  print_line("label", label.empty() ? "(none)" : label);
+  print_line("uuid", format::uuid_text(superblock.uuid));
+  print_line("format", fmt::format("version {}, features: compatible {}, read-only compatible {}, incompatible {}",
+                                   superblock.version.value(), format::feature_text(superblock.compatible),
+                                   format::feature_text(superblock.read_only_compatible),
+                                   format::feature_text(superblock.incompatible)));
+  print_line("size", fmt::format("{}: {} blocks of {} bytes in {} groups",
+                                 format::size_text(superblock.block_count * block_size), superblock.block_count.value(),
+                                 block_size, layout.group_count()));
+  print_line("free", fmt::format("{}: {} blocks", format::size_text(superblock.free_blocks * block_size),
+                                 superblock.free_blocks.value()));
+  print_line("tree", fmt::format("{} nodes of {} bytes, kept twice, {} levels", superblock.node_count.value(),
+                                 superblock.node_size.value(), superblock.root.level + 1));
+  print_line("inodes", fmt::format("{}, next number {}", count_of(superblock, format::ItemKind::inode),
+                                   superblock.next_inode.value()));
+  print_line("log", fmt::format("{} at block {}, epoch {:016x}, from LSN {}",
+                                format::size_text(superblock.log_blocks * block_size), superblock.log_first.value(),
+                                superblock.log_epoch.value(), superblock.log_start.value()));
+  print_line("generation", superblock.generation.value());
+  print_line("state", state_text(superblock));
+  print_line("created", time_text(superblock.created_time));
+  print_line("mounted",
+             fmt::format("{}, {} times", time_text(superblock.mounted_time), superblock.mount_count.value()));
+  print_line("written", time_text(superblock.written_time));
+  print_line("errors", fmt::format("metadata {} found, {} healed; data {}", superblock.metadata_errors.value(),
+                                   superblock.metadata_healed.value(), superblock.data_errors.value()));
+}
+
+nlohmann::ordered_json superblock_json(const format::Superblock& superblock) {
+  const auto layout = format::Layout::of(superblock);
+  nlohmann::ordered_json json;
+  json["label"] = format::label_text(superblock);
+  json["uuid"] = format::uuid_text(superblock.uuid);
+  json["version"] = superblock.version.value();
+  json["features"] = {{"compatible", superblock.compatible.value()},
+                      {"read_only_compatible", superblock.read_only_compatible.value()},
+                      {"incompatible", superblock.incompatible.value()}};
+  json["block_size"] = superblock.block_size.value();
+  json["node_size"] = superblock.node_size.value();
+  json["block_count"] = superblock.block_count.value();
+  json["free_blocks"] = superblock.free_blocks.value();
+  json["group_count"] = layout.group_count();
+  json["generation"] = superblock.generation.value();
+  json["clean"] = (superblock.flags & format::kCleanlyUnmounted) != 0;
+  json["has_errors"] = (superblock.flags & format::kHasErrors) != 0;
+  json["root"] = {{"blocks", {superblock.root.address[0].value(), superblock.root.address[1].value()}},
+                  {"generation", superblock.root.generation.value()},
+                  {"level", superblock.root.level}};
+  json["node_count"] = superblock.node_count.value();
+  json["inode_count"] = count_of(superblock, format::ItemKind::inode);
+  json["next_inode"] = superblock.next_inode.value();
+  json["group_table"] = {
+      {"first_blocks", {superblock.group_table_first[0].value(), superblock.group_table_first[1].value()}},
+      {"blocks", superblock.group_table_blocks.value()}};
+  json["log"] = {{"first_block", superblock.log_first.value()},
+                 {"blocks", superblock.log_blocks.value()},
+                 {"epoch", superblock.log_epoch.value()},
+                 {"start_lsn", superblock.log_start.value()}};
+  json["created"] = superblock.created_time.value();
+  json["mounted"] = superblock.mounted_time.value();
+  json["written"] = superblock.written_time.value();
+  json["mount_count"] = superblock.mount_count.value();
+  json["errors"] = {{"metadata", superblock.metadata_errors.value()},
+                    {"metadata_healed", superblock.metadata_healed.value()},
+                    {"data", superblock.data_errors.value()}};
+  return json;
+}
+
+}  // namespace ashlar::ctl
