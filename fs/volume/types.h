@@ -12,7 +12,8 @@
 
 namespace ashlar::volume {
 
-// Of one operation: whose queue it may wait on, who asks, and what time it is. Permissions were checked above (the kernel does).
+// Of one operation: whose queue it may wait on, who asks, and what time it is. Permissions were checked above (the
+// kernel does).
 struct Context {
   blockio::IoQueue& io;
   timespec now{};
@@ -30,7 +31,7 @@ struct Attributes {
   std::uint64_t size = 0;
   std::uint64_t blocks = 0;  // of 512 bytes
   std::uint32_t device = 0;
-  std::uint32_t flags = 0;   // FS_*_FL
+  std::uint32_t flags = 0;  // FS_*_FL
   timespec accessed{};
   timespec modified{};
   timespec changed{};

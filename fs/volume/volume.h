@@ -15,18 +15,24 @@
 
 namespace ashlar::volume {
 
+struct VolumeState;
+
 struct VolumeOptions {
   store::StoreOptions store;
-  bool no_access_time = false;  // noatime; otherwise relatime
+  bool no_access_time = false;  // reading never updates access times anyway: they change as set_attributes says
   bool no_copy_on_write = false;
 };
 
-// Names are 1 to 255 bytes without NUL and '/'; longer is name_too_long. Thread-safe: each inode has a reader-writer lock; operations on
-// several inodes take them in the order of their numbers. Every operation is one transaction (or none); nothing is durable before
-// fsync, fsync_all, or the store's periodic sync.
+// The most bytes one write transaction takes.
+inline constexpr std::size_t kMaxWriteBytes = 1U << 20;
+
+// Names are 1 to 255 bytes without NUL and '/'; longer is name_too_long. Thread-safe: each inode has a reader-writer
+// lock; operations on several inodes take them in the order of their numbers. Every operation is one transaction (or
+// none); nothing is durable before fsync, fsync_all, or the store's periodic sync.
 //
-// The kernel's references are counted as it counts them: lookup(), make_node(), link() (of their result) and readdir_plus entries add one,
-// forget() takes them back. An inode without names lives until the last reference is gone.
+// The kernel's references are counted as it counts them: lookup(), make_node(), link() (of their result) and
+// readdir_plus entries add one, forget() takes them back. An inode without names lives until the last reference is
+// gone.
 class Volume {
  public:
   [[nodiscard]] static Result<std::unique_ptr<Volume>> open(blockio::BlockDevice& device, blockio::IoQueue& io,
@@ -38,10 +44,13 @@ class Volume {
   [[nodiscard]] store::Store& store() noexcept;
 
   // Names.
-  [[nodiscard]] Result<Attributes> lookup(Context& context, InodeNumber parent, std::string_view name);  // "." and ".." too
+  [[nodiscard]] Result<Attributes> lookup(Context& context, InodeNumber parent,
+                                          std::string_view name);  // "." and ".." too
   void forget(blockio::IoQueue& io, InodeNumber inode, std::uint64_t references);
-  [[nodiscard]] Result<Attributes> make_node(Context& context, InodeNumber parent, std::string_view name, const NewNode& node);
-  [[nodiscard]] Result<Attributes> make_symlink(Context& context, InodeNumber parent, std::string_view name, std::string_view target);
+  [[nodiscard]] Result<Attributes> make_node(Context& context, InodeNumber parent, std::string_view name,
+                                             const NewNode& node);
+  [[nodiscard]] Result<Attributes> make_symlink(Context& context, InodeNumber parent, std::string_view name,
+                                                std::string_view target);
   // An unnamed regular file in parent (O_TMPFILE); link() may name it later.
   [[nodiscard]] Result<Attributes> make_unnamed(Context& context, InodeNumber parent, const NewNode& node);
   [[nodiscard]] Result<Attributes> link(Context& context, InodeNumber inode, InodeNumber parent, std::string_view name);
@@ -52,12 +61,13 @@ class Volume {
                               std::string_view new_name, unsigned flags);
   [[nodiscard]] Result<std::string> read_symlink(Context& context, InodeNumber inode);
 
-  // Entries after `position` (0: from the start, "." and ".." included), until the visitor returns false. An entry that stays is visited
-  // exactly once in a walk. The visitor runs without any lock of the store and may call readdir's attribute(); it gets each entry's
-  // attributes when `with_attributes`, and then each entry visited (but . and ..) and accepted counts one reference.
+  // Entries after `position` (0: from the start, "." and ".." included), until the visitor returns false. An entry that
+  // stays is visited exactly once in a walk (at least once when its name's hash collides with another's). The visitor
+  // runs without any lock; it gets each entry's attributes when `with_attributes` (null when they cannot be read), and
+  // then each entry (but . and ..) that was given with attributes and accepted counts one reference.
   using EntryVisitor = std::function<bool(const DirectoryEntry& entry, const Attributes* attributes)>;
-  [[nodiscard]] Status read_directory(Context& context, InodeNumber directory, std::uint64_t position, bool with_attributes,
-                                      const EntryVisitor& visit);
+  [[nodiscard]] Status read_directory(Context& context, InodeNumber directory, std::uint64_t position,
+                                      bool with_attributes, const EntryVisitor& visit);
 
   // Attributes.
   [[nodiscard]] Result<Attributes> attributes(Context& context, InodeNumber inode);
@@ -67,21 +77,26 @@ class Volume {
 
   // Extended attributes; names with their prefix. flags: XATTR_CREATE, XATTR_REPLACE.
   [[nodiscard]] Result<std::string> get_xattr(Context& context, InodeNumber inode, std::string_view name);
-  [[nodiscard]] Status set_xattr(Context& context, InodeNumber inode, std::string_view name, std::span<const std::byte> value, int flags);
+  [[nodiscard]] Status set_xattr(Context& context, InodeNumber inode, std::string_view name,
+                                 std::span<const std::byte> value, int flags);
   [[nodiscard]] Status remove_xattr(Context& context, InodeNumber inode, std::string_view name);
-  [[nodiscard]] Result<std::string> list_xattrs(Context& context, InodeNumber inode);  // NUL-terminated names back to back
+  [[nodiscard]] Result<std::string> list_xattrs(Context& context,
+                                                InodeNumber inode);  // NUL-terminated names back to back
 
-  // Contents. read(): the bytes from `offset`, at most `length`, fewer only at the end of the file. They lie in `buffer`, which must hold
-  // length + 2 blocks (the device fills it directly, so they may begin inside it).
-  [[nodiscard]] Result<std::span<const std::byte>> read(Context& context, InodeNumber inode, std::uint64_t offset, std::size_t length,
-                                                        blockio::AlignedBuffer& buffer);
+  // Contents. read(): the bytes from `offset`, at most `length`, fewer only at the end of the file. They lie in
+  // `buffer`, which must hold length + 2 blocks (the device fills it directly, so they may begin inside it).
+  [[nodiscard]] Result<std::span<const std::byte>> read(Context& context, InodeNumber inode, std::uint64_t offset,
+                                                        std::size_t length, blockio::AlignedBuffer& buffer);
   // Writes all of `data` or nothing. Page-aligned memory at block-aligned offsets goes to the device without a copy.
-  // clear_privileges: drop suid, sgid and security.capability.
+  // clear_privileges: drop suid, sgid; security.capability goes always. What is longer than kMaxWriteBytes becomes
+  // several transactions.
   [[nodiscard]] Status write(Context& context, InodeNumber inode, std::uint64_t offset, std::span<const std::byte> data,
                              bool clear_privileges);
   // mode: FALLOC_FL_*
-  [[nodiscard]] Status allocate(Context& context, InodeNumber inode, int mode, std::uint64_t offset, std::uint64_t length);
-  // whence: SEEK_HOLE or SEEK_DATA
+  [[nodiscard]] Status allocate(Context& context, InodeNumber inode, int mode, std::uint64_t offset,
+                                std::uint64_t length);
+  // whence: SEEK_HOLE or SEEK_DATA. no_such_device (to be reported as ENXIO) at or past the end of the file, or when no
+  // data follows.
   [[nodiscard]] Result<std::uint64_t> seek(Context& context, InodeNumber inode, std::uint64_t offset, int whence);
 
   // All that was done to the inode (fsync of the whole log up to now). data_only as fdatasync.
@@ -91,9 +106,8 @@ class Volume {
   [[nodiscard]] VolumeSpace space() const;
 
  private:
-  struct State;
-  explicit Volume(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  explicit Volume(std::unique_ptr<VolumeState> state);
+  std::unique_ptr<VolumeState> state_;
 };
 
 }  // namespace ashlar::volume

@@ -1,0 +1,147 @@
+// New inodes and new names for old ones.
+#include <sys/stat.h>
+
+#include <mutex>
+
+#include "fs/format/node.h"
+#include "fs/volume/link_counts.h"
+#include "fs/volume/operation.h"
+#include "fs/volume/volume.h"
+
+namespace ashlar::volume {
+namespace {
+
+bool can_be_made(std::uint32_t mode) noexcept {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFDIR:
+    case S_IFCHR:
+    case S_IFBLK:
+    case S_IFIFO:
+    case S_IFSOCK: return true;
+    default: return false;
+  }
+}
+
+Status check_new_name(std::string_view name) {
+  TRY(check_name(name));
+  if (is_dot_or_dot_dot(name)) return fail(ErrorCode::already_exists);
+  return {};
+}
+
+// Makes an inode with one name; `target`: of a symbolic link.
+Result<Attributes> make_named(VolumeState& volume, Context& context, InodeNumber parent, std::string_view name,
+                              const NewNode& node, std::string_view target) {
+  TRY(check_new_name(name));
+  TRY(check_writable(volume));
+  const InodeRef directory = TRY(acquire_directory(volume, context.io, parent));
+  const std::lock_guard guard(directory->lock);
+  TRY(check_names_may_change(directory->item, false));
+
+  store::Transaction transaction;
+  const InodeNumber number = volume.store->new_inode_number(transaction);
+  NameChanges names(volume, context.io);
+  TRY(names.add(parent, name, {number, entry_type(node.mode)}));
+  StagedInode above(*directory);
+  const bool is_directory = S_ISDIR(node.mode);
+  TRY(add_to_directory(above.next, is_directory, context.now));
+
+  format::InodeItem item = new_inode_item(volume, context, directory->item, node);
+  item.links = is_directory ? kLinksOfEmptyDirectory : 1;
+  item.version = 1;
+  if (is_directory) item.parent = parent.value();
+  item.size = target.size();
+  transaction.put_item(inode_key(number), item);
+  if (!target.empty()) {
+    transaction.put({number, format::ItemKind::symlink, 0}, std::as_bytes(std::span(target)));
+  }
+  names.stage(transaction);
+
+  // In the table before anybody can find the name.
+  const InodeRef inode = volume.inodes.create(number, item);
+  TRY(commit(volume, context.io, transaction, {&above}));
+  inode->changed_lsn.store(directory->changed_lsn.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  volume.inodes.add_reference(*inode);
+  return to_attributes(volume, number, item);
+}
+
+}  // namespace
+
+Result<Attributes> Volume::make_node(Context& context, InodeNumber parent, std::string_view name, const NewNode& node) {
+  if (!can_be_made(node.mode)) return fail(ErrorCode::invalid_argument);
+  return make_named(*state_, context, parent, name, node, {});
+}
+
+Result<Attributes> Volume::make_symlink(Context& context, InodeNumber parent, std::string_view name,
+                                        std::string_view target) {
+  constexpr std::uint32_t kAnyPermission = 0777;
+  if (target.empty()) return fail(ErrorCode::not_found);
+  if (target.size() > format::kMaxSymlinkLength || target.size() > format::max_value_size(state_->node_size)) {
+    return fail(ErrorCode::name_too_long);
+  }
+  if (target.find('\0') != std::string_view::npos) return fail(ErrorCode::invalid_argument);
+  return make_named(*state_, context, parent, name, {S_IFLNK | kAnyPermission, 0}, target);
+}
+
+Result<std::string> Volume::read_symlink(Context& context, InodeNumber number) {
+  const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
+  if (!S_ISLNK(inode->type())) return fail(ErrorCode::invalid_argument);
+  store::ItemValue value;
+  const bool found = TRY(state_->store->get(context.io, {number, format::ItemKind::symlink, 0}, value));
+  if (!found || value.empty() || value.size() > format::kMaxSymlinkLength) {
+    return fail(ErrorCode::corrupt_structure, "symbolic link without a target");
+  }
+  return std::string(reinterpret_cast<const char*>(value.data()), value.size());
+}
+
+Result<Attributes> Volume::make_unnamed(Context& context, InodeNumber parent, const NewNode& node) {
+  if (!S_ISREG(node.mode)) return fail(ErrorCode::invalid_argument);
+  TRY(check_writable(*state_));
+  const InodeRef directory = TRY(acquire_directory(*state_, context.io, parent));
+  const std::lock_guard guard(directory->lock);
+  TRY(check_names_may_change(directory->item, false));
+  store::Transaction transaction;
+  const InodeNumber number = state_->store->new_inode_number(transaction);
+  format::InodeItem item = new_inode_item(*state_, context, directory->item, node);
+  item.version = 1;
+  put_orphan(transaction, number, state_->generation, format::OrphanReason::unlinked);
+  transaction.put_item(inode_key(number), item);
+  const InodeRef inode = state_->inodes.create(number, item);
+  const Lsn lsn = TRY(state_->store->commit(context.io, transaction));
+  inode->unlinked.store(true, std::memory_order_relaxed);
+  inode->changed_lsn.store(lsn.value(), std::memory_order_relaxed);
+  state_->inodes.add_reference(*inode);
+  return to_attributes(*state_, number, item);
+}
+
+Result<Attributes> Volume::link(Context& context, InodeNumber number, InodeNumber parent, std::string_view name) {
+  TRY(check_new_name(name));
+  TRY(check_writable(*state_));
+  const InodeRef directory = TRY(acquire_directory(*state_, context.io, parent));
+  const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
+  if (inode->is_directory()) return fail(ErrorCode::not_permitted);
+  const InodeLocks locks({&*directory, &*inode});
+  TRY(check_names_may_change(directory->item, false));
+  if (is_protected(inode->item)) return fail(ErrorCode::not_permitted);
+  if (inode->item.links >= format::kMaxLinks) return fail(ErrorCode::too_many_links);
+
+  store::Transaction transaction;
+  NameChanges names(*state_, context.io);
+  TRY(names.add(parent, name, {number, entry_type(inode->item.mode)}));
+  StagedInode above(*directory);
+  StagedInode linked(*inode);
+  TRY(add_to_directory(above.next, false, context.now));
+  if (linked.next.links == 0 && inode->truncation_unfinished) {
+    put_orphan(transaction, number, state_->generation, format::OrphanReason::truncated);
+  } else if (linked.next.links == 0) {
+    transaction.erase(orphan_key(number));
+  }
+  linked.next.links = linked.next.links + 1;
+  status_changed(linked.next, context.now);
+  names.stage(transaction);
+  TRY(commit(*state_, context.io, transaction, {&above, &linked}));
+  state_->inodes.add_reference(*inode);
+  return to_attributes(*state_, number, inode->item);
+}
+
+}  // namespace ashlar::volume

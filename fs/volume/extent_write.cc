@@ -1,0 +1,144 @@
+#include "fs/volume/extent_write.h"
+
+#include <algorithm>
+
+#include "blockio/io_op.h"
+#include "fs/volume/block_reader.h"
+
+namespace ashlar::volume {
+
+Status ExtentWrite::run(std::uint64_t offset, std::span<const std::byte> data) {
+  no_copy_on_write_ = volume_.no_copy_on_write(inode_.item);
+  TRY(source_.assign(offset, data, volume_.block_size, volume_.device.geometry().memory_alignment));
+  TRY(complete_partial_blocks(offset + data.size()));
+  if (!no_copy_on_write_) checksums_ = source_.checksums();
+  TRY(choose_targets());
+  return write_targets();
+}
+
+Status ExtentWrite::read_old_block(std::uint64_t block, blockio::AlignedBuffer& buffer, bool& found) {
+  const MappedExtent* const extent = window_.find(block);
+  found = extent != nullptr && !extent->unwritten();
+  if (!found) return {};
+  if (buffer.empty()) buffer = blockio::AlignedBuffer(volume_.block_size);
+  if (buffer.empty()) return fail(ErrorCode::out_of_memory);
+  return read_file_blocks(volume_, io_, inode_.number(), window_, block, block + 1, buffer.data());
+}
+
+Status ExtentWrite::complete_partial_blocks(std::uint64_t data_end) {
+  const std::uint64_t first = source_.first_block();
+  const std::uint64_t last = source_.end_block() - 1;
+  // What a block holds past the end of the file is zero, so there is nothing to keep.
+  const bool tail_matters = source_.tail_is_partial() && data_end < inode_.item.size;
+  blockio::AlignedBuffer buffer;
+  bool found = false;
+  if (source_.head_is_partial()) {
+    TRY(read_old_block(first, buffer, found));
+    if (found) source_.fill_head(buffer.span());
+    if (found && tail_matters && last == first) source_.fill_tail(buffer.span());
+  }
+  if (tail_matters && (last != first || !source_.head_is_partial())) {
+    TRY(read_old_block(last, buffer, found));
+    if (found) source_.fill_tail(buffer.span());
+  }
+  return {};
+}
+
+bool ExtentWrite::stays_in_place(const MappedExtent* extent) const noexcept {
+  if (extent == nullptr) return false;
+  return extent->unwritten() || (no_copy_on_write_ && !extent->checksummed());
+}
+
+Status ExtentWrite::choose_targets() {
+  const std::uint64_t end = source_.end_block();
+  std::uint64_t block = source_.first_block();
+  std::uint64_t fresh_from = block;
+  const auto extents = window_.extents();
+  for (const MappedExtent& extent : extents) {
+    if (!stays_in_place(&extent)) continue;
+    const std::uint64_t from = std::max(block, extent.file_block);
+    const std::uint64_t to = std::min(end, extent.end());
+    if (from >= to) continue;
+    TRY(allocate(fresh_from, from));
+    const auto kind = extent.unwritten() ? Target::Kind::unwritten : Target::Kind::overwritten;
+    targets_.push_back({from, {extent.physical_of(from), to - from}, kind});
+    fresh_from = to;
+  }
+  return allocate(fresh_from, end);
+}
+
+Status ExtentWrite::allocate(std::uint64_t first, std::uint64_t end) {
+  store::AllocationRequest request;
+  if (first < end) request.goal = window_.goal_for(first);
+  while (first < end) {
+    request.maximum = end - first;
+    store::Allocation allocation = TRY(volume_.store->allocate(io_, request));
+    const BlockRun run = allocation.run();
+    targets_.push_back({first, run, Target::Kind::fresh});
+    allocations_.push_back(std::move(allocation));
+    first += run.count;
+    request.goal = run.end();
+  }
+  return {};
+}
+
+Status ExtentWrite::write_targets() {
+  std::vector<iovec> segments;
+  segments.reserve(targets_.size() * BlockSource::kMaxParts);  // never reallocated: operations point into it
+  std::vector<blockio::IoOp> writes;
+  writes.reserve(targets_.size());
+  std::vector<blockio::IoOp*> ops;
+  ops.reserve(targets_.size());
+  for (const Target& target : targets_) {
+    const std::size_t begin = segments.size();
+    source_.append_segments(target.file_block, target.run.count, segments);
+    const std::span<const iovec> mine(segments.data() + begin, segments.size() - begin);
+    const std::uint64_t offset = volume_.store->layout().byte_offset(target.run.first);
+    if (mine.size() == 1) {
+      const auto* const memory = static_cast<const std::byte*>(mine[0].iov_base);
+      writes.push_back(blockio::IoOp::write(offset, {memory, mine[0].iov_len}));
+    } else {
+      writes.push_back(blockio::IoOp::writev(offset, mine));
+    }
+    ops.push_back(&writes.back());
+  }
+  TRY(io_.run(ops));
+  if (no_copy_on_write_) volume_.in_place_writes.note();
+  // No checksum tells recovery whether unchecksummed data reached the medium, so it must be there before a record names
+  // it.
+  const bool named = std::any_of(targets_.begin(), targets_.end(),
+                                 [](const Target& t) { return t.kind != Target::Kind::overwritten; });
+  if (no_copy_on_write_ && named) TRY(volume_.store->flush_device(io_));
+  return {};
+}
+
+void ExtentWrite::edit() {
+  const std::uint8_t flags = no_copy_on_write_ ? format::kExtentNoChecksum : std::uint8_t{0};
+  for (const Target& target : targets_) {
+    if (target.kind == Target::Kind::overwritten) continue;
+    const bool fresh = target.kind == Target::Kind::fresh;
+    window_.remove(target.file_block, target.file_block + target.run.count,
+                   fresh ? ExtentWindow::Fate::free_blocks : ExtentWindow::Fate::keep_blocks);
+    std::span<const format::le32> sums;
+    if (flags == 0) {
+      sums = std::span(checksums_)
+                 .subspan(static_cast<std::size_t>(target.file_block - source_.first_block()),
+                          static_cast<std::size_t>(target.run.count));
+    }
+    window_.insert(target.file_block, target.run, flags, sums);
+  }
+}
+
+void ExtentWrite::stage(store::Transaction& transaction) {
+  for (store::Allocation& allocation : allocations_) transaction.adopt(std::move(allocation));
+  allocations_.clear();
+  if (no_copy_on_write_) return;
+  for (const Target& target : targets_) {
+    const auto sums = std::span<const format::le32>(checksums_)
+                          .subspan(static_cast<std::size_t>(target.file_block - source_.first_block()),
+                                   static_cast<std::size_t>(target.run.count));
+    transaction.witness(target.run, sums);
+  }
+}
+
+}  // namespace ashlar::volume

@@ -1,0 +1,55 @@
+// Bringing data to the device and into a file's extents: copy-on-write, or in place where nothing written is
+// overwritten.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "fs/volume/block_source.h"
+#include "fs/volume/extent_window.h"
+#include "fs/volume/volume_state.h"
+
+namespace ashlar::volume {
+
+// One write of consecutive bytes. In this order, under the inode's exclusive lock: run(), edit() the window, the
+// window's stage(), then stage(). Destroyed before that, it never was (save in files without copy-on-write).
+class ExtentWrite {
+ public:
+  // The window covers the blocks that will be written.
+  ExtentWrite(VolumeState& volume, blockio::IoQueue& io, const Inode& inode, ExtentWindow& window)
+      : volume_(volume), io_(io), inode_(inode), window_(window) {}
+
+  // Reads what partial blocks keep, allocates, and writes: `data` is on the device (not necessarily on the medium) when
+  // this succeeded.
+  [[nodiscard]] Status run(std::uint64_t offset, std::span<const std::byte> data);
+  void edit();
+  void stage(store::Transaction& transaction);
+
+ private:
+  struct Target {
+    std::uint64_t file_block = 0;
+    BlockRun run;
+    enum class Kind : std::uint8_t { fresh, unwritten, overwritten } kind = Kind::fresh;
+  };
+
+  [[nodiscard]] Status complete_partial_blocks(std::uint64_t data_end);
+  [[nodiscard]] Status read_old_block(std::uint64_t block, blockio::AlignedBuffer& buffer, bool& found);
+  [[nodiscard]] bool stays_in_place(const MappedExtent* extent) const noexcept;
+  [[nodiscard]] Status choose_targets();
+  [[nodiscard]] Status allocate(std::uint64_t first, std::uint64_t end);
+  [[nodiscard]] Status write_targets();
+
+  VolumeState& volume_;
+  blockio::IoQueue& io_;
+  const Inode& inode_;
+  ExtentWindow& window_;
+  bool no_copy_on_write_ = false;
+  BlockSource source_;
+  std::vector<format::le32> checksums_;  // of the source's blocks, unless no_copy_on_write_
+  std::vector<Target> targets_;          // ascending
+  std::vector<store::Allocation> allocations_;
+};
+
+}  // namespace ashlar::volume

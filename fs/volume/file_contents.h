@@ -1,0 +1,45 @@
+// What the operations on file contents have in common. All of it runs under the inode's exclusive lock, except where it
+// says otherwise.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "fs/volume/extent_window.h"
+#include "fs/volume/volume_state.h"
+
+namespace ashlar::volume {
+
+// Extent items that one transaction removes or looks at, at most.
+inline constexpr std::size_t kMaxExtentsPerTransaction = 256;
+
+// Whether the contents, if there are any, are an inline data item: no blocks and small enough. A shared lock is enough.
+[[nodiscard]] bool may_be_inline(const VolumeState& volume, const format::InodeItem& item) noexcept;
+// Empty: a hole from end to end. A shared lock is enough.
+[[nodiscard]] Status get_inline_data(VolumeState& volume, blockio::IoQueue& io, const Inode& inode,
+                                     store::ItemValue& value);
+// Moves inline data, if there is any, into extents: a transaction of its own that nobody can tell from nothing.
+[[nodiscard]] Status convert_inline(VolumeState& volume, blockio::IoQueue& io, Inode& inode);
+
+// Finishes a truncation that failed halfway.
+[[nodiscard]] Status finish_truncation(VolumeState& volume, blockio::IoQueue& io, Inode& inode);
+// To be called before an item is staged that resize() will change: gets in the way what would need a transaction of its
+// own.
+[[nodiscard]] Status prepare_resize(VolumeState& volume, blockio::IoQueue& io, Inode& inode, std::uint64_t size);
+// Sets the size and commits all that is staged with it.
+[[nodiscard]] Status resize(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, std::uint64_t size,
+                            store::Transaction& transaction);
+
+void count_blocks(format::InodeItem& item, const ExtentWindow& window) noexcept;
+
+// Runs `operation` (a callable returning Status or a Result); when it lacks space and removals are waiting, again after
+// those. No inode may be locked.
+template <typename Operation>
+auto with_space_retry(VolumeState& volume, blockio::IoQueue& io, Operation operation) {
+  auto result = operation();
+  if (result || result.error().code() != ErrorCode::no_space || !volume.reaper.has_work()) return result;
+  volume.reaper.finish(io);
+  return operation();
+}
+
+}  // namespace ashlar::volume

@@ -1,0 +1,136 @@
+// Writing file contents.
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "fs/volume/extent_write.h"
+#include "fs/volume/file_contents.h"
+#include "fs/volume/operation.h"
+#include "fs/volume/volume.h"
+#include "fs/volume/xattrs.h"
+
+namespace ashlar::volume {
+namespace {
+
+format::Key inline_key(InodeNumber inode) noexcept { return {inode, format::ItemKind::inline_data, 0}; }
+
+// One transaction's worth of a write.
+class FileWrite {
+ public:
+  FileWrite(VolumeState& volume, Context& context, Inode& inode, std::uint64_t offset, std::span<const std::byte> data)
+      : volume_(volume), io_(context.io), now_(context.now), inode_(inode), offset_(offset), data_(data) {}
+
+  Status run(bool clear_privileges);
+
+ private:
+  Status write_inline(StagedInode& staged, store::Transaction& transaction, store::ItemValue& contents);
+  Status write_extents(StagedInode& staged, store::Transaction& transaction);
+  [[nodiscard]] std::uint64_t end() const noexcept { return offset_ + data_.size(); }
+
+  VolumeState& volume_;
+  blockio::IoQueue& io_;
+  const timespec now_;
+  Inode& inode_;
+  const std::uint64_t offset_;
+  const std::span<const std::byte> data_;
+};
+
+Status FileWrite::run(bool clear_privileges) {
+  const std::lock_guard lock(inode_.lock);
+  if (is_immutable(inode_.item)) return fail(ErrorCode::not_permitted);
+  TRY(finish_truncation(volume_, io_, inode_));
+  store::ItemValue contents;
+  bool fits_inline = false;
+  if (may_be_inline(volume_, inode_.item)) {
+    TRY(get_inline_data(volume_, io_, inode_, contents));
+    fits_inline = std::max(end(), inode_.item.size.value()) <= volume_.max_inline;
+    const bool overwrites_all = offset_ == 0 && end() >= contents.size();
+    if (!fits_inline && !overwrites_all) {
+      TRY(convert_inline(volume_, io_, inode_));
+      contents.clear();
+    }
+  }
+  StagedInode staged(inode_);
+  store::Transaction transaction;
+  contents_changed(staged.next, now_);
+  if (clear_privileges) clear_suid_sgid(staged.next);
+  TRY(drop_capabilities(volume_, io_, staged, transaction));
+  staged.next.size = std::max(end(), inode_.item.size.value());
+  if (fits_inline) return write_inline(staged, transaction, contents);
+  if (!contents.empty()) transaction.erase(inline_key(inode_.number()));
+  return write_extents(staged, transaction);
+}
+
+Status FileWrite::write_inline(StagedInode& staged, store::Transaction& transaction, store::ItemValue& contents) {
+  contents.resize(static_cast<std::size_t>(staged.next.size));
+  std::memcpy(contents.data() + offset_, data_.data(), data_.size());
+  transaction.put(inline_key(inode_.number()), contents);
+  return commit(volume_, io_, transaction, {&staged});
+}
+
+Status FileWrite::write_extents(StagedInode& staged, store::Transaction& transaction) {
+  ExtentWindow window(volume_, inode_.number());
+  TRY(window.load(io_, volume_.block_of(offset_), volume_.block_after(end())));
+  ExtentWrite write(volume_, io_, inode_, window);
+  TRY(write.run(offset_, data_));
+  write.edit();
+  count_blocks(staged.next, window);
+  window.stage(transaction);
+  write.stage(transaction);
+  return commit(volume_, io_, transaction, {&staged});
+}
+
+}  // namespace
+
+bool may_be_inline(const VolumeState& volume, const format::InodeItem& item) noexcept {
+  return item.blocks == 0 && item.size <= volume.max_inline;
+}
+
+Status get_inline_data(VolumeState& volume, blockio::IoQueue& io, const Inode& inode, store::ItemValue& value) {
+  if (!TRY(volume.store->get(io, inline_key(inode.number()), value))) value.clear();
+  if (value.size() > inode.item.size) return fail(ErrorCode::corrupt_structure, "inline data longer than the file");
+  return {};
+}
+
+Status convert_inline(VolumeState& volume, blockio::IoQueue& io, Inode& inode) {
+  store::ItemValue contents;
+  TRY(get_inline_data(volume, io, inode, contents));
+  if (contents.empty()) return {};
+  StagedInode staged(inode);
+  store::Transaction transaction;
+  ExtentWindow window(volume, inode.number());
+  TRY(window.load(io, 0, volume.block_after(contents.size())));
+  ExtentWrite write(volume, io, inode, window);
+  TRY(write.run(0, contents));
+  write.edit();
+  count_blocks(staged.next, window);
+  transaction.erase(inline_key(inode.number()));
+  window.stage(transaction);
+  write.stage(transaction);
+  return commit(volume, io, transaction, {&staged});
+}
+
+void count_blocks(format::InodeItem& item, const ExtentWindow& window) noexcept {
+  const std::int64_t change = window.block_change();
+  const std::uint64_t before = item.blocks;
+  // A damaged volume's count may be too small already.
+  const std::uint64_t less = change < 0 ? std::min(before, static_cast<std::uint64_t>(-change)) : 0;
+  item.blocks = change < 0 ? before - less : before + static_cast<std::uint64_t>(change);
+}
+
+Status Volume::write(Context& context, InodeNumber number, std::uint64_t offset, std::span<const std::byte> data,
+                     bool clear_privileges) {
+  TRY(check_writable(*state_));
+  if (offset > kMaxFileSize || data.size() > kMaxFileSize - offset) return fail(ErrorCode::file_too_large);
+  const InodeRef inode = TRY(acquire_regular(*state_, context.io, number));
+  while (!data.empty()) {
+    const auto part = data.first(std::min(data.size(), kMaxWriteBytes));
+    TRY(with_space_retry(*state_, context.io,
+                         [&] { return FileWrite(*state_, context, *inode, offset, part).run(clear_privileges); }));
+    offset += part.size();
+    data = data.subspan(part.size());
+  }
+  return {};
+}
+
+}  // namespace ashlar::volume

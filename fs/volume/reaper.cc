@@ -1,0 +1,169 @@
+#include "fs/volume/reaper.h"
+
+#include <sys/stat.h>
+
+#include <limits>
+#include <span>
+
+#include "fs/base/log.h"
+#include "fs/volume/inode_item.h"
+
+namespace ashlar::volume {
+namespace {
+
+// Items that one transaction removes, and transactions that a caller waits for when there is a thread.
+constexpr std::size_t kItemsPerStep = 256;
+constexpr std::size_t kStepsPerCaller = 4;
+
+struct Removable {
+  std::vector<format::Key> keys;
+  std::vector<BlockRun> runs;
+  std::uint64_t blocks = 0;
+  bool more = false;
+};
+
+void take_item(Removable& removable, const format::Layout& layout, const format::Key& key,
+               std::span<const std::byte> value) {
+  removable.keys.push_back(key);
+  if (key.kind != format::ItemKind::extent) return;
+  const auto extent = format::parse_extent(key, value, layout.block_count());
+  // A damaged extent goes without its blocks: whose they are is for fsck to find out.
+  if (!extent || layout.touches_fixed({extent->physical, extent->count})) return;
+  removable.runs.push_back({extent->physical, extent->count});
+  removable.blocks += extent->count;
+}
+
+Result<Removable> find_removable(store::Store& store, blockio::IoQueue& io, InodeNumber number) {
+  // All kinds but the inode's own item, which goes last.
+  constexpr format::ItemKind kFirstKind{static_cast<std::uint8_t>(format::ItemKind::inode) + 1};
+  Removable removable;
+  TRY(store.scan(io, {number, kFirstKind, 0}, {number, format::ItemKind{0xff}, ~0ULL},
+                 [&](const format::Key& key, std::span<const std::byte> value) {
+                   if (removable.keys.size() == kItemsPerStep) {
+                     removable.more = true;
+                     return false;
+                   }
+                   take_item(removable, store.layout(), key, value);
+                   return true;
+                 }));
+  return removable;
+}
+
+// One transaction's worth of removing an inode without names; true when nothing is left of it.
+Result<bool> remove_step(store::Store& store, blockio::IoQueue& io, InodeNumber number) {
+  store::ItemValue value;
+  store::Transaction transaction;
+  transaction.erase(orphan_key(number));
+  if (!TRY(store.get(io, inode_key(number), value))) {
+    TRY(store.commit(io, transaction, store::CommitKind::freeing));
+    return true;
+  }
+  format::InodeItem item = TRY(format::parse_inode(value));
+  if (item.links != 0) {
+    log(LogLevel::error, "inode {} has names and is listed as having none: it stays", number.value());
+    TRY(store.commit(io, transaction, store::CommitKind::freeing));
+    return true;
+  }
+  const Removable removable = TRY(find_removable(store, io, number));
+  if (removable.more) transaction.clear();
+  for (const format::Key& key : removable.keys) transaction.erase(key);
+  for (const BlockRun& run : removable.runs) transaction.free(run);
+  if (removable.more) {
+    item.blocks = item.blocks - std::min(item.blocks.value(), removable.blocks);
+    transaction.put_item(inode_key(number), item);
+  } else {
+    transaction.erase(inode_key(number));
+  }
+  TRY(store.commit(io, transaction, store::CommitKind::freeing));
+  return !removable.more;
+}
+
+}  // namespace
+
+Status Reaper::start(blockio::BlockDevice& device, const blockio::QueueConfig& queue) {
+  queue_ = TRY(device.open_queue(queue));
+  thread_ = std::thread([this] { run(); });
+  return {};
+}
+
+void Reaper::stop() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard guard(lock_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+  queue_.reset();
+}
+
+bool Reaper::remove_some(blockio::IoQueue& io, InodeNumber number, std::size_t max_steps) {
+  for (std::size_t step = 0; step < max_steps; ++step) {
+    const Result<bool> gone = remove_step(store_, io, number);
+    if (!gone) {
+      log(LogLevel::warning, "inode {}: removal to be finished at the next mount: {}", number.value(),
+          gone.error().message());
+    }
+    if (!gone || *gone) {
+      inodes_.forget_doomed(number);
+      return true;
+    }
+  }
+  return false;
+}
+
+void Reaper::work(blockio::IoQueue& io) {
+  const std::size_t max_steps = thread_.joinable() ? kStepsPerCaller : std::numeric_limits<std::size_t>::max();
+  while (const auto number = inodes_.next_doomed()) {
+    if (!remove_some(io, *number, max_steps)) adopt(*number);
+  }
+}
+
+void Reaper::adopt(InodeNumber number) {
+  {
+    const std::lock_guard guard(lock_);
+    left_over_.push_back(number);
+  }
+  changed_.notify_all();
+}
+
+std::optional<InodeNumber> Reaper::take_left_over() {
+  const std::lock_guard guard(lock_);
+  if (left_over_.empty()) return std::nullopt;
+  const InodeNumber number = left_over_.back();
+  left_over_.pop_back();
+  return number;
+}
+
+void Reaper::finish(blockio::IoQueue& io) {
+  constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
+  while (const auto number = inodes_.next_doomed()) static_cast<void>(remove_some(io, *number, kAll));
+  while (const auto number = take_left_over()) static_cast<void>(remove_some(io, *number, kAll));
+  std::unique_lock guard(lock_);
+  changed_.wait(guard, [this] { return !thread_is_busy_; });
+}
+
+bool Reaper::has_work() {
+  if (inodes_.has_doomed()) return true;
+  const std::lock_guard guard(lock_);
+  return thread_is_busy_ || !left_over_.empty();
+}
+
+void Reaper::run() {
+  std::unique_lock guard(lock_);
+  for (;;) {
+    changed_.wait(guard, [this] { return stopping_ || !left_over_.empty(); });
+    if (stopping_) return;
+    const InodeNumber number = left_over_.back();
+    left_over_.pop_back();
+    thread_is_busy_ = true;
+    guard.unlock();
+    const bool over = remove_some(*queue_, number, kStepsPerCaller);
+    guard.lock();
+    thread_is_busy_ = false;
+    if (!over) left_over_.push_back(number);
+    changed_.notify_all();
+  }
+}
+
+}  // namespace ashlar::volume

@@ -1,0 +1,111 @@
+// Changing a file's size.
+#include <fmt/core.h>
+
+#include "fs/base/log.h"
+#include "fs/volume/extent_write.h"
+#include "fs/volume/file_contents.h"
+#include "fs/volume/inode_item.h"
+
+namespace ashlar::volume {
+namespace {
+
+constexpr store::CommitKind kFreeing = store::CommitKind::freeing;
+
+Status resize_inline(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, std::uint64_t size,
+                     store::Transaction& transaction) {
+  store::ItemValue contents;
+  TRY(get_inline_data(volume, io, staged.inode(), contents));
+  if (!contents.empty()) {
+    // Growing past the limit, prepare_resize() has moved them into extents.
+    const format::Key key{staged.inode().number(), format::ItemKind::inline_data, 0};
+    contents.resize(static_cast<std::size_t>(size));
+    if (contents.empty()) {
+      transaction.erase(key);
+    } else {
+      transaction.put(key, contents);
+    }
+  }
+  const bool shrinks = size < staged.inode().item.size;
+  return commit(volume, io, transaction, {&staged}, shrinks ? kFreeing : store::CommitKind::ordinary);
+}
+
+// One transaction's worth of removing extents past the size. True when none is left.
+Result<bool> cut_some(VolumeState& volume, blockio::IoQueue& io, Inode& inode) {
+  ExtentWindow window(volume, inode.number());
+  const std::uint64_t first = volume.block_after(inode.item.size);
+  TRY(window.load(io, first, kEndOfFileBlocks, kMaxExtentsPerTransaction));
+  window.remove(first, kEndOfFileBlocks, ExtentWindow::Fate::free_blocks);
+  StagedInode staged(inode);
+  store::Transaction transaction;
+  count_blocks(staged.next, window);
+  window.stage(transaction);
+  const bool done = !window.truncated();
+  // Without names, the inode's orphan item says that all of it goes.
+  if (done && staged.next.links != 0) transaction.erase(orphan_key(inode.number()));
+  TRY(commit(volume, io, transaction, {&staged}, kFreeing));
+  return done;
+}
+
+// Shrinking a file with extents: zeroes the rest of the last block, and begins to remove what lies behind it.
+Status shrink(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, std::uint64_t size,
+              store::Transaction& transaction) {
+  Inode& inode = staged.inode();
+  const std::uint64_t last = volume.block_of(size);
+  const std::uint64_t first_removed = volume.block_after(size);
+  ExtentWindow window(volume, inode.number());
+  TRY(window.load(io, last, kEndOfFileBlocks, kMaxExtentsPerTransaction));
+  const MappedExtent* const cut = window.find(last);
+  const bool partial = first_removed != last && size < inode.item.size && cut != nullptr && !cut->unwritten();
+  ExtentWrite zeroing(volume, io, inode, window);
+  if (partial) {
+    const std::vector<std::byte> zeros(static_cast<std::size_t>(first_removed * volume.block_size - size));
+    TRY(zeroing.run(size, zeros));
+    zeroing.edit();
+  }
+  window.remove(first_removed, kEndOfFileBlocks, ExtentWindow::Fate::free_blocks);
+  count_blocks(staged.next, window);
+  const bool more = window.truncated();
+  if (more && staged.next.links != 0) {
+    put_orphan(transaction, inode.number(), volume.generation, format::OrphanReason::truncated);
+  }
+  window.stage(transaction);
+  if (partial) zeroing.stage(transaction);
+  TRY(commit(volume, io, transaction, {&staged}, kFreeing));
+  inode.truncation_unfinished = more;
+  return {};
+}
+
+}  // namespace
+
+Status finish_truncation(VolumeState& volume, blockio::IoQueue& io, Inode& inode) {
+  while (inode.truncation_unfinished) inode.truncation_unfinished = !TRY(cut_some(volume, io, inode));
+  return {};
+}
+
+Status prepare_resize(VolumeState& volume, blockio::IoQueue& io, Inode& inode, std::uint64_t size) {
+  if (size > kMaxFileSize) return fail(ErrorCode::file_too_large);
+  TRY(finish_truncation(volume, io, inode));
+  if (size > volume.max_inline && may_be_inline(volume, inode.item)) TRY(convert_inline(volume, io, inode));
+  return {};
+}
+
+Status resize(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, std::uint64_t size,
+              store::Transaction& transaction) {
+  Inode& inode = staged.inode();
+  staged.next.size = size;
+  if (may_be_inline(volume, inode.item) && size <= volume.max_inline) {
+    return resize_inline(volume, io, staged, size, transaction);
+  }
+  // What was preallocated past the end goes when the size is set, unless the file grows.
+  const bool grows = size > inode.item.size;
+  if (grows || inode.item.blocks == 0) return commit(volume, io, transaction, {&staged});
+  TRY(shrink(volume, io, staged, size, transaction));
+  // The size has changed; what remains to be removed is nobody's concern but the next writer's, who will try again.
+  if (Status finished = finish_truncation(volume, io, inode); !finished) {
+    log(LogLevel::warning, "inode {}: truncation to be finished later: {}", inode.number().value(),
+        finished.error().message());
+  }
+  return {};
+}
+
+}  // namespace ashlar::volume

@@ -1,0 +1,47 @@
+#include "fs/volume/volume_state.h"
+
+#include <linux/fs.h>
+
+#include "fs/volume/inode_item.h"
+
+namespace ashlar::volume {
+
+VolumeState::VolumeState(std::unique_ptr<store::Store> opened, blockio::BlockDevice& on, const VolumeOptions& with)
+    : store(std::move(opened)),
+      device(on),
+      options(with),
+      inodes(*store),
+      reaper(*store, inodes),
+      block_size(store->layout().block_size()),
+      node_size(store->layout().node_size()),
+      max_inline(format::max_inline_size(node_size)),
+      max_checksummed_blocks(format::max_checksummed_blocks(node_size)),
+      generation(store->superblock().generation.value()) {}
+
+std::uint64_t VolumeState::hash(std::string_view name) const noexcept {
+  return format::hash_name(name, store->superblock().hash_seed);
+}
+
+bool VolumeState::no_copy_on_write(const format::InodeItem& item) const noexcept {
+  return options.no_copy_on_write || (item.flags & FS_NOCOW_FL) != 0;
+}
+
+Status commit(VolumeState& volume, blockio::IoQueue& io, store::Transaction& transaction,
+              std::initializer_list<StagedInode*> staged, store::CommitKind kind) {
+  for (StagedInode* one : staged) {
+    if (one == nullptr) continue;
+    one->next.version = one->next.version + 1;
+    transaction.put_item(inode_key(one->inode().number()), one->next);
+  }
+  const Lsn lsn = TRY(volume.store->commit(io, transaction, kind));
+  for (StagedInode* one : staged) {
+    if (one == nullptr) continue;
+    Inode& inode = one->inode();
+    inode.item = one->next;
+    inode.unlinked.store(one->next.links == 0, std::memory_order_relaxed);
+    inode.changed_lsn.store(lsn.value(), std::memory_order_relaxed);
+  }
+  return {};
+}
+
+}  // namespace ashlar::volume

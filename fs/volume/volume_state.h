@@ -1,0 +1,67 @@
+// What the families of operations share. Not for users of the volume.
+#pragma once
+
+#include <atomic>
+#include <initializer_list>
+#include <memory>
+#include <mutex>
+
+#include "blockio/block_device.h"
+#include "fs/format/items.h"
+#include "fs/store/store.h"
+#include "fs/volume/in_place_writes.h"
+#include "fs/volume/inode_table.h"
+#include "fs/volume/reaper.h"
+#include "fs/volume/volume.h"
+
+namespace ashlar::volume {
+
+// Lock order: rename_lock, inodes in the order of their numbers, then whatever the store and the inode table lock
+// inside.
+struct VolumeState {
+  VolumeState(std::unique_ptr<store::Store> opened, blockio::BlockDevice& on, const VolumeOptions& with);
+
+  std::unique_ptr<store::Store> store;
+  blockio::BlockDevice& device;
+  const VolumeOptions options;
+  InodeTable inodes;
+  Reaper reaper;
+  // Held while a directory moves to another parent, so that who is above whom stays put meanwhile.
+  std::mutex rename_lock;
+  InPlaceWrites in_place_writes;
+
+  const std::uint32_t block_size;
+  const std::uint32_t node_size;
+  const std::uint32_t max_inline;              // bytes
+  const std::uint32_t max_checksummed_blocks;  // of one extent item
+  const Generation generation;                 // that new items carry: of the mount
+
+  [[nodiscard]] std::uint64_t hash(std::string_view name) const noexcept;
+  [[nodiscard]] bool no_copy_on_write(const format::InodeItem& item) const noexcept;
+  // The file block that holds byte `offset`; the first that begins at or after it.
+  [[nodiscard]] std::uint64_t block_of(std::uint64_t offset) const noexcept { return offset / block_size; }
+  [[nodiscard]] std::uint64_t block_after(std::uint64_t offset) const noexcept {
+    return offset / block_size + (offset % block_size != 0 ? 1 : 0);
+  }
+};
+
+// An inode's next item, to become true with a transaction. The inode's lock is held exclusively throughout.
+class StagedInode {
+ public:
+  explicit StagedInode(Inode& inode) noexcept : next(inode.item), inode_(&inode) {}
+
+  [[nodiscard]] Inode& inode() const noexcept { return *inode_; }
+
+  format::InodeItem next;
+
+ private:
+  Inode* inode_;
+};
+
+// Puts the staged items into the transaction, commits it, and shows them to later readers; null ones are skipped. On an
+// error nothing has changed.
+[[nodiscard]] Status commit(VolumeState& volume, blockio::IoQueue& io, store::Transaction& transaction,
+                            std::initializer_list<StagedInode*> staged,
+                            store::CommitKind kind = store::CommitKind::ordinary);
+
+}  // namespace ashlar::volume
