@@ -7,19 +7,21 @@
 namespace ashlar::store {
 namespace {
 
-// A request of this many blocks or more comes from a stream: when it cannot go on where it was, it moves to where there
-// is room for kStreamRoom more like it, so that two streams side by side do not interleave for long.
+// A request of this many blocks or more comes from a stream. When somebody else has taken the blocks where it would go
+// on, it moves to where there is room for kStreamRoom more like it, and into the middle of that, so that both have room
+// before them.
 constexpr std::uint64_t kStreamBlocks = 64;
-constexpr std::uint64_t kStreamRoom = 8;
+constexpr std::uint64_t kStreamRoom = 32;
 // At the goal a run is good enough from this part of the maximum on.
 constexpr std::uint64_t kGoodPartAtGoal = 4;
 // Groups searched in vain for a run of a length before a shorter one will do.
 constexpr std::uint32_t kMaxGroupsPerLength = 8;
 
-// The lengths to try, longest first, down to the minimum.
-std::vector<std::uint64_t> lengths_to_try(const AllocationRequest& request, std::uint64_t group_blocks) {
+// The lengths to try, longest first, down to the minimum. `crowded`: somebody else has the goal.
+std::vector<std::uint64_t> lengths_to_try(const AllocationRequest& request, std::uint64_t group_blocks, bool crowded) {
   std::vector<std::uint64_t> lengths;
-  if (request.purpose == Purpose::data && request.maximum >= kStreamBlocks && request.maximum < group_blocks / 2) {
+  const bool stream = request.purpose == Purpose::data && request.maximum >= kStreamBlocks;
+  if (crowded && stream && request.maximum < group_blocks / 2) {
     lengths.push_back(std::min(request.maximum * kStreamRoom, group_blocks / 2));
   }
   std::uint64_t length = std::min(request.maximum, group_blocks);
@@ -70,7 +72,8 @@ std::optional<BlockRun> Allocator::State::take_at_goal(std::uint32_t group, cons
   return take(group, Bitmap::Run{first, length}, request);
 }
 
-// A run of `wanted` blocks if the group has one, else its longest if that is `acceptable`.
+// From a run of `wanted` blocks if the group has one, else from its longest if that is `acceptable`. Wanting more than
+// the request's maximum is wanting the room: the blocks are taken from the middle of it.
 std::optional<BlockRun> Allocator::State::take_in_group(std::uint32_t group_index, std::uint32_t from,
                                                         std::uint64_t wanted, std::uint64_t acceptable,
                                                         const AllocationRequest& request) {
@@ -81,6 +84,10 @@ std::optional<BlockRun> Allocator::State::take_in_group(std::uint32_t group_inde
   if (run.count < wanted && from != 0) run = busy.find_clear(0, wanted_bits);
   if (run.count < wanted) group.longest = run.count;  // seen all of it
   if (run.count < acceptable) return std::nullopt;
+  if (wanted > request.maximum) {
+    run.first += wanted_bits / 2;
+    run.count -= wanted_bits / 2;
+  }
   return take(group_index, run, request);
 }
 
@@ -90,8 +97,9 @@ Result<BlockRun> Allocator::allocate(blockio::IoQueue& io, const AllocationReque
     return fail(ErrorCode::invalid_argument, "allocation of no blocks");
   }
   State::Lock lock(state.mutex);
-  if (state.free_now < request.minimum || request.minimum > state.layout.group_blocks())
+  if (state.free_now < request.minimum || request.minimum > state.layout.group_blocks()) {
     return fail(ErrorCode::no_space);
+  }
   const BlockNumber start = state.search_start(request);
   const std::uint32_t start_group = state.layout.group_of(start);
   const auto start_offset = static_cast<std::uint32_t>(start - state.layout.group_first(start_group));
@@ -111,11 +119,14 @@ Result<BlockRun> Allocator::allocate(blockio::IoQueue& io, const AllocationReque
     return false;
   };
 
+  bool crowded = false;
   if (request.goal != BlockNumber{0} && start == request.goal && !(avoids && start_group == request.avoid_group) &&
       may_hold(start_group, request.minimum)) {
     if (const auto run = state.take_at_goal(start_group, request)) return *run;
+    crowded = state.groups[start_group].bitmaps->busy.all_set(start_offset, 1) &&
+              !state.layout.touches_fixed(BlockRun{start, 1});
   }
-  const std::vector<std::uint64_t> lengths = lengths_to_try(request, state.layout.group_blocks());
+  const std::vector<std::uint64_t> lengths = lengths_to_try(request, state.layout.group_blocks(), crowded);
   for (const std::uint64_t length : lengths) {
     const bool last_resort = length == request.minimum;
     std::uint32_t searched = 0;
