@@ -33,12 +33,18 @@ std::shared_ptr<spdlog::logger> make_logger(std::string ident, LogLevel level, L
   return logger;
 }
 
+// Configured once, before threads start; what it is until then is the quiet default of the header.
+std::shared_ptr<spdlog::logger>& logger() {
+  static std::shared_ptr<spdlog::logger> instance = make_logger("", LogLevel::warning, LogSink::standard_error);
+  return instance;
+}
+
 }  // namespace
 
 void configure_log(std::string_view ident, LogLevel level, LogSink sink) {
-  spdlog::set_default_logger(make_logger(std::string(ident), level, sink));
+  logger() = make_logger(std::string(ident), level, sink);
 }
 
-void log_line(LogLevel level, std::string_view line) { spdlog::log(to_spdlog(level), line); }
+void log_line(LogLevel level, std::string_view line) { logger()->log(to_spdlog(level), line); }
 
 }  // namespace ashlar
