@@ -21,8 +21,9 @@ constexpr std::uint32_t kMaxGroupsPerLength = 8;
 std::vector<std::uint64_t> lengths_to_try(const AllocationRequest& request, std::uint64_t group_blocks, bool crowded) {
   std::vector<std::uint64_t> lengths;
   const bool stream = request.purpose == Purpose::data && request.maximum >= kStreamBlocks;
-  if (crowded && stream && request.maximum < group_blocks / 2) {
-    lengths.push_back(std::min(request.maximum * kStreamRoom, group_blocks / 2));
+  if (crowded && stream) {
+    std::uint64_t room = std::min(request.maximum * kStreamRoom, group_blocks / 2);
+    for (; room > request.maximum; room /= 2) lengths.push_back(room);
   }
   std::uint64_t length = std::min(request.maximum, group_blocks);
   for (; length > request.minimum; length /= 2) lengths.push_back(length);
