@@ -7,6 +7,7 @@
 
 #include "fs/ctl/item_text.h"
 #include "fs/format/log.h"
+#include "fs/format/text.h"
 
 namespace ashlar::ctl {
 namespace {
@@ -67,7 +68,8 @@ Status dump_log(const VolumeReader& volume, const format::Superblock& superblock
         lsn += left;  // a chunk that did not fit before the area's end lies at its start
         continue;
       }
-      fmt::print("  ends at LSN {}: {}\n", lsn, header.error().message());
+      const bool gone = header.error().code() == ErrorCode::not_found;
+      fmt::print("  ends at LSN {}: {}\n", lsn, gone ? "no chunk of this log" : header.error().message());
       break;
     }
     fmt::print("  chunk at LSN {}, {} bytes, {} records, durable before it {}\n", lsn, header->length.value(),
@@ -78,7 +80,7 @@ Status dump_log(const VolumeReader& volume, const format::Superblock& superblock
     const std::uint64_t block_size = layout.block_size();
     lsn += (header->length + block_size - 1) / block_size * block_size;
   }
-  fmt::print("{} chunks\n", chunks);
+  fmt::print("{}\n", format::count_text(chunks, "chunk"));
   return {};
 }
 

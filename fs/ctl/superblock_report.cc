@@ -57,13 +57,14 @@ void print_superblock(const format::Superblock& superblock) {
                                    superblock.version.value(), format::feature_text(superblock.compatible),
                                    format::feature_text(superblock.read_only_compatible),
                                    format::feature_text(superblock.incompatible)));
-  print_line("size", fmt::format("{}: {} blocks of {} bytes in {} groups",
-                                 format::size_text(superblock.block_count * block_size), superblock.block_count.value(),
-                                 block_size, layout.group_count()));
-  print_line("free", fmt::format("{}: {} blocks", format::size_text(superblock.free_blocks * block_size),
-                                 superblock.free_blocks.value()));
-  print_line("tree", fmt::format("{} nodes of {} bytes, kept twice, {} levels", superblock.node_count.value(),
-                                 superblock.node_size.value(), superblock.root.level + 1));
+  print_line("size", fmt::format("{}: {} of {} bytes in {}", format::size_text(superblock.block_count * block_size),
+                                 format::count_text(superblock.block_count, "block"), block_size,
+                                 format::count_text(layout.group_count(), "group")));
+  print_line("free", fmt::format("{}: {}", format::size_text(superblock.free_blocks * block_size),
+                                 format::count_text(superblock.free_blocks, "block")));
+  print_line("tree",
+             fmt::format("{} of {} bytes, kept twice, {}", format::count_text(superblock.node_count, "node"),
+                         superblock.node_size.value(), format::count_text(superblock.root.level + 1U, "level")));
   print_line("inodes", fmt::format("{}, next number {}", count_of(superblock, format::ItemKind::inode),
                                    superblock.next_inode.value()));
   print_line("log", fmt::format("{} at block {}, epoch {:016x}, from LSN {}",
@@ -72,8 +73,8 @@ void print_superblock(const format::Superblock& superblock) {
   print_line("generation", superblock.generation.value());
   print_line("state", state_text(superblock));
   print_line("created", time_text(superblock.created_time));
-  print_line("mounted",
-             fmt::format("{}, {} times", time_text(superblock.mounted_time), superblock.mount_count.value()));
+  print_line("mounted", fmt::format("{}, {}", time_text(superblock.mounted_time),
+                                    format::count_text(superblock.mount_count, "time")));
   print_line("written", time_text(superblock.written_time));
   print_line("errors", fmt::format("metadata {} found, {} healed; data {}", superblock.metadata_errors.value(),
                                    superblock.metadata_healed.value(), superblock.data_errors.value()));

@@ -9,7 +9,7 @@
 
 namespace ashlar::ctl {
 
-// "clean", "needs the log replayed", with ", has errors" if fsck should look.
+// "clean" or not, and whether fsck should look.
 [[nodiscard]] std::string state_text(const format::Superblock& superblock);
 
 // The place's generation when it is valid, else what is wrong with it.

@@ -40,6 +40,10 @@ std::string size_text(std::uint64_t bytes) {
   return fmt::format("{}.{:02} {}", whole, rest * 100 / 1024, kUnits[unit]);
 }
 
+std::string count_text(std::uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 std::string feature_text(std::uint64_t features) {
   // No feature has a name yet.
   std::string text;

@@ -19,6 +19,9 @@ namespace ashlar::format {
 // "16 KiB", "1.5 GiB": three digits at least, the largest unit that leaves 1 or more.
 [[nodiscard]] std::string size_text(std::uint64_t bytes);
 
+// "1 group", "2 groups".
+[[nodiscard]] std::string count_text(std::uint64_t count, std::string_view noun);
+
 // The set bits of one of the three feature words: names joined by commas, "bit 7" for unknown ones, "none" for 0.
 [[nodiscard]] std::string feature_text(std::uint64_t features);
 

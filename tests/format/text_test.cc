@@ -28,6 +28,11 @@ TEST(TextTest, Sizes) {
   EXPECT_EQ(size_text(~0ULL), "15.9 EiB");
 }
 
+TEST(TextTest, Counts) {
+  EXPECT_EQ(count_text(0, "group"), "0 groups");
+  EXPECT_EQ(count_text(1, "group"), "1 group");
+}
+
 TEST(TextTest, Features) {
   EXPECT_EQ(feature_text(0), "none");
   EXPECT_EQ(feature_text(1ULL << 63 | 2), "bit 1, bit 63");

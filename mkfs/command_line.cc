@@ -1,0 +1,133 @@
+#include "mkfs/command_line.h"
+
+#include <fmt/format.h>
+#include <uuid/uuid.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cstdio>
+#include <limits>
+#include <vector>
+
+namespace ashlar::mkfs {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr std::uint32_t kSmallestOfferedBlock = 4096;
+
+constexpr const char* kFooter =
+    "SIZE is in bytes or has a suffix (K, M, G, T: powers of 1024). With SIZE a missing image file is created, "
+    "sparse.\n"
+    "Example: mkfs.ashlarfs -L data disk.img 64G";
+
+std::string check_power_of_two(const std::string& text, std::uint32_t low, std::uint32_t high) {
+  const auto size = parse_size(text);
+  if (size && *size >= low && *size <= high && std::has_single_bit(*size)) return {};
+  return fmt::format("'{}' is not a power of two from {} to {}", text, low, high);
+}
+
+std::string check_uuid(const std::string& text) {
+  uuid_t uuid;
+  if (text == "random" || uuid_parse(text.c_str(), uuid) == 0) return {};
+  return fmt::format("'{}' is not a UUID", text);
+}
+
+// This version has no feature to choose.
+std::string check_features(const std::string& text) {
+  if (text.empty() || text == "none" || text == "default") return {};
+  return fmt::format("unknown feature '{}': this version has none to choose", text);
+}
+
+std::string check_label(const std::string& text) {
+  if (text.size() <= format::kLabelSize) return {};
+  return fmt::format("a label has at most {} bytes", format::kLabelSize);
+}
+
+std::string check_size(const std::string& text) {
+  const auto size = parse_size(text);
+  if (size && *size > 0) return {};
+  return fmt::format("'{}' is not a size", text);
+}
+
+struct RawOptions {
+  std::string size;
+  std::string block_size;
+  std::string node_size;
+  std::string uuid;
+  std::vector<std::string> features;
+};
+
+std::uint32_t small_size(const std::string& text) {
+  return text.empty() ? 0 : static_cast<std::uint32_t>(parse_size(text).value_or(0));
+}
+
+void apply(const RawOptions& raw, FormatOptions& options) {
+  options.volume_bytes = raw.size.empty() ? 0 : parse_size(raw.size).value_or(0);
+  options.block_size = small_size(raw.block_size);
+  options.node_size = small_size(raw.node_size);
+  if (!raw.uuid.empty() && raw.uuid != "random") {
+    Uuid uuid{};
+    if (uuid_parse(raw.uuid.c_str(), uuid.data()) == 0) options.uuid = uuid;
+  }
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> parse_size(const std::string& text) {
+  std::uint64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc()) return std::nullopt;
+  std::string suffix(rest, end);
+  if (suffix.empty() || suffix == "B") return number;
+  constexpr std::string_view kUnits = "KMGTP";
+  const auto unit = kUnits.find(static_cast<char>(suffix.front() & ~0x20));  // either case
+  suffix.erase(0, 1);
+  if (unit == std::string_view::npos || (!suffix.empty() && suffix != "B" && suffix != "iB")) return std::nullopt;
+  const unsigned shift = 10 * (static_cast<unsigned>(unit) + 1);
+  if (number > std::numeric_limits<std::uint64_t>::max() >> shift) return std::nullopt;
+  return number << shift;
+}
+
+std::variant<CommandLine, int> parse_command_line(int argc, const char* const* argv) {
+  CommandLine line;
+  RawOptions raw;
+  bool keep = false;
+  CLI::App app("Makes an empty AshlarFS volume on a block device or in an image file.", "mkfs.ashlarfs");
+  app.set_version_flag("-V,--version", "mkfs.ashlarfs " ASHLAR_VERSION);
+  app.footer(kFooter);
+  app.add_option("DEVICE", line.device, "Block device or image file")->required();
+  app.add_option("SIZE", raw.size, "Size of the volume; the default is all of the device")->check(check_size);
+  app.add_option("-L,--label", line.format.label, "Label, at most 64 bytes")->check(check_label);
+  app.add_option("-U,--uuid", raw.uuid, "UUID of the volume, or 'random' (the default)")->check(check_uuid);
+  app.add_option("-b,--block-size", raw.block_size, "Bytes of a block, 4K to 64K; the default is 4K")
+      ->check([](const std::string& text) {
+        return check_power_of_two(text, kSmallestOfferedBlock, format::kMaxBlockSize);
+      });
+  app.add_option("--node-size", raw.node_size, "Bytes of a tree node, the block size to 64K; the default is 16K")
+      ->check([](const std::string& text) {
+        return check_power_of_two(text, kSmallestOfferedBlock, format::kMaxNodeSize);
+      });
+  app.add_option("-O,--features", raw.features, "Features to switch on, by name; this version has none to choose")
+      ->delimiter(',')
+      ->check(check_features);
+  app.add_flag("-K,--no-discard", keep, "Do not discard the device's contents first");
+  app.add_flag("-f,--force", line.force, "Overwrite another filesystem, partition table or volume");
+  app.add_flag("-n,--dry-run", line.dry_run, "Show what would be done and change nothing");
+  app.add_flag("-q,--quiet", line.quiet, "Print nothing unless something goes wrong");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "mkfs.ashlarfs: {} (see mkfs.ashlarfs --help)\n", error.what());
+    return kFailed;
+  }
+  apply(raw, line.format);
+  line.format.discard = !keep;
+  return line;
+}
+
+}  // namespace ashlar::mkfs
