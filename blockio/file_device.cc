@@ -106,6 +106,13 @@ FileDevice::FileDevice(std::string path, int descriptor, const DeviceOptions& op
 
 FileDevice::~FileDevice() {
   release_exclusive();
+  // A ring that had the file registered lets go of it only after a while, and the lock would live as long.
+  if (options_.exclusive && !is_block_device()) {
+    struct flock lock {};
+    lock.l_type = F_UNLCK;
+    lock.l_whence = SEEK_SET;
+    static_cast<void>(fcntl(descriptor_, F_OFD_SETLK, &lock));
+  }
   ::close(descriptor_);
 }
 
