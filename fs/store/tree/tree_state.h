@@ -36,6 +36,9 @@ struct RootSlot {
 // height and eviction by others can explain.
 inline constexpr unsigned kMaxLoadsPerAccess = 10'000;
 
+// Clean nodes kept however small the cache: those that one access needs at a time (see ready_for), on the highest tree.
+inline constexpr std::size_t kLeastCleanNodes = 3 * (format::kMaxTreeLevel + 1);
+
 // A tree of nodes at least half full cannot be higher on any volume; above it no change is accepted, so that a hostile
 // tree cannot be grown past format::kMaxTreeLevel.
 inline constexpr std::uint8_t kTallestWritableLevel = 11;
@@ -71,7 +74,9 @@ struct TreeState {
   // Reads a node and puts it into its place, if that still wants it. Takes the lock itself, not during I/O.
   [[nodiscard]] Status load_missing(blockio::IoQueue& io, const Missing& missing);
 
-  [[nodiscard]] bool over_limit() const noexcept { return cache.bytes() > config.cache_bytes; }
+  [[nodiscard]] bool over_limit() const noexcept {
+    return cache.bytes() > config.cache_bytes && cache.count() > live_dirty + frozen.dirty + kLeastCleanNodes;
+  }
   // Lets the clock pass up to `examine` nodes, dropping what was not used since it passed last, until the cache limit
   // holds.
   void run_clock(std::size_t examine);
