@@ -85,6 +85,7 @@ void insert(Node& node, std::uint32_t index, const format::Key& key, std::span<c
   store_value(node, item, value);
   items[index] = item;
   node.set_count(node.count() + 1);
+  node.after_insert = index + 1;
 }
 
 void overwrite(Node& node, std::uint32_t index, std::span<const std::byte> value) noexcept {
@@ -121,6 +122,12 @@ void truncate(Node& node, std::uint32_t count) noexcept {
 }
 
 Split split_point(const Node& node, std::uint32_t index, std::size_t value_size) noexcept {
+  // A file in the middle of the tree grows: what comes behind it makes room, its own leaf stays full.
+  if (index > 0 && index < node.count() && index == node.after_insert) {
+    std::size_t kept = index * sizeof(LeafItem);
+    for (std::uint32_t i = 0; i < index; ++i) kept += value_at(node, i).size();
+    return Split{index, kept + sizeof(LeafItem) + value_size <= capacity(node)};
+  }
   // Over the sequence with the new item in its place; a boundary b leaves its first b items on the left. No item takes
   // more than a quarter of a node, so the most even boundary lets both sides fit.
   const std::size_t total = used_bytes(node) + sizeof(LeafItem) + value_size;

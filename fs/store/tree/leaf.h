@@ -32,7 +32,8 @@ void erase(Node& node, std::uint32_t index) noexcept;
 void append(Node& to, const Node& from, std::uint32_t first, std::span<std::byte> scratch) noexcept;
 void truncate(Node& node, std::uint32_t count) noexcept;
 
-// How to share a leaf's items and a new one at `index`, that does not fit, between two leaves as evenly as can be.
+// How to share a leaf's items and a new one at `index`, that does not fit, between two leaves: as evenly as can be,
+// unless items come in ascending order.
 struct Split {
   std::uint32_t first_moved = 0;  // items from here go to the right leaf
   bool insert_left = false;       // where the new item goes

@@ -35,6 +35,7 @@ NodeRef Node::clone(Generation born) const {
   std::memcpy(copy->image.data(), image.data(), image.size());
   copy->generation = born;
   copy->value_bytes = value_bytes;
+  copy->after_insert = after_insert;
   if (!is_leaf()) {
     copy->children = std::make_unique<NodeRef[]>(format::max_internal_entries(size()));
     for (std::uint32_t i = 0; i < count(); ++i) copy->children[i] = children[i];

@@ -77,6 +77,7 @@ struct Node {
   format::NodePointer pointer;          // where it lies, once written
   Generation generation;                // of the checkpoint that writes or wrote it
   std::uint32_t value_bytes = 0;        // leaf: the sum of its values' sizes
+  std::uint32_t after_insert = 0;       // leaf: the index behind the item that came last
   std::uint32_t references = 0;         // by NodeRefs
   std::uint32_t resident_children = 0;  // how many of `children` are not null
   std::unique_ptr<NodeRef[]>

@@ -1,4 +1,5 @@
-// The volume's B+tree of items, in memory as far as it is needed: copy-on-write between checkpoints, no I/O under its lock.
+// The volume's B+tree of items, in memory as far as it is needed: copy-on-write between checkpoints, no I/O under its
+// lock.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,7 @@ struct TreeConfig {
 };
 
 struct TreeTotals {
-  std::uint64_t nodes = 0;                          // of the live tree, resident or not
+  std::uint64_t nodes = 0;                           // of the live tree, resident or not
   std::uint64_t items[format::kItemKindLimit] = {};  // by kind
 };
 
@@ -34,8 +35,8 @@ using ItemValue = std::vector<std::byte>;
 
 using ItemVisitor = std::function<bool(const format::Key&, std::span<const std::byte> value)>;  // false: stop
 
-// Where a checkpoint puts the nodes of a frozen tree: gives addresses, and takes sealed node images in the order bottom-up. `image` is
-// valid during the call only.
+// Where a checkpoint puts the nodes of a frozen tree: gives addresses, and takes sealed node images in the order
+// bottom-up. `image` is valid during the call only.
 class NodeSink {
  public:
   virtual ~NodeSink() = default;
@@ -43,42 +44,49 @@ class NodeSink {
   [[nodiscard]] virtual Status write(const format::NodePointer& pointer, std::span<const std::byte> image) = 0;
 };
 
-// Thread-safe. lock_ (shared for reading, exclusive for apply, installing a loaded node, eviction, freeze) guards the nodes reachable from
-// root_; it is never held across device I/O: an access that meets a node not in memory remembers it, unlocks, loads, and begins again.
+// Thread-safe. lock_ (shared for reading, exclusive for apply, installing a loaded node, eviction, freeze) guards the
+// nodes reachable from root_; it is never held across device I/O: an access that meets a node not in memory remembers
+// it, unlocks, loads, and begins again.
 class Tree {
  public:
-  // `source` outlives the tree. `durable`: the generation of the superblock that `root` is from; new nodes get durable + 1.
-  Tree(const TreeConfig& config, NodeSource& source, const format::NodePointer& root, Generation durable, const TreeTotals& totals);
+  // `source` outlives the tree. `durable`: the generation of the superblock that `root` is from; new nodes get durable
+  // + 1.
+  Tree(const TreeConfig& config, NodeSource& source, const format::NodePointer& root, Generation durable,
+       const TreeTotals& totals);
   ~Tree();
 
   // Copies the value of `key`; false when there is none.
   [[nodiscard]] Result<bool> get(blockio::IoQueue& io, const format::Key& key, ItemValue& value);
   // The last item with lowest <= key <= highest; false when there is none.
-  [[nodiscard]] Result<bool> floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& highest, format::Key& found,
-                                   ItemValue& value);
-  // Visits items with first <= key <= last in order. The visitor runs under the shared lock: it must be quick and must not come back to
-  // the store. Items changed by others meanwhile may be seen in either state, each at most once.
-  [[nodiscard]] Status scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last, const ItemVisitor& visit);
+  [[nodiscard]] Result<bool> floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& highest,
+                                   format::Key& found, ItemValue& value);
+  // Visits items with first <= key <= last in order. The visitor runs under the shared lock: it must be quick and must
+  // not come back to the store. Items changed by others meanwhile may be seen in either state, each at most once.
+  [[nodiscard]] Status scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last,
+                            const ItemVisitor& visit);
 
-  // Applies the puts and erases of a sealed log record. Loads what is missing first, outside the lock; once it begins to change nodes it
-  // cannot fail. Serialised by the caller (store's commit lock is NOT needed for load(), only for apply()).
+  // Applies the puts and erases of a sealed log record. Loads what is missing first, outside the lock; once it begins
+  // to change nodes it cannot fail. Serialised by the caller (store's commit lock is NOT needed for load(), only for
+  // apply()).
   //   load: brings the paths (and, for erases, the siblings) into memory.
   //   apply: false when something was evicted meanwhile: load again and retry.
   [[nodiscard]] Status load(blockio::IoQueue& io, std::span<const std::byte> record);
   [[nodiscard]] bool apply(std::span<const std::byte> record);
 
-  // Checkpoint. freeze(): the tree as it is now becomes the frozen one, O(1); returns its generation; later changes copy its nodes.
-  // write_frozen(): places and writes every node that changed since the last checkpoint, children first; returns the root's
-  // pointer and appends the addresses that this generation no longer uses to `freed`. Runs beside readers and writers.
-  // finish_frozen(): it is durable; its nodes are clean now. abandon is not possible: a failed checkpoint stops the volume.
+  // Checkpoint. freeze(): the tree as it is now becomes the frozen one, O(1); returns its generation; later changes
+  // copy its nodes. write_frozen(): places and writes every node that changed since the last checkpoint, children
+  // first; returns the root's pointer and appends the addresses that this generation no longer uses to `freed`. Runs
+  // beside readers and writers. finish_frozen(): it is durable; its nodes are clean now. abandon is not possible: a
+  // failed checkpoint stops the volume.
   Generation freeze();
   [[nodiscard]] Result<format::NodePointer> write_frozen(NodeSink& sink, std::vector<format::NodePointer>& freed);
   void finish_frozen();
   [[nodiscard]] TreeTotals frozen_totals() const;
 
   [[nodiscard]] TreeTotals totals() const;
-  [[nodiscard]] std::uint64_t dirty_nodes() const;  // that the next checkpoints must place: of the live and of the frozen tree
-  [[nodiscard]] std::uint8_t height() const;        // levels
+  [[nodiscard]] std::uint64_t dirty_nodes()
+      const;  // that the next checkpoints must place: of the live and of the frozen tree
+  [[nodiscard]] std::uint8_t height() const;  // levels
   [[nodiscard]] std::size_t resident_bytes() const;
 
   // Drops clean nodes not used lately until the cache limit holds. Cheap when it holds already.

@@ -18,8 +18,9 @@ Status MemoryNodes::read(blockio::IoQueue&, const format::NodePointer& pointer, 
     if (freed_reads_are_misuse) complain(fmt::format("read of free node {}", address));
     return fail(ErrorCode::bad_checksum, "nothing lies there");
   }
-  const auto& stored = images_.at(address);
-  std::copy(stored.begin(), stored.end(), image.begin());
+  const auto stored = images_.find(address);
+  if (stored == images_.end()) return fail(ErrorCode::bad_checksum, "nothing was written there yet");
+  std::copy(stored->second.begin(), stored->second.end(), image.begin());
   if (!validates) return {};
   auto status = format::validate_node(image, kTestUuid, &pointer);
   if (!status && freed_reads_are_misuse) complain(fmt::format("node {}: {}", address, status.error().message()));

@@ -41,10 +41,10 @@ class MemoryNodes final : public NodeSource, public NodeSink {
   [[nodiscard]] std::size_t writes() const;
   [[nodiscard]] std::vector<std::string> complaints() const;
 
-  std::function<void()> before_place;                // called without the lock
-  std::function<Status()> before_read;               // likewise
-  bool validates = true;                             // false: believes what it reads, so that the tree's own checks are seen
-  bool freed_reads_are_misuse = true;                // false: an error like any other, as with several threads
+  std::function<void()> before_place;   // called without the lock
+  std::function<Status()> before_read;  // likewise
+  bool validates = true;                // false: believes what it reads, so that the tree's own checks are seen
+  bool freed_reads_are_misuse = true;   // false: an error like any other, as with several threads
 
  private:
   using Address = std::uint64_t;

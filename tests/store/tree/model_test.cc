@@ -78,7 +78,7 @@ TEST_P(ModelTest, ChangesDuringACheckpointStayOutOfIt) {
   EXPECT_EQ(harness.tree().dirty_nodes(), 0U);
 }
 
-constexpr std::size_t kNoCache = 1;           // every clean node goes as soon as it may
+constexpr std::size_t kNoCache = 1;  // every clean node goes as soon as it may
 constexpr std::size_t kSmallCache = 40 * 1024;
 constexpr std::size_t kLargeCache = 64U << 20;
 

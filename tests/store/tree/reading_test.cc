@@ -1,1 +1,171 @@
+// Loading and evicting.
 #include <gtest/gtest.h>
+
+#include "tests/store/tree/tree_harness.h"
+
+namespace ashlar::store {
+namespace {
+
+constexpr std::size_t kCache = 200 * 1024;
+
+void fill(TreeHarness& harness, std::uint64_t items) {
+  for (std::uint64_t i = 1; i <= items; ++i) harness.put(key_of(i * 10), value_of(100, static_cast<std::uint8_t>(i)));
+}
+
+TEST(TreeReading, ReadsOneNodeALevel) {
+  TreeHarness harness;
+  fill(harness, 2000);
+  harness.checkpoint();
+  harness.reopen();
+  EXPECT_EQ(harness.tree().resident_bytes(), 0U);
+  const std::size_t reads = harness.nodes().reads();
+  harness.expect_get(key_of(10'000));
+  EXPECT_EQ(harness.nodes().reads() - reads, harness.tree().height());
+  harness.expect_get(key_of(10'000));
+  EXPECT_EQ(harness.nodes().reads() - reads, harness.tree().height());
+}
+
+TEST(TreeReading, FloorLooksIntoTheLeafBeforeOnlyWhenItMay) {
+  TreeHarness harness;
+  fill(harness, 2000);
+  harness.checkpoint();
+  harness.reopen();
+  for (std::uint64_t key = 5; key < 3000; key += 7) {
+    harness.expect_floor(key_of(0), key_of(key));
+    harness.expect_floor(key_of(key - 4), key_of(key));
+    harness.expect_floor(key_of(key), key_of(key));
+  }
+  harness.expect_floor(key_of(0), format::kHighestKey);
+  harness.expect_floor(key_of(500), key_of(400));
+}
+
+TEST(TreeReading, ScanStopsWhenTold) {
+  TreeHarness harness;
+  fill(harness, 500);
+  int visits = 0;
+  ASSERT_TRUE(harness.tree().scan(harness.io(), format::kLowestKey, format::kHighestKey,
+                                  [&](const format::Key&, std::span<const std::byte>) { return ++visits < 30; }));
+  EXPECT_EQ(visits, 30);
+}
+
+TEST(TreeReading, TheCacheLimitHolds) {
+  TreeHarness harness({.node_size = 1024, .cache_bytes = kCache});
+  fill(harness, 4000);
+  harness.checkpoint();
+  ASSERT_GT(harness.tree().totals().nodes * 1024, 2 * kCache);
+  for (int i = 0; i < 10; ++i) harness.tree().evict();
+  EXPECT_LE(harness.tree().resident_bytes(), kCache);
+  // A few nodes come before as many have gone.
+  std::size_t most = 0;
+  for (std::uint64_t key = 1; key < 40'000; key += 13) {
+    harness.expect_get(key_of(key));
+    most = std::max(most, harness.tree().resident_bytes());
+  }
+  EXPECT_LE(most, kCache + 16 * 1024);
+  harness.expect_equal();
+}
+
+TEST(TreeReading, WhatIsUsedStays) {
+  TreeHarness harness({.node_size = 1024, .cache_bytes = kCache});
+  fill(harness, 4000);
+  harness.checkpoint();
+  harness.reopen();
+  harness.expect_get(key_of(20'000));
+  std::size_t reads_of_hot = 0;
+  for (std::uint64_t key = 10; key <= 40'000; key += 10) {
+    harness.expect_get(key_of(key));
+    const std::size_t reads = harness.nodes().reads();
+    harness.expect_get(key_of(20'000));
+    reads_of_hot += harness.nodes().reads() - reads;
+  }
+  EXPECT_EQ(reads_of_hot, 0U);
+}
+
+TEST(TreeReading, DirtyNodesStay) {
+  TreeHarness harness({.node_size = 1024, .cache_bytes = 1});
+  fill(harness, 1000);
+  harness.tree().evict();
+  const std::size_t reads = harness.nodes().reads();
+  harness.expect_equal();
+  EXPECT_EQ(harness.nodes().reads(), reads);
+  EXPECT_GE(harness.tree().resident_bytes(), harness.tree().dirty_nodes() * 1024);
+}
+
+TEST(TreeReading, AReadThatFailsIsReportedAndTriedAgain) {
+  TreeHarness harness;
+  fill(harness, 1000);
+  harness.checkpoint();
+  harness.reopen();
+  harness.nodes().before_read = [] { return Status(fail(ErrorCode::io_error, "bad sector")); };
+  ItemValue value;
+  const auto found = harness.tree().get(harness.io(), key_of(10), value);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code(), ErrorCode::io_error);
+  RecordBuilder record;
+  record.erase(key_of(10));
+  const auto loaded = harness.tree().load(harness.io(), record.finish());
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code(), ErrorCode::io_error);
+  EXPECT_FALSE(harness.tree().apply(record.finish()));
+  harness.nodes().before_read = nullptr;
+  harness.expect_equal();
+}
+
+// A node is freed and its blocks are reused after a reader has seen the pointer and before it reads.
+TEST(TreeReading, ANodeFreedMeanwhileIsNotAnError) {
+  TreeHarness harness;
+  fill(harness, 1000);
+  harness.checkpoint();
+  harness.reopen();
+  harness.nodes().freed_reads_are_misuse = false;
+  int reads_until_change = harness.tree().height() - 1;
+  harness.nodes().before_read = [&]() -> Status {
+    if (reads_until_change-- != 0) return {};
+    harness.put(key_of(5000), value_of(100, 0xee));
+    harness.checkpoint();
+    return {};
+  };
+  harness.expect_get(key_of(5000));
+  EXPECT_LT(reads_until_change, 0);
+}
+
+TEST(TreeReading, NothingIsChangedUnlessAllCanBe) {
+  TreeHarness harness;
+  fill(harness, 1000);
+  harness.checkpoint();
+  harness.reopen();
+  harness.expect_get(key_of(10));
+  RecordBuilder record;
+  record.put(key_of(10), value_of(8, 9));
+  record.put(key_of(9000), value_of(8, 9));
+  EXPECT_FALSE(harness.tree().apply(record.finish()));
+  EXPECT_EQ(harness.tree().dirty_nodes(), 0U);
+  harness.expect_equal();
+}
+
+TEST(TreeReading, ErasingWhatIsNotThereChangesNothing) {
+  TreeHarness harness;
+  fill(harness, 1000);
+  harness.checkpoint();
+  harness.erase(key_of(11));
+  EXPECT_EQ(harness.tree().dirty_nodes(), 0U);
+  harness.expect_equal();
+}
+
+TEST(TreeReading, ValuesOfEverySizeFit) {
+  for (const std::uint32_t node_size : {1024U, 16384U, 65536U}) {
+    SCOPED_TRACE(node_size);
+    TreeHarness harness({.node_size = node_size});
+    const std::size_t longest = format::max_value_size(node_size);
+    for (std::size_t size = 0; size <= longest; size += 1 + longest / 300) {
+      harness.put(key_of(size % 17, size), value_of(size, static_cast<std::uint8_t>(size)));
+    }
+    harness.put(key_of(3, longest), value_of(longest, 0xff));
+    harness.checkpoint();
+    harness.reopen();
+    harness.expect_equal();
+  }
+}
+
+}  // namespace
+}  // namespace ashlar::store
