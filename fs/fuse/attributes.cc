@@ -1,0 +1,85 @@
+// getattr, setattr, and the ioctls about inode flags.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "fs/fuse/operations.h"
+#include "fs/fuse/request.h"
+
+namespace ashlar::fuse {
+namespace {
+
+using volume::AttributeChange;
+
+void get_attributes(fuse_req_t request, fuse_ino_t inode, fuse_file_info* /*file*/) {
+  volume::Context context = context_of(request);
+  reply_attributes(request, volume_of(request).attributes(context, InodeNumber{inode}));
+}
+
+AttributeChange to_change(const struct stat& status, int valid, const timespec& now) {
+  AttributeChange change;
+  const auto take = [&](int flag, AttributeChange::Field field) {
+    if ((valid & flag) == 0) return false;
+    change.fields |= field;
+    return true;
+  };
+  if (take(FUSE_SET_ATTR_MODE, AttributeChange::mode_field)) change.mode = status.st_mode;
+  if (take(FUSE_SET_ATTR_UID, AttributeChange::uid_field)) change.uid = status.st_uid;
+  if (take(FUSE_SET_ATTR_GID, AttributeChange::gid_field)) change.gid = status.st_gid;
+  if (take(FUSE_SET_ATTR_SIZE, AttributeChange::size_field)) change.size = static_cast<std::uint64_t>(status.st_size);
+  if (take(FUSE_SET_ATTR_ATIME, AttributeChange::accessed_field)) change.accessed = status.st_atim;
+  if (take(FUSE_SET_ATTR_MTIME, AttributeChange::modified_field)) change.modified = status.st_mtim;
+  if (take(FUSE_SET_ATTR_CTIME, AttributeChange::changed_field)) change.changed = status.st_ctim;
+  if (take(FUSE_SET_ATTR_ATIME_NOW, AttributeChange::accessed_field)) change.accessed = now;
+  if (take(FUSE_SET_ATTR_MTIME_NOW, AttributeChange::modified_field)) change.modified = now;
+  return change;
+}
+
+void set_attributes(fuse_req_t request, fuse_ino_t inode, struct stat* status, int valid, fuse_file_info* /*file*/) {
+  if ((valid & FUSE_SET_ATTR_SIZE) != 0 && status->st_size < 0) return static_cast<void>(fuse_reply_err(request, EFBIG));
+  volume::Context context = context_of(request);
+  AttributeChange change = to_change(*status, valid, context.now);
+  // libfuse drops this bit of the request.
+  if ((raw_body<fuse_setattr_in>().valid & FATTR_KILL_SUIDGID) != 0) change.fields |= AttributeChange::clear_suid_sgid;
+  reply_attributes(request, volume_of(request).set_attributes(context, InodeNumber{inode}, change));
+}
+
+void get_flags(fuse_req_t request, fuse_ino_t inode) {
+  volume::Context context = context_of(request);
+  const Result<std::uint32_t> flags = volume_of(request).inode_flags(context, InodeNumber{inode});
+  if (!flags) return reply_error(request, flags.error());
+  const auto value = static_cast<int>(*flags);
+  static_cast<void>(fuse_reply_ioctl(request, 0, &value, sizeof value));
+}
+
+void set_flags(fuse_req_t request, fuse_ino_t inode, const void* input, std::size_t input_size) {
+  unsigned value = 0;
+  if (input_size < sizeof value) return static_cast<void>(fuse_reply_err(request, EINVAL));
+  std::memcpy(&value, input, sizeof value);
+  volume::Context context = context_of(request);
+  const Status status = volume_of(request).set_inode_flags(context, InodeNumber{inode}, value);
+  if (!status) return reply_error(request, status.error());
+  static_cast<void>(fuse_reply_ioctl(request, 0, nullptr, 0));
+}
+
+void control(fuse_req_t request, fuse_ino_t inode, unsigned command, void* /*argument*/, fuse_file_info* /*file*/, unsigned /*flags*/,
+             const void* input, std::size_t input_size, std::size_t /*output_size*/) {
+  switch (command) {
+    case FS_IOC_GETFLAGS: return get_flags(request, inode);
+    case FS_IOC_SETFLAGS: return set_flags(request, inode, input, input_size);
+    default: static_cast<void>(fuse_reply_err(request, ENOTTY));
+  }
+}
+
+}  // namespace
+
+void add_attribute_operations(fuse_lowlevel_ops& operations) {
+  operations.getattr = get_attributes;
+  operations.setattr = set_attributes;
+  operations.ioctl = control;
+}
+
+}  // namespace ashlar::fuse

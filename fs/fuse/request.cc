@@ -1,0 +1,70 @@
+#include "fs/fuse/request.h"
+
+#include <ctime>
+
+namespace ashlar::fuse {
+namespace {
+
+constexpr blksize_t kPreferredTransfer = 1U << 16;
+
+}  // namespace
+
+Edge& edge_of(fuse_req_t request) noexcept { return *static_cast<Edge*>(fuse_req_userdata(request)); }
+
+volume::Context context_of(fuse_req_t request) noexcept {
+  const fuse_ctx* caller = fuse_req_ctx(request);
+  volume::Context context{Worker::current().io(), {}, caller->uid, caller->gid};
+  clock_gettime(CLOCK_REALTIME, &context.now);
+  return context;
+}
+
+struct stat to_stat(const volume::Attributes& attributes) noexcept {
+  struct stat result {};
+  result.st_ino = attributes.inode.value();
+  result.st_mode = attributes.mode;
+  result.st_nlink = attributes.links;
+  result.st_uid = attributes.uid;
+  result.st_gid = attributes.gid;
+  result.st_size = static_cast<off_t>(attributes.size);
+  result.st_blocks = static_cast<blkcnt_t>(attributes.blocks);
+  result.st_rdev = attributes.device;
+  result.st_blksize = kPreferredTransfer;
+  result.st_atim = attributes.accessed;
+  result.st_mtim = attributes.modified;
+  result.st_ctim = attributes.changed;
+  return result;
+}
+
+fuse_entry_param to_entry(const volume::Attributes& attributes) noexcept {
+  fuse_entry_param entry{};
+  entry.ino = attributes.inode.value();
+  entry.generation = 0;  // inode numbers are never reused
+  entry.attr = to_stat(attributes);
+  entry.attr_timeout = kForever;
+  entry.entry_timeout = kForever;
+  return entry;
+}
+
+void reply_error(fuse_req_t request, const Error& error) noexcept {
+  static_cast<void>(fuse_reply_err(request, error.error_number()));
+}
+
+void reply(fuse_req_t request, const Status& status) noexcept {
+  static_cast<void>(fuse_reply_err(request, status ? 0 : status.error().error_number()));
+}
+
+void reply_entry(fuse_req_t request, const Result<volume::Attributes>& attributes) noexcept {
+  if (!attributes) return reply_error(request, attributes.error());
+  const fuse_entry_param entry = to_entry(*attributes);
+  if (fuse_reply_entry(request, &entry) == 0) return;
+  // The kernel did not take it, so it holds no reference.
+  volume_of(request).forget(Worker::current().io(), attributes->inode, 1);
+}
+
+void reply_attributes(fuse_req_t request, const Result<volume::Attributes>& attributes) noexcept {
+  if (!attributes) return reply_error(request, attributes.error());
+  const struct stat status = to_stat(*attributes);
+  static_cast<void>(fuse_reply_attr(request, &status, kForever));
+}
+
+}  // namespace ashlar::fuse

@@ -1,0 +1,43 @@
+// What every operation does with a request: where its volume is, in whose name it asks, and how it is answered.
+#pragma once
+
+#include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+
+#include <functional>
+
+#include "fs/base/result.h"
+#include "fs/fuse/worker.h"
+#include "fs/volume/volume.h"
+
+namespace ashlar::fuse {
+
+// What the session hands to every operation.
+struct Edge {
+  volume::Volume& volume;
+  std::function<std::string()> status;  // JSON for ashlarctl
+};
+
+[[nodiscard]] Edge& edge_of(fuse_req_t request) noexcept;
+[[nodiscard]] inline volume::Volume& volume_of(fuse_req_t request) noexcept { return edge_of(request).volume; }
+[[nodiscard]] volume::Context context_of(fuse_req_t request) noexcept;
+
+// The request as the kernel sent it: for fields that libfuse does not pass on.
+template <typename Body>
+[[nodiscard]] const Body& raw_body() noexcept {
+  return *reinterpret_cast<const Body*>(Worker::current().request() + sizeof(fuse_in_header));
+}
+
+// Nobody else changes the volume, so what the kernel was told stays true.
+inline constexpr double kForever = 1e9;  // seconds
+
+[[nodiscard]] struct stat to_stat(const volume::Attributes& attributes) noexcept;
+[[nodiscard]] fuse_entry_param to_entry(const volume::Attributes& attributes) noexcept;
+
+// Answers. Errors that a request cannot be told are not the daemon's: the requester was interrupted or the connection is gone.
+void reply_error(fuse_req_t request, const Error& error) noexcept;
+void reply(fuse_req_t request, const Status& status) noexcept;
+void reply_entry(fuse_req_t request, const Result<volume::Attributes>& attributes) noexcept;
+void reply_attributes(fuse_req_t request, const Result<volume::Attributes>& attributes) noexcept;
+
+}  // namespace ashlar::fuse

@@ -1,0 +1,65 @@
+// A mount: libfuse's session, served by worker threads that each own a block queue.
+#pragma once
+
+#include <fuse_lowlevel.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "blockio/block_device.h"
+#include "fs/base/result.h"
+#include "fs/fuse/request.h"
+
+namespace ashlar::fuse {
+
+struct MountOptions {
+  std::string source;       // shown in /proc/mounts
+  std::string mount_point;
+  std::vector<std::string> options;  // for the kernel and libfuse: ro, nodev, allow_other, ...
+  bool block_device = false;         // mount as fuseblk: umount and syncfs then wait for the daemon
+};
+
+struct ServeOptions {
+  unsigned threads = 4;
+  blockio::QueueConfig queue;
+  std::uint32_t block_size = 0;
+};
+
+class Session {
+ public:
+  // Mounts. The edge outlives the session. Errors carry a line for people.
+  [[nodiscard]] static Result<std::unique_ptr<Session>> mount(const MountOptions& options, Edge& edge);
+  ~Session();  // unmounts if need be
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Starts the workers. `ended` runs on a worker's thread when the first of them sees the end of the connection.
+  [[nodiscard]] Status start(blockio::BlockDevice& device, const ServeOptions& options, std::function<void()> ended);
+  // Waits for the workers; returns once nothing is served any more.
+  void join();
+  // Asks the kernel to take the mount down; the workers end when it has.
+  void unmount();
+
+  // Of the mount, for /sys/class/bdi: "major:minor".
+  [[nodiscard]] std::string bdi_name() const;
+
+ private:
+  Session(fuse_session* session, Edge& edge, std::string mount_point);
+  void serve(blockio::BlockDevice& device, const ServeOptions& options, std::function<void(Status)> ready);
+  void receive_loop(Worker& worker);
+  // Requests that libfuse does not know; true when answered.
+  [[nodiscard]] bool answer_directly(Worker& worker, std::size_t size);
+
+  fuse_session* session_;
+  Edge& edge_;
+  std::string mount_point_;
+  std::vector<std::thread> threads_;
+  std::function<void()> ended_;
+};
+
+}  // namespace ashlar::fuse
