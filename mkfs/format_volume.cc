@@ -156,11 +156,13 @@ Status write_volume(blockio::IoQueue& io, FormatOutcome& plan, bool discard) {
   const format::Layout& layout = plan.layout;
   format::Superblock& superblock = plan.superblock;
   VolumeWriter writer(io, layout);
-  if (discard) discard_all(io, layout.block_count() * layout.block_size());
-
   // First of all no superblock is left, so that an interrupted run leaves no volume instead of half an old one.
   TRY(writer.erase_heads());
   TRY(writer.flush());
+  if (discard) {
+    discard_all(io, layout.block_count() * layout.block_size());
+    TRY(writer.erase_heads());  // a discarded block reads as anything
+  }
 
   const RootPlaces places = places_of(superblock);
   TRY(write_root(writer, plan, places));

@@ -36,7 +36,7 @@ Result<TargetKind> kind_of(const std::string& path) {
 
 Status check_unused(const std::string& path, bool force) {
   if (const auto use = TRY(describe_use(path))) {
-    return fail(ErrorCode::busy, fmt::format("{}: detach it first", *use));
+    return fail(ErrorCode::busy, fmt::format("{}: release it first", *use));
   }
   if (force) return {};
   if (const auto contents = TRY(describe_contents(path))) {

@@ -12,6 +12,7 @@
 #include "fs/ctl/volume_reader.h"
 #include "fs/format/checksum.h"
 #include "fs/format/node.h"
+#include "fs/format/text.h"
 
 namespace ashlar::ctl {
 namespace {
@@ -85,7 +86,8 @@ Status dump_group(const DumpOptions& options) {
   const format::Layout& layout = volume.layout;
   const std::uint32_t group = options.group;
   if (group >= layout.group_count()) {
-    return fail(ErrorCode::out_of_range, fmt::format("{}: has only {} groups", options.device, layout.group_count()));
+    return fail(ErrorCode::out_of_range,
+                fmt::format("{}: has only {}", options.device, format::count_text(layout.group_count(), "group")));
   }
   fmt::print("group {}: blocks {} + {}\n", group, layout.group_first(group).value(), layout.blocks_in_group(group));
   const format::GroupEntry entry = TRY(read_group_entry(volume, group));
@@ -130,7 +132,8 @@ Status dump_node(const DumpOptions& options) {
   const Volume volume = TRY(open_volume(options.device));
   const std::uint64_t blocks = volume.layout.block_count();
   if (options.block > blocks - volume.layout.node_blocks()) {
-    return fail(ErrorCode::out_of_range, fmt::format("{}: has only {} blocks", options.device, blocks));
+    return fail(ErrorCode::out_of_range,
+                fmt::format("{}: has only {}", options.device, format::count_text(blocks, "block")));
   }
   std::vector<std::byte> node(volume.layout.node_size());
   TRY(volume.reader.read(volume.layout.byte_offset(BlockNumber{options.block}), node));

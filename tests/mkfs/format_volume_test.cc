@@ -5,10 +5,13 @@
 
 #include <array>
 #include <cstring>
+#include <random>
 #include <string>
 #include <vector>
 
+#include "blockio/faulty_device.h"
 #include "blockio/memory_device.h"
+#include "blockio/recording_device.h"
 #include "fs/format/checksum.h"
 #include "fs/format/items.h"
 #include "fs/format/node.h"
@@ -37,7 +40,7 @@ std::array<format::Superblock, 4> superblocks(const MemoryImage& image) {
           superblock_at(image, 1, 1)};
 }
 
-Result<FormatOutcome> format(MemoryDevice& device, const FormatOptions& options = {}) {
+Result<FormatOutcome> format(blockio::BlockDevice& device, const FormatOptions& options = {}) {
   const auto io = TRY(device.open_queue({}));
   return format_volume(device, *io, options);
 }
@@ -229,6 +232,64 @@ TEST(FormatVolumeTest, WhatCannotBeDoneIsRefusedAndChangesNothing) {
 
   MemoryDevice read_only(64U << 20, MemoryDeviceOptions{.sector = 512, .read_only = true, .name = "ro"});
   EXPECT_EQ(refused(read_only, {}), ErrorCode::read_only);
+}
+
+TEST(FormatVolumeTest, EveryFailedOperationIsReportedAndLeavesNoVolume) {
+  MemoryDevice inner(32U << 20);
+  ASSERT_TRUE(format(inner));
+  blockio::FaultyDevice device(inner);
+  device.set_plan([](const blockio::FaultQuestion&) { return blockio::Fault::none; });
+  ASSERT_TRUE(format(device));
+  const std::uint64_t operations = device.operations();
+  ASSERT_GT(operations, 10U);
+  for (std::uint64_t index = 0; index < operations; ++index) {
+    device.set_plan(blockio::fail_once(index));
+    EXPECT_FALSE(format(device)) << index;
+  }
+  // Once the heads are erased nothing is found until all is there.
+  device.set_plan(blockio::fail_nth(blockio::OpKind::flush, 1));
+  EXPECT_FALSE(format(device));
+  const auto copies = superblocks(inner.snapshot());
+  EXPECT_EQ(format::choose_superblock(copies, inner.geometry().size, false).error().code(), ErrorCode::not_a_volume);
+}
+
+TEST(FormatVolumeTest, APowerCutLeavesTheOldVolumeNoneOrTheNewOneWhole) {
+  MemoryDevice before(32U << 20);
+  FormatOptions old_options;
+  old_options.uuid = Uuid{1};
+  ASSERT_TRUE(format(before, old_options));
+  blockio::RecordingDevice device(before.snapshot());
+  FormatOptions new_options;
+  new_options.uuid = Uuid{2};
+  ASSERT_TRUE(format(device, new_options));
+  std::mt19937_64 random(5);
+  std::size_t none = 0;
+  std::size_t whole = 0;
+  for (std::size_t events = 0; events <= device.event_count(); ++events) {
+    for (int round = 0; round < 8; ++round) {
+      const MemoryImage image = device.after_power_cut(events, round == 0 ? nullptr : &random);
+      const auto copies = superblocks(image);
+      const auto chosen = format::choose_superblock(copies, image.size(), true);
+      if (!chosen) {
+        ++none;
+        continue;
+      }
+      if (copies[*chosen].uuid[0] != 2) continue;
+      ++whole;
+      const format::NodePointer root = format::load(copies[*chosen].root);
+      const format::Layout layout = format::Layout::of(copies[*chosen]);
+      for (const BlockNumber address : root.address) {
+        EXPECT_TRUE(format::validate_node(read(image, layout.byte_offset(address), layout.node_size()),
+                                          copies[*chosen].uuid, &root))
+            << "after event " << events;
+      }
+      const auto table = read(image, layout.byte_offset(layout.group_table_block(0, 1, 0)), layout.block_size());
+      EXPECT_TRUE(format::validate_group_table_block(table, copies[*chosen].uuid, 0, Generation{1}));
+    }
+  }
+  EXPECT_GT(none, 0U);
+  EXPECT_GT(whole, 0U);
+  expect_empty_volume(device.contents());
 }
 
 TEST(PlanVolumeTest, BlocksGrowWithTheVolumeUnlessChosen) {

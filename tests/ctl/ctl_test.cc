@@ -1,0 +1,194 @@
+// The ashlarctl program on image files.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "blockio/memory_device.h"
+#include "fs/format/log.h"
+#include "fs/format/superblock.h"
+#include "mkfs/format_volume.h"
+#include "tests/mkfs/command.h"
+#include "tests/mkfs/scratch.h"
+
+namespace ashlar::ctl {
+namespace {
+
+using ashlar::testing::CommandResult;
+using ashlar::testing::run_command;
+using ashlar::testing::Scratch;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::uint64_t kVolumeBytes = 32U << 20;
+
+CommandResult ctl(const std::string& arguments) { return run_command(ASHLAR_CTL " " + arguments); }
+
+class CtlTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(scratch_.ready());
+    blockio::MemoryDevice device(kVolumeBytes);
+    const auto io = device.open_queue({});
+    ASSERT_TRUE(io);
+    mkfs::FormatOptions options;
+    options.label = "a\x1b]label";
+    options.uuid = mkfs::Uuid{0xab, 0xcd};
+    const auto outcome = mkfs::format_volume(device, **io, options);
+    ASSERT_TRUE(outcome);
+    superblock_ = outcome->superblock;
+    path_ = scratch_.make_file("volume.img", kVolumeBytes);
+    const blockio::MemoryImage image = device.snapshot();
+    std::string bytes(kVolumeBytes, '\0');
+    image.read(0, std::as_writable_bytes(std::span(bytes)));
+    write(0, bytes);
+  }
+
+  void write(std::uint64_t offset, std::string_view bytes) const {
+    std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(offset));
+    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  }
+
+  void write_superblock(std::size_t slot, std::size_t copy, format::Superblock superblock) const {
+    format::seal(superblock);
+    write(format::superblock_offset(slot, copy), {reinterpret_cast<const char*>(&superblock), sizeof superblock});
+  }
+
+  // One line that names the image, and nothing else.
+  void expect_error(const std::string& arguments, const std::string& why) const {
+    const CommandResult result = ctl(arguments);
+    EXPECT_EQ(result.status, 1) << result.output;
+    EXPECT_THAT(result.output, HasSubstr(path_));
+    EXPECT_THAT(result.output, HasSubstr(why));
+    EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
+  }
+
+  Scratch scratch_;
+  std::string path_;
+  format::Superblock superblock_{};
+};
+
+TEST_F(CtlTest, InfoTellsTheGeometry) {
+  const CommandResult result = ctl("info " + path_);
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("abcd0000-0000-0000-0000-000000000000"));
+  EXPECT_THAT(result.output, HasSubstr("8192 blocks of 4096 bytes in 1 group\n"));
+  EXPECT_THAT(result.output, HasSubstr("clean"));
+  EXPECT_THAT(result.output, HasSubstr("slot 1 copy 1: generation 1"));
+  EXPECT_THAT(result.output, HasSubstr("slot 0 copy 0: empty"));
+  EXPECT_THAT(result.output, HasSubstr("a?]label"));
+  EXPECT_THAT(result.output, Not(HasSubstr("\x1b")));
+}
+
+TEST_F(CtlTest, InfoAsJson) {
+  const CommandResult result = ctl("info --json " + path_);
+  ASSERT_EQ(result.status, 0) << result.output;
+  const auto json = nlohmann::json::parse(result.output, nullptr, false);
+  ASSERT_FALSE(json.is_discarded()) << result.output;
+  EXPECT_EQ(json["uuid"], "abcd0000-0000-0000-0000-000000000000");
+  EXPECT_EQ(json["block_count"], 8192);
+  EXPECT_EQ(json["free_blocks"], superblock_.free_blocks.value());
+  EXPECT_EQ(json["clean"], true);
+  ASSERT_EQ(json["superblocks"].size(), 4U);
+  EXPECT_EQ(json["superblocks"][0]["valid"], false);
+  EXPECT_EQ(json["superblocks"][3]["valid"], true);
+}
+
+TEST_F(CtlTest, InfoTakesTheNewestValidSuperblockAndTellsTheDamagedOnes) {
+  format::Superblock newer = superblock_;
+  newer.generation = 2;
+  newer.flags = format::kHasErrors;
+  write_superblock(0, 0, newer);
+  write_superblock(0, 1, newer);
+  write(format::superblock_offset(0, 1) + 40, "damage");
+  const CommandResult result = ctl("info " + path_);
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("has errors"));
+  EXPECT_THAT(result.output, HasSubstr("slot 0 copy 0: generation 2"));
+  EXPECT_THAT(result.output, HasSubstr("slot 0 copy 1: superblock checksum mismatch"));
+}
+
+TEST_F(CtlTest, WhatIsNoVolumeIsSaidInOneLine) {
+  format::Superblock newer = superblock_;
+  newer.version = 2;
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) write_superblock(1, copy, newer);
+  expect_error("info " + path_, "format version 2");
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) write(format::superblock_offset(1, copy), "damage");
+  expect_error("info " + path_, "not an AshlarFS volume");
+  write(format::superblock_offset(1, 1), "AshlarFS but not a superblock");
+  expect_error("info " + path_, "every superblock is damaged");
+  std::filesystem::resize_file(path_, 100);
+  expect_error("info " + path_, "not an AshlarFS volume");
+  std::filesystem::remove(path_);
+  expect_error("info " + path_, "No such file");
+}
+
+TEST_F(CtlTest, ATruncatedImageIsSaidToBeCut) {
+  std::filesystem::resize_file(path_, kVolumeBytes - 4096);
+  expect_error("info " + path_, "cut short");
+}
+
+TEST_F(CtlTest, DumpShowsSuperblocksGroupsAndNodes) {
+  EXPECT_THAT(ctl("dump " + path_ + " superblock").output, HasSubstr("slot 1 copy 0 at byte 8192: generation 1"));
+  const CommandResult group = ctl("dump " + path_ + " group 0");
+  EXPECT_EQ(group.status, 0);
+  EXPECT_THAT(group.output, HasSubstr("used 0 + 22\n"));
+  EXPECT_THAT(group.output, HasSubstr("bitmap copy 1 at block 18: valid"));
+  const CommandResult node = ctl("dump " + path_ + " node " + std::to_string(superblock_.root.address[1].value()));
+  EXPECT_EQ(node.status, 0) << node.output;
+  EXPECT_THAT(node.output, HasSubstr("(1 inode 0x0) mode 040755"));
+  expect_error("dump " + path_ + " group 1", "has only 1 group");
+  expect_error("dump " + path_ + " node 8192", "has only 8192 blocks");
+  expect_error("dump " + path_ + " node 100", "not a tree node");
+}
+
+TEST_F(CtlTest, DumpShowsTheLog) {
+  EXPECT_THAT(ctl("dump " + path_ + " log").output, HasSubstr("no chunk of this log\n0 chunks"));
+  std::string chunk(sizeof(format::ChunkHeader) + sizeof(format::RecordHeader) + sizeof(format::LogOp), '\0');
+  format::ChunkHeader header{};
+  header.magic = format::kChunkMagic;
+  std::memcpy(header.uuid, superblock_.uuid, sizeof header.uuid);
+  header.epoch = superblock_.log_epoch;
+  header.length = static_cast<std::uint32_t>(chunk.size());
+  header.record_count = 1;
+  format::RecordHeader record{};
+  record.length = sizeof(format::RecordHeader) + sizeof(format::LogOp);
+  record.op_count = 1;
+  format::LogOp op{};
+  op.op = static_cast<std::uint8_t>(format::LogOpKind::allocate);
+  op.a = 5000;
+  op.b = 3;
+  std::memcpy(chunk.data(), &header, sizeof header);
+  std::memcpy(chunk.data() + sizeof header, &record, sizeof record);
+  std::memcpy(chunk.data() + sizeof header + sizeof record, &op, sizeof op);
+  format::seal_chunk(std::as_writable_bytes(std::span(chunk)));
+  write(superblock_.log_first * 4096U, chunk);
+  const CommandResult result = ctl("dump " + path_ + " log");
+  EXPECT_EQ(result.status, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("allocate blocks 5000 + 3"));
+  EXPECT_THAT(result.output, HasSubstr("\n1 chunk\n"));
+}
+
+TEST_F(CtlTest, NothingIsWritten) {
+  const auto before = std::filesystem::last_write_time(path_);
+  ctl("info " + path_);
+  ctl("dump " + path_ + " log");
+  EXPECT_EQ(std::filesystem::last_write_time(path_), before);
+}
+
+TEST_F(CtlTest, HelpVersionAndMistakes) {
+  EXPECT_EQ(ctl("--help").status, 0);
+  EXPECT_THAT(ctl("--help").output, HasSubstr("info"));
+  EXPECT_EQ(ctl("--version").status, 0);
+  EXPECT_EQ(ctl("info --help").status, 0);
+  EXPECT_EQ(ctl("").status, 1);
+  EXPECT_EQ(ctl("info").status, 1);
+  EXPECT_EQ(ctl("nonsense").status, 1);
+}
+
+}  // namespace
+}  // namespace ashlar::ctl
