@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint32_t kNanosecondsPerSecond = 1'000'000'000;
 constexpr std::uint64_t kMaxFileSize = std::numeric_limits<std::int64_t>::max();
-constexpr std::uint64_t kMaxFileBlocks = kMaxFileSize / kMinBlockSize;
+constexpr std::uint64_t kMaxFileBlocks = kMaxFileSize / kMinBlockSize + 1;
 
 // The fixed head of an entry or item at the start of `bytes`, which hold it whole.
 template <typename Head>
