@@ -139,6 +139,13 @@ std::string pattern(std::size_t length, unsigned seed) {
   return text;
 }
 
+::testing::AssertionResult same(std::string_view actual, std::string_view expected) {
+  if (actual == expected) return ::testing::AssertionSuccess();
+  const auto differ = std::mismatch(actual.begin(), actual.end(), expected.begin(), expected.end());
+  return ::testing::AssertionFailure() << actual.size() << " bytes for " << expected.size() << ", different from byte "
+                                       << differ.first - actual.begin();
+}
+
 VolumeOptions Rig::quiet_options() {
   VolumeOptions options;
   options.store.background = false;

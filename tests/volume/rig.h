@@ -94,4 +94,7 @@ template <typename Outcome>
 
 [[nodiscard]] std::string pattern(std::size_t length, unsigned seed);
 
+// Says where two long strings differ, without printing them.
+[[nodiscard]] ::testing::AssertionResult same(std::string_view actual, std::string_view expected);
+
 }  // namespace ashlar::volume::testing

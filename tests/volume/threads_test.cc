@@ -1,0 +1,170 @@
+// Many threads on one volume: each operation is whole, nothing is lost, nothing deadlocks.
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <random>
+#include <thread>
+
+#include "tests/volume/rig.h"
+
+namespace ashlar::volume::testing {
+namespace {
+
+class Threads : public ::testing::Test {
+ protected:
+  static VolumeOptions with_threads() {
+    VolumeOptions options;
+    options.store.background = true;
+    options.store.commit_interval = std::chrono::milliseconds(20);
+    return options;
+  }
+  Rig rig{kMiddleNodes, with_threads()};
+  static constexpr unsigned kThreads = 4;
+
+  // Each with a queue and a context of its own.
+  void run(const std::function<void(unsigned, Context&)>& work) {
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < kThreads; ++i) {
+      threads.emplace_back([this, i, &work] {
+        const auto io = rig.new_queue();
+        Context context{*io, {2'000'000, 0}, 0, 0};
+        work(i, context);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+};
+
+std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
+
+TEST_F(Threads, FilesOfTheirOwn) {
+  run([&](unsigned id, Context& context) {
+    Volume& volume = rig.volume();
+    for (int i = 0; i < 60; ++i) {
+      const std::string name = std::to_string(id) + "-" + std::to_string(i);
+      const auto made = volume.make_node(context, kRootInode, name, {S_IFREG | 0644, 0});
+      ASSERT_TRUE(made);
+      const std::string data = pattern(100 + static_cast<std::size_t>(i) * 500, id);
+      ASSERT_TRUE(volume.write(context, made->inode, 0, bytes_of(data), false));
+      if (i % 10 == 0) {
+        ASSERT_TRUE(volume.sync_inode(context, made->inode, false));
+      }
+      blockio::AlignedBuffer buffer(data.size() + 2 * 4096);
+      const auto read = volume.read(context, made->inode, 0, data.size(), buffer);
+      ASSERT_TRUE(read);
+      EXPECT_TRUE(std::equal(read->begin(), read->end(), bytes_of(data).begin(), bytes_of(data).end()));
+      if (i % 3 == 0) {
+        ASSERT_TRUE(volume.unlink(context, kRootInode, name));
+      }
+      volume.forget(context.io, made->inode, 1);
+    }
+  });
+  EXPECT_EQ(rig.names(kRootInode).size(), kThreads * 40U);
+  rig.remount();
+  EXPECT_EQ(rig.names(kRootInode).size(), kThreads * 40U);
+  rig.check();
+}
+
+TEST_F(Threads, OneFileWrittenAndReadByAll) {
+  constexpr std::uint64_t kBlocks = 64;
+  constexpr std::size_t kBlock = 4096;
+  const InodeNumber file = rig.make_file(kRootInode, "f");
+  rig.write(file, 0, std::string(kBlocks * kBlock, 'a'));
+  run([&](unsigned id, Context& context) {
+    std::mt19937_64 random(id);
+    const std::string mine(2 * kBlock, static_cast<char>('a' + id));
+    blockio::AlignedBuffer buffer(4 * kBlock);
+    for (int i = 0; i < 200; ++i) {
+      const std::uint64_t offset = random() % (kBlocks - 1) * kBlock;
+      if (random() % 2 == 0) {
+        ASSERT_TRUE(rig.volume().write(context, file, offset, bytes_of(mine), false));
+        continue;
+      }
+      const auto read = rig.volume().read(context, file, offset, kBlock, buffer);
+      ASSERT_TRUE(read) << read.error().message();
+      ASSERT_EQ(read->size(), kBlock);
+      // One writer's, whole.
+      EXPECT_TRUE(std::all_of(read->begin(), read->end(), [&](std::byte b) { return b == (*read)[0]; }));
+    }
+  });
+  rig.check();
+}
+
+TEST_F(Threads, NamesFoughtOver) {
+  const InodeNumber one = rig.make_directory(kRootInode, "one");
+  const InodeNumber two = rig.make_directory(kRootInode, "two");
+  run([&](unsigned id, Context& context) {
+    std::mt19937_64 random(id + 100);
+    Volume& volume = rig.volume();
+    for (int i = 0; i < 400; ++i) {
+      const InodeNumber from = random() % 2 == 0 ? one : two;
+      const InodeNumber to = random() % 2 == 0 ? one : two;
+      const std::string name = std::to_string(random() % 5);
+      const std::string other = std::to_string(random() % 5);
+      switch (random() % 7) {
+        case 0: {
+          const auto made = volume.make_node(context, from, name, {S_IFREG | 0644, 0});
+          if (made) volume.forget(context.io, made->inode, 1);
+          break;
+        }
+        case 1: {
+          const auto made = volume.make_node(context, from, name, {S_IFDIR | 0755, 0});
+          if (made) volume.forget(context.io, made->inode, 1);
+          break;
+        }
+        case 2: static_cast<void>(volume.unlink(context, from, name)); break;
+        case 3: static_cast<void>(volume.remove_directory(context, from, name)); break;
+        case 4: {
+          const auto found = volume.lookup(context, from, name);
+          if (!found) break;
+          if (const auto linked = volume.link(context, found->inode, to, other)) {
+            volume.forget(context.io, found->inode, 1);
+          }
+          volume.forget(context.io, found->inode, 1);
+          break;
+        }
+        case 5: {
+          const Status listed = volume.read_directory(context, from, 0, random() % 2 == 0,
+                                                      [&](const DirectoryEntry& entry, const Attributes* attributes) {
+                                                        const bool dot = entry.name[0] == '.';
+                                                        if (attributes != nullptr && !dot) {
+                                                          volume.forget(context.io, entry.inode, 1);
+                                                        }
+                                                        return true;
+                                                      });
+          EXPECT_TRUE(listed);
+          break;
+        }
+        default: static_cast<void>(volume.rename(context, from, name, to, other, random() % 4 == 0 ? 2 : 0)); break;
+      }
+    }
+  });
+  rig.check();
+  rig.remount();
+  rig.check();
+}
+
+TEST_F(Threads, RemovalOfLargeFilesBesideWriting) {
+  const std::uint64_t free = rig.free_blocks();
+  run([&](unsigned id, Context& context) {
+    Volume& volume = rig.volume();
+    const std::string data = pattern(4096, id);
+    for (int round = 0; round < 3; ++round) {
+      const std::string name = std::to_string(id);
+      const auto made = volume.make_node(context, kRootInode, name, {S_IFREG | 0644, 0});
+      ASSERT_TRUE(made);
+      for (std::uint64_t i = 0; i < 300; ++i) {
+        ASSERT_TRUE(volume.write(context, made->inode, i * 8192, bytes_of(data), false));
+      }
+      ASSERT_TRUE(volume.unlink(context, kRootInode, name));
+      volume.forget(context.io, made->inode, 1);
+    }
+  });
+  rig.remount();  // waits for the removals
+  EXPECT_EQ(rig.volume().space().inodes, 1U);
+  EXPECT_EQ(rig.free_blocks(), free);
+  rig.check();
+}
+
+}  // namespace
+}  // namespace ashlar::volume::testing
