@@ -2,9 +2,11 @@
 
 #include <fmt/core.h>
 #include <linux/fuse.h>
+#include <spawn.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -86,7 +88,17 @@ Session::~Session() {
   fuse_session_destroy(session_);
 }
 
-void Session::unmount() { fuse_session_unmount(session_); }
+// Not libfuse's: that closes the descriptor the workers still read from.
+void Session::unmount() {
+  if (umount2(mount_point_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
+  std::string program = "fusermount3";
+  std::string flags = "-uz";
+  char* const arguments[] = {program.data(), flags.data(), mount_point_.data(), nullptr};
+  pid_t child = 0;
+  if (posix_spawnp(&child, program.c_str(), nullptr, nullptr, arguments, environ) != 0 || waitpid(child, nullptr, 0) != child) {
+    ashlar::log(LogLevel::error, "{}: cannot be unmounted; use fusermount3 -u", mount_point_);
+  }
+}
 
 Status Session::start(blockio::BlockDevice& device, const ServeOptions& options, std::function<void()> ended) {
   ended_ = std::move(ended);

@@ -1,0 +1,207 @@
+#include "fs/daemon/mount.h"
+
+#include <fmt/core.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "blockio/file_device.h"
+#include "fs/base/log.h"
+#include "fs/daemon/tuning.h"
+#include "fs/fuse/session.h"
+#include "fs/volume/volume.h"
+
+namespace ashlar::daemon {
+namespace {
+
+// A daemon that is just finishing its unmount gives up the device within this time.
+constexpr std::uint32_t kLockWaitMs = 30000;
+constexpr unsigned kMinThreads = 4;
+constexpr std::uint32_t kQueueDepth = 64;
+
+unsigned thread_count(const MountRequest& request) {
+  if (request.threads != 0) return request.threads;
+  return std::max(kMinThreads, 2 * std::thread::hardware_concurrency());
+}
+
+std::string status_json(const blockio::EngineSelection& engine, const blockio::BlockDevice& device, volume::Volume& volume) {
+  const store::StoreStats stats = volume.store().stats();
+  nlohmann::json json;
+  json["device"] = device.name();
+  json["io_engine"] = {{"name", name_of(engine.engine)}, {"flags", engine.flags}, {"reason", engine.reason}};
+  json["generation"] = stats.generation.value();
+  json["failure"] = stats.failure;
+  json["read_only"] = volume.store().read_only();
+  json["checkpoints"] = stats.checkpoints;
+  json["replayed"] = {{"records", stats.replayed_records}, {"bytes", stats.replayed_bytes}};
+  json["log"] = {{"records", stats.log.records},         {"record_bytes", stats.log.record_bytes},
+                 {"chunks", stats.log.chunks},           {"chunk_bytes", stats.log.chunk_bytes},
+                 {"syncs", stats.log.syncs},             {"durable_writes", stats.log.durable_writes}};
+  json["nodes"] = {{"read", stats.nodes_read},   {"written", stats.nodes_written},
+                   {"healed", stats.nodes_healed}, {"dirty", stats.dirty_nodes}, {"cache_bytes", stats.cache_bytes}};
+  return json.dump();
+}
+
+// Waits until the workers saw the end of the connection or a signal asks for it.
+class StopWaiter {
+ public:
+  StopWaiter() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+    // Blocked before any thread is made, so that no other thread takes them.
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    signals_ = signalfd(-1, &signals, SFD_CLOEXEC);
+    ended_ = eventfd(0, EFD_CLOEXEC);
+  }
+  ~StopWaiter() {
+    close(signals_);
+    close(ended_);
+  }
+  StopWaiter(const StopWaiter&) = delete;
+  StopWaiter& operator=(const StopWaiter&) = delete;
+
+  [[nodiscard]] bool usable() const noexcept { return signals_ >= 0 && ended_ >= 0; }
+  void notify_ended() const {
+    const std::uint64_t one = 1;
+    static_cast<void>(!write(ended_, &one, sizeof one));
+  }
+  // True when a signal came.
+  [[nodiscard]] bool wait() const {
+    for (;;) {
+      pollfd sources[] = {{signals_, POLLIN, 0}, {ended_, POLLIN, 0}};
+      if (poll(sources, 2, -1) < 0 && errno == EINTR) continue;
+      return sources[1].revents == 0;
+    }
+  }
+
+ private:
+  int signals_ = -1;
+  int ended_ = -1;
+};
+
+// The mount from its device up; members go in the reverse order.
+struct Mount {
+  std::unique_ptr<blockio::FileDevice> device;
+  blockio::EngineSelection engine;
+  blockio::QueueConfig queue;
+  std::unique_ptr<blockio::IoQueue> io;
+  std::unique_ptr<volume::Volume> volume;
+  std::unique_ptr<fuse::Edge> edge;
+  std::unique_ptr<fuse::Session> session;
+};
+
+Status open_volume(const MountRequest& request, Mount& mount) {
+  blockio::DeviceOptions device_options;
+  device_options.read_only = request.read_only;
+  device_options.lock_wait_ms = kLockWaitMs;
+  device_options.window_offset = request.offset;
+  mount.device = TRY(blockio::open_device(request.device, device_options));
+  mount.queue.engine = request.engine;
+  mount.queue.depth = kQueueDepth;
+  mount.engine = TRY(mount.device->select_engine(mount.queue));
+  mount.queue.engine = mount.engine.engine;
+  mount.io = TRY(mount.device->open_queue(mount.queue));
+
+  volume::VolumeOptions options;
+  options.store.read_only = request.read_only;
+  options.store.skip_log = request.skip_log;
+  options.store.cache_bytes = request.cache_bytes;
+  options.store.commit_interval = request.commit_interval;
+  options.store.queue = mount.queue;
+  options.no_access_time = request.no_access_time;
+  options.no_copy_on_write = request.no_copy_on_write;
+  auto opened = volume::Volume::open(*mount.device, *mount.io, options);
+  if (!opened) return fail(std::move(opened).error().with_context(request.device));
+  mount.volume = *std::move(opened);
+  return {};
+}
+
+Result<std::unique_ptr<fuse::Session>> mount_session(const MountRequest& request, Mount& mount) {
+  fuse::MountOptions options;
+  char* const absolute = realpath(request.device.c_str(), nullptr);
+  options.source = absolute != nullptr ? absolute : request.device;
+  free(absolute);
+  options.mount_point = request.mount_point;
+  options.options = request.kernel_options;
+  if (request.read_only) options.options.emplace_back("ro");
+  options.block_device = mount.device->is_block_device() && geteuid() == 0;
+  // The kernel opens the device of a fuseblk mount itself, and claims it.
+  if (options.block_device) mount.device->release_exclusive();
+  return fuse::Session::mount(options, *mount.edge);
+}
+
+std::string engine_line(const MountRequest& request, const Mount& mount) {
+  return fmt::format("{} on {}: I/O engine {}{}{}{} ({})\n", request.device, request.mount_point, name_of(mount.engine.engine),
+                     mount.engine.flags.empty() ? "" : " [", mount.engine.flags, mount.engine.flags.empty() ? "" : "]",
+                     mount.engine.reason);
+}
+
+Status close_volume(Mount& mount) {
+  mount.session.reset();
+  const std::string failure = mount.volume->store().stats().failure;
+  if (!failure.empty()) return fail(ErrorCode::shut_down, failure);
+  return mount.volume->close(*mount.io);
+}
+
+Status serve(const MountRequest& request, Mount& mount, const StopWaiter& stop, Readiness& readiness) {
+  mount.edge = std::make_unique<fuse::Edge>(
+      fuse::Edge{*mount.volume, [&mount] { return status_json(mount.engine, *mount.device, *mount.volume); }});
+  mount.session = TRY(mount_session(request, mount));
+  const fuse::ServeOptions options{thread_count(request), mount.queue, mount.volume->store().layout().block_size()};
+  TRY(mount.session->start(*mount.device, options, [&stop] { stop.notify_ended(); }));
+  tune_backing_device(mount.session->bdi_name());
+  const std::string line = engine_line(request, mount);
+  log_line(LogLevel::info, std::string_view(line).substr(0, line.size() - 1));
+  readiness.ready(request.verbose ? line : std::string());
+
+  if (stop.wait()) mount.session->unmount();
+  mount.session->join();
+  return {};
+}
+
+}  // namespace
+
+Status check_mount_point(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) {
+    return fail(from_errno(errno), fmt::format("mount point {}: {}", path, errno == ENOENT ? "does not exist; create it first" : std::strerror(errno)));
+  }
+  if (!S_ISDIR(status.st_mode)) return fail(ErrorCode::not_a_directory, fmt::format("mount point {}: not a directory", path));
+  return {};
+}
+
+int run_mount(const MountRequest& request, Readiness readiness) {
+  const StopWaiter stop;
+  if (!stop.usable()) {
+    readiness.failed(1, fmt::format("ashlarfs: {}: no descriptors left\n", request.device));
+    return 1;
+  }
+  protect_from_reclaim();
+  Mount mount;
+  Status status = open_volume(request, mount);
+  if (status) {
+    status = serve(request, mount, stop, readiness);
+    const Status closed = close_volume(mount);
+    if (status && !closed) {
+      log(LogLevel::error, "{}: closing: {}", request.device, closed.error().message());
+      return 1;
+    }
+  }
+  if (status) return 0;
+  const std::string message = status.error().message();
+  const bool named = message.starts_with(request.device);
+  readiness.failed(1, fmt::format("ashlarfs: {}{}\n", named ? "" : request.device + ": ", message));
+  return 1;
+}
+
+}  // namespace ashlar::daemon

@@ -1,0 +1,188 @@
+#include "fs/daemon/options.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <functional>
+#include <limits>
+
+namespace ashlar::daemon {
+namespace {
+
+constexpr std::uint64_t kMinCache = 8ULL << 20;
+constexpr std::uint64_t kMaxCommitSeconds = 3600;
+constexpr std::uint64_t kMaxThreads = 64;
+
+// For the kernel and libfuse, passed on as they are.
+constexpr std::array kKernelOptions = {"nodev", "dev", "nosuid", "suid", "noexec", "exec", "allow_other", "sync", "dirsync", "nosymfollow"};
+// What mount(8) and fstab may hand over, and what is always so here.
+constexpr std::array kIgnoredOptions = {"defaults", "_netdev", "nofail", "auto", "noauto", "user", "nouser", "users", "owner", "group",
+                                        "default_permissions", "relatime", "atime", "diratime", "nodiratime", "async", "rw", "loop"};
+
+template <typename List>
+bool contains(const List& list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+tl::unexpected<Error> bad_value(std::string_view name, std::string_view value, std::string_view wanted) {
+  return fail(ErrorCode::invalid_argument, fmt::format("option {}={}: {}", name, value, wanted));
+}
+
+// A number with an optional K, M, G or T.
+Result<std::uint64_t> parse_size(std::string_view name, std::string_view value) {
+  constexpr std::string_view kUnits = "KMGT";
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  std::string_view rest(end, static_cast<std::size_t>(value.data() + value.size() - end));
+  unsigned shift = 0;
+  if (rest.size() == 1) {
+    const std::size_t unit = kUnits.find(static_cast<char>(std::toupper(static_cast<unsigned char>(rest[0]))));
+    if (unit != std::string_view::npos) {
+      shift = static_cast<unsigned>(unit + 1) * 10;
+      rest = {};
+    }
+  }
+  if (error != std::errc() || !rest.empty() || number > (std::numeric_limits<std::uint64_t>::max() >> shift)) {
+    return bad_value(name, value, "give a number, with K, M, G or T if you like");
+  }
+  return number << shift;
+}
+
+Result<std::uint64_t> parse_number(std::string_view name, std::string_view value, std::uint64_t least, std::uint64_t most) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc() || end != value.data() + value.size() || number < least || number > most) {
+    return bad_value(name, value, fmt::format("give a number from {} to {}", least, most));
+  }
+  return number;
+}
+
+Result<blockio::EngineChoice> parse_engine(std::string_view value) {
+  if (value == "auto") return blockio::EngineChoice::automatic;
+  if (value == "io_uring") return blockio::EngineChoice::io_uring;
+  if (value == "aio") return blockio::EngineChoice::aio;
+  return bad_value("io_engine", value, "use auto, io_uring or aio");
+}
+
+Status parse_valued_option(std::string_view name, std::string_view value, MountRequest& request) {
+  if (name == "io_engine") {
+    request.engine = TRY(parse_engine(value));
+  } else if (name == "commit") {
+    request.commit_interval = std::chrono::seconds(TRY(parse_number(name, value, 1, kMaxCommitSeconds)));
+  } else if (name == "cache") {
+    request.cache_bytes = TRY(parse_size(name, value));
+    if (request.cache_bytes < kMinCache) return bad_value(name, value, "give at least 8M");
+  } else if (name == "offset") {
+    request.offset = TRY(parse_size(name, value));
+  } else if (name == "threads") {
+    request.threads = static_cast<unsigned>(TRY(parse_number(name, value, 1, kMaxThreads)));
+  } else if (name == "errors") {
+    if (value != "remount-ro") return bad_value(name, value, "only remount-ro is supported");
+  } else if (name != "uhelper" && name != "fsname" && name != "subtype" && name != "comment") {
+    return fail(ErrorCode::invalid_argument, fmt::format("unknown option {}", name));
+  }
+  return {};
+}
+
+Status parse_flag_option(std::string_view name, MountRequest& request) {
+  if (name == "ro") {
+    request.read_only = true;
+  } else if (name == "rw") {
+    request.read_only = false;
+  } else if (name == "norecovery" || name == "noload") {
+    request.skip_log = true;
+  } else if (name == "nodatacow") {
+    request.no_copy_on_write = true;
+  } else if (name == "noatime") {
+    request.no_access_time = true;
+    request.kernel_options.emplace_back(name);
+  } else if (contains(kKernelOptions, name)) {
+    request.kernel_options.emplace_back(name);
+  } else if (!contains(kIgnoredOptions, name) && !name.starts_with("x-")) {
+    return fail(ErrorCode::invalid_argument, fmt::format("unknown option {}", name));
+  }
+  return {};
+}
+
+// What the options mean together.
+Status check_combination(MountRequest& request) {
+  if (request.skip_log && !request.read_only) {
+    return fail(ErrorCode::invalid_argument, "option norecovery needs ro");
+  }
+  const bool asked = contains(request.kernel_options, "allow_other");
+  // A volume that root mounts is for everybody, as with any other filesystem.
+  if (!asked && geteuid() == 0) request.kernel_options.emplace_back("allow_other");
+  return {};
+}
+
+}  // namespace
+
+Status parse_option_list(std::string_view list, MountRequest& request) {
+  while (!list.empty()) {
+    const std::size_t comma = std::min(list.find(','), list.size());
+    const std::string_view item = list.substr(0, comma);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+    if (item.empty()) continue;
+    const std::size_t equals = item.find('=');
+    if (equals == std::string_view::npos || item.starts_with("x-")) {
+      TRY(parse_flag_option(item, request));
+    } else {
+      TRY(parse_valued_option(item.substr(0, equals), item.substr(equals + 1), request));
+    }
+  }
+  return {};
+}
+
+CommandLine parse_command_line(int count, char** arguments) {
+  CommandLine result;
+  MountRequest& request = result.request;
+  CLI::App app("Mounts an AshlarFS volume.", "ashlarfs");
+  app.set_version_flag("-V,--version", "ashlarfs " ASHLAR_VERSION);
+  std::vector<std::string> lists;
+  bool sloppy = false;
+  bool no_mtab = false;
+  bool read_only = false;
+  bool read_write = false;
+  std::string type;
+  app.add_option("device", request.device, "block device or image file")->required();
+  app.add_option("mount_point", request.mount_point, "directory")->required();
+  app.add_option("-o", lists,
+                 "mount options: ro, rw, io_engine=auto|io_uring|aio, commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime,\n"
+                 "nodatacow, norecovery, errors=remount-ro, nodev, nosuid, noexec, allow_other, ...")
+      ->allow_extra_args(false);
+  app.add_flag("-f,--foreground", request.foreground, "stay in the foreground and log to standard error");
+  app.add_flag("-v,--verbose", request.verbose, "say what was mounted and how");
+  app.add_flag("-r", read_only, "as -o ro");
+  app.add_flag("-w", read_write, "as -o rw");
+  app.add_flag("-s", sloppy, "tolerated, for mount(8)");
+  app.add_flag("-n", no_mtab, "tolerated, for mount(8)");
+  app.add_option("-t", type, "tolerated, for mount(8)");
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    result.exit_status = error.get_exit_code() == 0 ? 0 : 1;
+    result.text = result.exit_status == 0 ? (error.get_name() == "CallForVersion" ? std::string(error.what()) + "\n" : app.help())
+                                          : fmt::format("ashlarfs: {}; see ashlarfs --help\n", error.what());
+    return result;
+  }
+  Status parsed;
+  for (const std::string& list : lists) {
+    if (parsed) parsed = parse_option_list(list, request);
+  }
+  if (read_only) request.read_only = true;
+  if (parsed) parsed = check_combination(request);
+  if (!parsed) {
+    result.exit_status = 1;
+    result.text = fmt::format("ashlarfs: {}: {}; see ashlarfs --help\n", request.device, parsed.error().message());
+    return result;
+  }
+  result.run = true;
+  return result;
+}
+
+}  // namespace ashlar::daemon

@@ -1,0 +1,45 @@
+// The daemon's command line, as mount(8) and its helpers have it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "blockio/queue_config.h"
+#include "fs/base/result.h"
+
+namespace ashlar::daemon {
+
+struct MountRequest {
+  std::string device;
+  std::string mount_point;
+  bool foreground = false;
+  bool verbose = false;
+  bool read_only = false;
+  bool skip_log = false;
+  bool no_copy_on_write = false;
+  bool no_access_time = false;
+  blockio::EngineChoice engine = blockio::EngineChoice::automatic;
+  std::chrono::seconds commit_interval{5};
+  std::uint64_t cache_bytes = 256ULL << 20;
+  std::uint64_t offset = 0;  // of the volume on the device, bytes
+  unsigned threads = 0;      // 0: chosen from the number of processors
+  std::vector<std::string> kernel_options;  // for FUSE: nodev, noexec, allow_other, ...
+};
+
+// Takes one -o list apart. invalid_argument names the option that is unknown or has a bad value.
+[[nodiscard]] Status parse_option_list(std::string_view list, MountRequest& request);
+
+// What the command line asked for: a request, or text for people and the exit status to leave with (--help, --version, a wrong
+// option).
+struct CommandLine {
+  bool run = false;
+  MountRequest request;
+  int exit_status = 0;
+  std::string text;
+};
+[[nodiscard]] CommandLine parse_command_line(int count, char** arguments);
+
+}  // namespace ashlar::daemon

@@ -1,0 +1,42 @@
+#include "fs/daemon/tuning.h"
+
+#include <fmt/core.h>
+#include <sys/prctl.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "fs/base/log.h"
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+namespace ashlar::daemon {
+namespace {
+
+void write_setting(const std::string& path, const char* value) {
+  std::ofstream file(path);
+  file << value << std::flush;
+  if (!file) log(LogLevel::debug, "{} stays as it is", path);
+}
+
+}  // namespace
+
+void protect_from_reclaim() {
+  if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) log(LogLevel::debug, "PR_SET_IO_FLUSHER: {}", std::strerror(errno));
+  write_setting("/proc/self/oom_score_adj", "-900");
+}
+
+void tune_backing_device(const std::string& bdi_name) {
+  if (bdi_name.empty()) return;
+  const std::string base = fmt::format("/sys/class/bdi/{}/", bdi_name);
+  // 128 KiB by default: a sequential reader would see a request for each.
+  write_setting(base + "read_ahead_kb", "2048");
+  // FUSE mounts may hold 1 % of the dirty pages, strictly, by default: writers would be throttled long before the device is busy.
+  write_setting(base + "strict_limit", "0");
+  write_setting(base + "max_ratio", "50");
+}
+
+}  // namespace ashlar::daemon
