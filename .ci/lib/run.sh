@@ -21,13 +21,21 @@ prepare_image() {
   fi
 }
 
+# "NAME: WHY (FLAGS)", as the daemon tells in its status, which is JSON.
+engine_of() {
+  local status
+  status="$(getfattr --absolute-names --only-values -n user.ashlarfs.status "$1")" || return 0
+  sed -n 's/.*"io_engine":{"flags":"\([^"]*\)","name":"\([^"]*\)","reason":"\([^"]*\)".*/\2: \3 (\1)/p' <<<"$status" |
+    sed 's/ ()$//'
+}
+
 describe_mount() {
   local bin="$1" dir="$2"
   echo
   echo "AshlarFS is mounted:"
   echo "  at        $dir"
   echo "  volume    $(findmnt -n -o SOURCE --mountpoint "$dir")"
-  echo "  engine    $(engine_of "$bin" "$dir")"
+  echo "  engine    $(engine_of "$dir")"
   echo "  unmount   umount $dir"
   echo "  check     $bin/fsck.ashlarfs -n -f $RUN_IMAGE    (once unmounted)"
 }
@@ -36,7 +44,7 @@ run_volume() {
   local dir="${1:-$ROOT/build/mnt}" bin="$ROOT/$BUILD_RELEASE/bin"
   [ $# -le 1 ] || die "run takes at most one directory"
   if mountpoint -q -- "$dir"; then
-    [ "$(findmnt -n -o FSTYPE --mountpoint "$dir")" = fuse.ashlarfs ] || die "$dir is a mount point of something else"
+    [[ "$(findmnt -n -o FSTYPE --mountpoint "$dir")" == fuse*.ashlarfs ]] || die "$dir is a mount point of something else"
     echo "Already mounted."
     describe_mount "$bin" "$dir"
     return
