@@ -121,7 +121,7 @@ Result<std::uint64_t> RangeChange::fill_holes(ExtentWindow& window, std::uint64_
 
 Result<std::uint64_t> RangeChange::change_part(std::uint64_t first) {
   ExtentWindow window(volume_, inode_.number());
-  TRY(window.load(io_, first, last(), kMaxExtentsPerTransaction));
+  TRY(window.load(io_, first, last(), volume_.max_step_items));
   std::uint64_t stop = window.truncated() ? std::min(last(), window.loaded_end()) : last();
   for (auto& edge : edges_) edge.reset();
   allocations_.clear();

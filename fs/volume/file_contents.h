@@ -10,9 +10,6 @@
 
 namespace ashlar::volume {
 
-// Extent items that one transaction removes or looks at, at most.
-inline constexpr std::size_t kMaxExtentsPerTransaction = 256;
-
 // Whether the contents, if there are any, are an inline data item: no blocks and small enough. A shared lock is enough.
 [[nodiscard]] bool may_be_inline(const VolumeState& volume, const format::InodeItem& item) noexcept;
 // Empty: a hole from end to end. A shared lock is enough.

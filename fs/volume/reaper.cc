@@ -11,8 +11,7 @@
 namespace ashlar::volume {
 namespace {
 
-// Items that one transaction removes, and transactions that a caller waits for when there is a thread.
-constexpr std::size_t kItemsPerStep = 256;
+// Transactions that a caller waits for when there is a thread.
 constexpr std::size_t kStepsPerCaller = 4;
 
 struct Removable {
@@ -36,10 +35,11 @@ void take_item(Removable& removable, const format::Layout& layout, const format:
 Result<Removable> find_removable(store::Store& store, blockio::IoQueue& io, InodeNumber number) {
   // All kinds but the inode's own item, which goes last.
   constexpr format::ItemKind kFirstKind{static_cast<std::uint8_t>(format::ItemKind::inode) + 1};
+  const std::size_t most = max_items_per_step(store.layout().node_size());
   Removable removable;
   TRY(store.scan(io, {number, kFirstKind, 0}, {number, format::ItemKind{0xff}, ~0ULL},
                  [&](const format::Key& key, std::span<const std::byte> value) {
-                   if (removable.keys.size() == kItemsPerStep) {
+                   if (removable.keys.size() == most) {
                      removable.more = true;
                      return false;
                    }

@@ -33,7 +33,7 @@ Status resize_inline(VolumeState& volume, blockio::IoQueue& io, StagedInode& sta
 Result<bool> cut_some(VolumeState& volume, blockio::IoQueue& io, Inode& inode) {
   ExtentWindow window(volume, inode.number());
   const std::uint64_t first = volume.block_after(inode.item.size);
-  TRY(window.load(io, first, kEndOfFileBlocks, kMaxExtentsPerTransaction));
+  TRY(window.load(io, first, kEndOfFileBlocks, volume.max_step_items));
   window.remove(first, kEndOfFileBlocks, ExtentWindow::Fate::free_blocks);
   StagedInode staged(inode);
   store::Transaction transaction;
@@ -53,7 +53,7 @@ Status shrink(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
   const std::uint64_t last = volume.block_of(size);
   const std::uint64_t first_removed = volume.block_after(size);
   ExtentWindow window(volume, inode.number());
-  TRY(window.load(io, last, kEndOfFileBlocks, kMaxExtentsPerTransaction));
+  TRY(window.load(io, last, kEndOfFileBlocks, volume.max_step_items));
   const MappedExtent* const cut = window.find(last);
   const bool partial = first_removed != last && size < inode.item.size && cut != nullptr && !cut->unwritten();
   ExtentWrite zeroing(volume, io, inode, window);

@@ -16,6 +16,7 @@ VolumeState::VolumeState(std::unique_ptr<store::Store> opened, blockio::BlockDev
       node_size(store->layout().node_size()),
       max_inline(format::max_inline_size(node_size)),
       max_checksummed_blocks(format::max_checksummed_blocks(node_size)),
+      max_step_items(max_items_per_step(node_size)),
       generation(store->superblock().generation.value()) {}
 
 std::uint64_t VolumeState::hash(std::string_view name) const noexcept {

@@ -16,6 +16,16 @@
 
 namespace ashlar::volume {
 
+// The most items one transaction removes or looks at. Each may dirty a part of a tree node, and what a full volume
+// keeps in reserve for deleting is a few dozen of them.
+[[nodiscard]] constexpr std::size_t max_items_per_step(std::uint32_t node_size) noexcept {
+  constexpr std::size_t kMost = 256;
+  constexpr std::size_t kDirtyNodes = 24;
+  constexpr std::size_t kBytesPerItem = 640;  // twice the largest that comes in numbers: nodes are half full at worst
+  const std::size_t items = kDirtyNodes * node_size / kBytesPerItem;
+  return items < kMost ? items : kMost;
+}
+
 // Lock order: rename_lock, inodes in the order of their numbers, then whatever the store and the inode table lock
 // inside.
 struct VolumeState {
@@ -34,6 +44,7 @@ struct VolumeState {
   const std::uint32_t node_size;
   const std::uint32_t max_inline;              // bytes
   const std::uint32_t max_checksummed_blocks;  // of one extent item
+  const std::size_t max_step_items;            // of a transaction that removes
   const Generation generation;                 // that new items carry: of the mount
 
   [[nodiscard]] std::uint64_t hash(std::string_view name) const noexcept;
