@@ -38,7 +38,7 @@ Status check_sizes(std::uint32_t block_size, std::uint32_t node_size) {
 }  // namespace
 
 Result<Layout> Layout::plan(std::uint64_t volume_bytes, std::uint32_t block_size, std::uint32_t node_size) {
-  if (auto status = check_sizes(block_size, node_size); !status) return fail(std::move(status).error());
+  TRY(check_sizes(block_size, node_size));
   if (volume_bytes < kMinVolumeBytes) {
     return fail(ErrorCode::device_too_small, fmt::format("{} bytes are too few for a volume, which needs {} MiB",
                                                          volume_bytes, kMinVolumeBytes >> 20));
@@ -60,7 +60,7 @@ Result<Layout> Layout::plan(std::uint64_t volume_bytes, std::uint32_t block_size
                 fmt::format("{} bytes are too many for blocks of {} bytes: choose a larger block size", volume_bytes,
                             block_size));
   }
-  if (auto status = layout.place_parts(); !status) return fail(std::move(status).error());
+  TRY(layout.place_parts());
   return layout;
 }
 

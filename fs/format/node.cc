@@ -89,7 +89,7 @@ Status check_leaf(std::span<const std::byte> node) {
   const std::size_t values_start = header.values_start;
   if (values_start > node_size || items_end > values_start) return corrupt(header, "items reach into the values");
   const auto items = leaf_items(node);
-  if (auto status = check_keys(header, items, 1); !status) return status;
+  TRY(check_keys(header, items, 1));
 
   const std::size_t longest = max_value_size(static_cast<std::uint32_t>(node_size));
   ByteMap taken;
@@ -114,7 +114,7 @@ Status check_internal(std::span<const std::byte> node) {
     return corrupt(header, "entries reach past the node");
   }
   const auto entries = internal_entries(node);
-  if (auto status = check_keys(header, entries, 0); !status) return status;
+  TRY(check_keys(header, entries, 0));
   for (const InternalEntry& entry : entries) {
     if (entry.address[0] == 0 || entry.address[1] == 0) return corrupt(header, "entry without an address");
     if (entry.address[0] == entry.address[1]) return corrupt(header, "entry whose copies are one");
@@ -154,13 +154,14 @@ Status validate_node(std::span<const std::byte> node, const std::uint8_t (&uuid)
     return fail(ErrorCode::invalid_argument, "node size out of range");
   }
   const NodeHeader& header = header_of(node);
-  if (auto status = check_identity(header, node, uuid); !status) return status;
+  TRY(check_identity(header, node, uuid));
   if (expected != nullptr) {
-    if (auto status = check_expectation(header, *expected); !status) return status;
+    TRY(check_expectation(header, *expected));
   }
   if (header.level > kMaxTreeLevel) return corrupt(header, "level too high");
   if (header.generation == 0) return corrupt(header, "generation 0");
-  return header.level == 0 ? check_leaf(node) : check_internal(node);
+  if (header.level == 0) return check_leaf(node);
+  return check_internal(node);
 }
 
 }  // namespace ashlar::format

@@ -114,9 +114,9 @@ Status check_state(const Superblock& superblock, const Layout& layout) {
 void seal(Superblock& superblock) noexcept { superblock.crc = crc32c_except(bytes_of(superblock), kCrcOffset); }
 
 Status validate(const Superblock& superblock, std::uint64_t device_size, bool for_writing) {
-  if (auto status = check_integrity(superblock); !status) return status;
-  if (auto status = check_features(superblock, for_writing); !status) return status;
-  if (auto status = check_sizes(superblock, device_size); !status) return status;
+  TRY(check_integrity(superblock));
+  TRY(check_features(superblock, for_writing));
+  TRY(check_sizes(superblock, device_size));
   return check_state(superblock, Layout::of(superblock));
 }
 
