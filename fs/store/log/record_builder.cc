@@ -89,14 +89,15 @@ RecordBuilder::Match RecordBuilder::find(std::span<const format::le32> checksums
   constexpr std::size_t kStride = sizeof(format::le32);
   Match best;
   // The item put last is the likeliest.
-  for (auto value = values_.rbegin(); value != values_.rend(); ++value) {
-    for (std::size_t at = 0; at + kStride <= value->size; at += kStride) {
-      const std::size_t limit = std::min(checksums.size(), (value->size - at) / kStride);
+  for (std::size_t i = values_.size(); i-- > 0;) {
+    const Value& value = values_[i];
+    for (std::size_t at = 0; at + kStride <= value.size; at += kStride) {
+      const std::size_t limit = std::min(checksums.size(), (value.size - at) / kStride);
       if (limit <= best.count) break;
-      const std::byte* candidate = bytes_.data() + value->offset + at;
+      const std::byte* candidate = bytes_.data() + value.offset + at;
       std::size_t count = 0;
       while (count < limit && std::memcmp(candidate + count * kStride, &checksums[count], kStride) == 0) ++count;
-      if (count > best.count) best = Match{value->offset + at, count};
+      if (count > best.count) best = Match{value.offset + at, count};
       if (best.count == checksums.size()) return best;
     }
   }
