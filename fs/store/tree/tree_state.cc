@@ -57,18 +57,20 @@ bool TreeState::neighbours_ready(const format::Key& key, Missing& missing) const
   const Node* right = nullptr;
   while (!node->is_leaf()) {
     const std::uint32_t index = internal::child_index(*node, key);
-    const bool has_left = index > 0 || left != nullptr;
-    const bool has_right = index + 1 < node->count() || right != nullptr;
     const Node* next_left = nullptr;
-    const Node* next_right = nullptr;
-    if (has_left) {
-      next_left =
-          index > 0 ? resident_child(*node, index - 1, missing) : resident_child(*left, left->count() - 1, missing);
+    if (index > 0) {
+      next_left = resident_child(*node, index - 1, missing);
+      if (next_left == nullptr) return false;
+    } else if (left != nullptr) {
+      next_left = resident_child(*left, left->count() - 1, missing);
       if (next_left == nullptr) return false;
     }
-    if (has_right) {
-      next_right =
-          index + 1 < node->count() ? resident_child(*node, index + 1, missing) : resident_child(*right, 0, missing);
+    const Node* next_right = nullptr;
+    if (index + 1 < node->count()) {
+      next_right = resident_child(*node, index + 1, missing);
+      if (next_right == nullptr) return false;
+    } else if (right != nullptr) {
+      next_right = resident_child(*right, 0, missing);
       if (next_right == nullptr) return false;
     }
     const Node* const child = resident_child(*node, index, missing);
