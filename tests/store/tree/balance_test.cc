@@ -113,7 +113,7 @@ TEST(TreeBalance, OneRecordMayEmptyTheTreeAndFillItAgain) {
       changes.emplace_back(key_of(i - 3, 1), value_of(3, 3));
     }
   }
-  harness.apply(record, std::move(changes));
+  harness.apply(record, changes);
   harness.expect_equal();
   harness.checkpoint();
 }

@@ -49,11 +49,11 @@ void TreeHarness::erase(const format::Key& key) {
   apply(record, {{key, std::nullopt}});
 }
 
-void TreeHarness::apply(RecordBuilder& record, Changes changes) {
+void TreeHarness::apply(RecordBuilder& record, const Changes& changes) {
   apply_to_tree(record);
-  for (auto& [key, value] : changes) {
+  for (const auto& [key, value] : changes) {
     if (value) {
-      model_[key] = std::move(*value);
+      model_[key] = *value;
     } else {
       model_.erase(key);
     }
@@ -185,7 +185,7 @@ void RandomWork::change(bool growing) {
       changes.emplace_back(key, std::nullopt);
     }
   }
-  harness_.apply(record, std::move(changes));
+  harness_.apply(record, changes);
 }
 
 void RandomWork::look() {

@@ -45,7 +45,7 @@ class TreeHarness {
   void erase(const format::Key& key);
   // What a record does, operation by operation; no value: an erase.
   using Changes = std::vector<std::pair<format::Key, std::optional<std::vector<std::byte>>>>;
-  void apply(RecordBuilder& record, Changes changes);
+  void apply(RecordBuilder& record, const Changes& changes);
 
   // freeze, write, finish, free; and the device holds exactly what the model says.
   void checkpoint();
