@@ -18,12 +18,17 @@ struct Removable {
   std::vector<format::Key> keys;
   std::vector<BlockRun> runs;
   std::uint64_t blocks = 0;
+  std::uint32_t xattrs = 0;
   bool more = false;
 };
 
 void take_item(Removable& removable, const format::Layout& layout, const format::Key& key,
                std::span<const std::byte> value) {
   removable.keys.push_back(key);
+  if (key.kind == format::ItemKind::xattr) {
+    format::XattrCursor cursor(value);
+    while (cursor.next()) ++removable.xattrs;
+  }
   if (key.kind != format::ItemKind::extent) return;
   const auto extent = format::parse_extent(key, value, layout.block_count());
   // A damaged extent goes without its blocks: whose they are is for fsck to find out.
@@ -32,20 +37,21 @@ void take_item(Removable& removable, const format::Layout& layout, const format:
   removable.blocks += extent->count;
 }
 
+// What of an inode goes next: the extents, which may be many, and when all of them fit, the rest. All but its own item.
 Result<Removable> find_removable(store::Store& store, blockio::IoQueue& io, InodeNumber number) {
-  // All kinds but the inode's own item, which goes last.
   constexpr format::ItemKind kFirstKind{static_cast<std::uint8_t>(format::ItemKind::inode) + 1};
+  constexpr format::ItemKind kLastBeforeExtents{static_cast<std::uint8_t>(format::ItemKind::extent) - 1};
   const std::size_t most = max_items_per_step(store.layout().node_size());
   Removable removable;
-  TRY(store.scan(io, {number, kFirstKind, 0}, {number, format::ItemKind{0xff}, ~0ULL},
-                 [&](const format::Key& key, std::span<const std::byte> value) {
-                   if (removable.keys.size() == most) {
-                     removable.more = true;
-                     return false;
-                   }
-                   take_item(removable, store.layout(), key, value);
-                   return true;
-                 }));
+  const auto take = [&](const format::Key& key, std::span<const std::byte> value) {
+    removable.more = removable.keys.size() == most;
+    if (!removable.more) take_item(removable, store.layout(), key, value);
+    return !removable.more;
+  };
+  TRY(store.scan(io, {number, format::ItemKind::extent, 0}, {number, format::ItemKind{0xff}, ~0ULL}, take));
+  if (!removable.more) {
+    TRY(store.scan(io, {number, kFirstKind, 0}, {number, kLastBeforeExtents, ~0ULL}, take));
+  }
   return removable;
 }
 
@@ -70,6 +76,7 @@ Result<bool> remove_step(store::Store& store, blockio::IoQueue& io, InodeNumber 
   for (const BlockRun& run : removable.runs) transaction.free(run);
   if (removable.more) {
     item.blocks = item.blocks - std::min(item.blocks.value(), removable.blocks);
+    item.xattrs = item.xattrs - std::min(item.xattrs.value(), removable.xattrs);
     transaction.put_item(inode_key(number), item);
   } else {
     transaction.erase(inode_key(number));

@@ -171,6 +171,12 @@ Rig::Rig(const Geometry& geometry, VolumeOptions options)
 
 void Rig::mount() { volume_ = must(Volume::open(device_, *io_, options_)); }
 
+bool Rig::try_mount() {
+  auto opened = Volume::open(device_, *io_, options_);
+  if (opened) volume_ = *std::move(opened);
+  return opened.has_value();
+}
+
 void Rig::unmount() {
   must(volume_->close(*io_));
   volume_.reset();

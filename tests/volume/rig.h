@@ -41,6 +41,8 @@ class Rig {
   static VolumeOptions quiet_options();
 
   void mount();
+  // Whether the volume let itself be mounted.
+  [[nodiscard]] bool try_mount();
   void unmount();
   // The process dies: what was not synced may be gone.
   void crash();
