@@ -1,0 +1,39 @@
+#include "fsck/command_line.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+
+namespace ashlar::fsck {
+
+CommandLine parse_command_line(int count, char** arguments) {
+  CommandLine line;
+  CLI::App app("Checks an AshlarFS volume that is not mounted.", "fsck.ashlarfs");
+  app.set_version_flag("-V,--version", "fsck.ashlarfs " ASHLAR_VERSION);
+  bool preen = false;
+  bool yes = false;
+  app.add_option("device", line.device, "block device or image file")->required();
+  CLI::Option* const none = app.add_flag("-n", line.no_changes, "open read-only, change nothing");
+  app.add_flag("-a,-p", preen, "repair what is safe without asking")->excludes(none);
+  app.add_flag("-y", yes, "repair all that can be repaired")->excludes(none);
+  app.add_flag("-f", line.force, "check even if the volume is marked clean");
+  app.add_flag("-v", line.verbose, "say more");
+  app.add_flag("--data", line.data, "also read all file contents and compare their checksums");
+  app.add_flag("--json", line.json, "print the findings as JSON");
+  app.add_option("-C", line.progress_descriptor, "write progress to this descriptor; 0: a bar on the terminal");
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::ParseError& error) {
+    const bool asked = error.get_exit_code() == 0;
+    line.exit_status = asked ? kClean : kUsageError;
+    line.text = !asked                                      ? fmt::format("fsck.ashlarfs: {}; see fsck.ashlarfs --help\n", error.what())
+                : error.get_name() == "CallForVersion" ? std::string(error.what()) + "\n"
+                                                            : app.help();
+    return line;
+  }
+  line.repair = preen || yes;
+  line.run = true;
+  return line;
+}
+
+}  // namespace ashlar::fsck

@@ -1,0 +1,33 @@
+// The options of fsck.ashlarfs, as fsck(8) and e2fsck(8) have them.
+#pragma once
+
+#include <string>
+
+namespace ashlar::fsck {
+
+// fsck(8)'s exit status; they add up.
+enum ExitStatus : int {
+  kClean = 0,
+  kCorrected = 1,
+  kUncorrected = 4,
+  kOperationalError = 8,
+  kUsageError = 16,
+  kCancelled = 32,
+};
+
+struct CommandLine {
+  bool run = false;
+  std::string device;
+  bool no_changes = false;  // -n
+  bool repair = false;      // -a, -p, -y
+  bool force = false;       // -f
+  bool verbose = false;
+  bool data = false;
+  bool json = false;
+  int progress_descriptor = -1;  // -C: 0 means a bar on standard error
+  int exit_status = 0;           // when not to run
+  std::string text;              // then, for people
+};
+[[nodiscard]] CommandLine parse_command_line(int count, char** arguments);
+
+}  // namespace ashlar::fsck

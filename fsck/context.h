@@ -1,0 +1,83 @@
+// What the passes of one check share. Data flows from pass to pass in the order of check.cc.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "blockio/block_device.h"
+#include "blockio/io_queue.h"
+#include "fs/format/items.h"
+#include "fs/format/layout.h"
+#include "fs/format/node.h"
+#include "fs/format/superblock.h"
+#include "fsck/block_map.h"
+#include "fsck/check.h"
+#include "fsck/finding.h"
+
+namespace ashlar::fsck {
+
+// An inode in 64 bytes: all that later passes need of it.
+struct InodeRecord {
+  std::uint64_t number = 0;
+  std::uint64_t parent = 0;
+  std::uint64_t entries = 0;       // as its item says
+  std::uint64_t found_parent = 0;  // of a directory: where its name is
+  std::uint32_t mode = 0;
+  std::uint32_t links = 0;          // as its item says
+  std::uint32_t names = 0;          // found
+  std::uint32_t subdirectories = 0; // found in it
+  std::uint64_t found_entries = 0;
+  bool is_orphan = false;
+  enum class Walk : std::uint8_t { not_yet, under_way, done };
+  Walk walk = Walk::not_yet;  // up to the root
+};
+
+// One name, kept until all inodes are known. 24 bytes a name.
+struct NameRecord {
+  std::uint64_t directory = 0;
+  std::uint64_t target = 0;
+  std::uint8_t type = 0;
+};
+
+struct CheckContext {
+  CheckContext(blockio::BlockDevice& block_device, blockio::IoQueue& queue, const CheckOptions& check_options,
+               const format::Superblock& newest)
+      : device(block_device), io(queue), options(check_options), superblock(newest), layout(format::Layout::of(newest)), owned(layout) {}
+
+  // Writes a bad copy anew when that was asked for; the finding about it has just been added.
+  void heal(std::uint64_t offset, std::span<const std::byte> good);
+
+  blockio::BlockDevice& device;
+  blockio::IoQueue& io;
+  const CheckOptions& options;
+  const format::Superblock superblock;
+  const format::Layout layout;
+  Report report;
+
+  // What the log changes, applied to what is on the device while it is read.
+  std::map<format::Key, std::optional<std::vector<std::byte>>> overlay;  // none: erased
+  struct RunChange {
+    BlockRun run;
+    bool allocated;
+  };
+  std::vector<RunChange> run_changes;  // in order
+  std::uint64_t next_inode = 0;
+
+  BlockMap owned;                    // by nodes and extents
+  std::vector<InodeRecord> inodes;   // ascending
+  std::vector<NameRecord> names;
+  std::vector<std::uint64_t> orphans;
+};
+
+[[nodiscard]] InodeRecord* find_inode(CheckContext& context, std::uint64_t number) noexcept;
+
+// The passes, each in the file of its name.
+[[nodiscard]] Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& device, blockio::IoQueue& io,
+                                                                        const CheckOptions& options, Report& report);
+[[nodiscard]] Status pass_log(CheckContext& context);
+[[nodiscard]] Status pass_tree(CheckContext& context);
+void pass_names(CheckContext& context);
+[[nodiscard]] Status pass_bitmaps(CheckContext& context);
+
+}  // namespace ashlar::fsck

@@ -1,0 +1,52 @@
+// Looks at the items of all inodes, one after the other in key order.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "fsck/context.h"
+
+namespace ashlar::fsck {
+
+class ItemChecker {
+ public:
+  explicit ItemChecker(CheckContext& context) : context_(context) {}
+
+  // Keys ascend from call to call.
+  [[nodiscard]] Status take(const format::Key& key, std::span<const std::byte> value);
+  // After the last.
+  void finish() { end_inode(); }
+
+ private:
+  // An xattr's value that lies apart: bytes still to come of the parts with its id.
+  struct ApartValue {
+    std::uint64_t id;
+    std::uint64_t missing;
+  };
+
+  void begin_inode(const format::Key& key, std::span<const std::byte> value);
+  void end_inode();
+  void check_sizes();
+  [[nodiscard]] Status take_extent(const format::Key& key, std::span<const std::byte> value);
+  [[nodiscard]] Status verify_data(const format::Extent& extent);
+  void take_dirents(const format::Key& key, std::span<const std::byte> value);
+  void take_xattrs(const format::Key& key, std::span<const std::byte> value);
+  void take_xattr_part(const format::Key& key, std::span<const std::byte> value);
+  void take_orphan(const format::Key& key, std::span<const std::byte> value);
+  void malformed(const format::Key& key);
+
+  CheckContext& context_;
+  std::optional<format::InodeItem> inode_;  // whose items come now
+  std::uint64_t number_ = 0;
+  std::uint64_t missing_number_ = 0;  // of the inode without an item that was reported last
+  std::uint64_t extent_end_ = 0;      // file block after the last extent
+  std::uint64_t extent_blocks_ = 0;
+  std::uint64_t content_bytes_ = 0;  // of inline data or a symlink
+  bool has_content_item_ = false;
+  std::uint32_t xattrs_ = 0;
+  std::vector<ApartValue> apart_;
+};
+
+[[nodiscard]] std::string_view name_of(format::ItemKind kind) noexcept;
+
+}  // namespace ashlar::fsck

@@ -1,0 +1,53 @@
+// The log: what it would change, kept in memory.
+#include "fs/format/log.h"
+#include "fs/store/log/log_reader.h"
+#include "fsck/context.h"
+
+namespace ashlar::fsck {
+namespace {
+
+Status take_record(CheckContext& context, std::span<const std::byte> record) {
+  format::LogOpCursor cursor(record);
+  format::LogOpView op;
+  while (TRY(cursor.next(op))) {
+    switch (op.op) {
+      case format::LogOpKind::put: context.overlay[op.key] = std::vector<std::byte>(op.value.begin(), op.value.end()); break;
+      case format::LogOpKind::erase: context.overlay[op.key] = std::nullopt; break;
+      case format::LogOpKind::allocate:
+      case format::LogOpKind::free: {
+        const std::uint64_t count = context.layout.block_count();
+        if (op.run.count == 0 || op.run.first.value() >= count || op.run.count > count - op.run.first.value() ||
+            context.layout.touches_fixed(op.run)) {
+          context.report.add(FindingId::log_record_bad, op.run.first.value());
+          break;
+        }
+        context.run_changes.push_back({op.run, op.op == format::LogOpKind::allocate});
+        break;
+      }
+      case format::LogOpKind::counter:
+        if (op.counter == format::Counter::next_inode) context.next_inode = std::max(context.next_inode, op.counter_value);
+        break;
+      case format::LogOpKind::witness:
+      case format::LogOpKind::patch: break;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status pass_log(CheckContext& context) {
+  context.next_inode = context.superblock.next_inode;
+  const Result<store::LogEnd> end = store::read_log(
+      context.io, context.superblock, [&context](Lsn, std::span<const std::byte> record) { return take_record(context, record); });
+  if (!end) {
+    if (end.error().code() == ErrorCode::out_of_memory) return fail(ErrorCode::out_of_memory);
+    context.report.add(FindingId::log_unreadable, end.error().message());
+    return {};
+  }
+  if (end->records != 0) context.report.add(FindingId::log_not_empty, end->records);
+  if (end->distrusted != 0) context.report.add(FindingId::log_distrusted, end->distrusted);
+  return {};
+}
+
+}  // namespace ashlar::fsck

@@ -1,0 +1,88 @@
+// Names against inodes: where every name leads, how many lead to each inode, and whether all lead down from the root.
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "fsck/context.h"
+
+namespace ashlar::fsck {
+namespace {
+
+constexpr std::uint64_t kRoot = kRootInode.value();
+
+void count_name(CheckContext& context, const NameRecord& name) {
+  Report& report = context.report;
+  InodeRecord* const directory = find_inode(context, name.directory);
+  InodeRecord* const target = find_inode(context, name.target);
+  if (directory != nullptr) ++directory->found_entries;
+  if (target == nullptr) return report.add(FindingId::name_dangling, name.directory, name.target);
+  if (name.type != (target->mode & S_IFMT) >> 12) report.add(FindingId::name_type_wrong, name.directory, name.target);
+  ++target->names;
+  if (!S_ISDIR(target->mode)) return;
+  if (directory != nullptr) ++directory->subdirectories;
+  if (target->names > 1 || name.target == kRoot) return report.add(FindingId::directory_linked_twice, name.target);
+  target->found_parent = name.directory;
+  if (target->parent != name.directory) report.add(FindingId::parent_wrong, name.target, target->parent, name.directory);
+}
+
+void mark_orphans(CheckContext& context) {
+  for (const std::uint64_t number : context.orphans) {
+    InodeRecord* const inode = find_inode(context, number);
+    if (inode == nullptr) {
+      context.report.add(FindingId::orphan_dangling, number);
+      continue;
+    }
+    inode->is_orphan = true;
+    if (inode->links == 0) context.report.add(FindingId::orphan_waits, number);
+  }
+}
+
+void check_links(CheckContext& context, const InodeRecord& inode) {
+  Report& report = context.report;
+  const bool is_directory = S_ISDIR(inode.mode);
+  const bool has_place = inode.names != 0 || inode.number == kRoot;
+  if (!has_place && !inode.is_orphan) report.add(FindingId::unreachable, inode.number);
+  if (inode.is_orphan && inode.links == 0 && inode.names != 0) report.add(FindingId::orphan_named, inode.number);
+  const std::uint64_t links = is_directory ? (has_place ? 2 + std::uint64_t{inode.subdirectories} : 0) : inode.names;
+  if (inode.links != links) report.add(FindingId::link_count_wrong, inode.number, inode.links, links);
+  if (is_directory && inode.entries != inode.found_entries) {
+    report.add(FindingId::entry_count_wrong, inode.number, inode.entries, inode.found_entries);
+  }
+}
+
+// Follows each directory up until one that was followed before. Every directory is followed once, so this ends.
+void check_loops(CheckContext& context) {
+  using Walk = InodeRecord::Walk;
+  std::vector<InodeRecord*> path;
+  for (InodeRecord& start : context.inodes) {
+    if (!S_ISDIR(start.mode)) continue;
+    path.clear();
+    InodeRecord* at = &start;
+    while (at != nullptr && at->walk == Walk::not_yet && at->number != kRoot && at->names != 0) {
+      at->walk = Walk::under_way;
+      path.push_back(at);
+      at = find_inode(context, at->found_parent);
+    }
+    if (at != nullptr && at->walk == Walk::under_way) context.report.add(FindingId::directory_loop, start.number);
+    for (InodeRecord* directory : path) directory->walk = Walk::done;
+  }
+}
+
+}  // namespace
+
+InodeRecord* find_inode(CheckContext& context, std::uint64_t number) noexcept {
+  const auto found = std::lower_bound(context.inodes.begin(), context.inodes.end(), number,
+                                      [](const InodeRecord& record, std::uint64_t wanted) { return record.number < wanted; });
+  return found != context.inodes.end() && found->number == number ? &*found : nullptr;
+}
+
+void pass_names(CheckContext& context) {
+  const InodeRecord* const root = find_inode(context, kRoot);
+  if (root == nullptr || !S_ISDIR(root->mode)) return context.report.add(FindingId::root_missing);
+  for (const NameRecord& name : context.names) count_name(context, name);
+  mark_orphans(context);
+  for (const InodeRecord& inode : context.inodes) check_links(context, inode);
+  check_loops(context);
+}
+
+}  // namespace ashlar::fsck

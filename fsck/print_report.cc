@@ -1,0 +1,52 @@
+#include "fsck/print_report.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+namespace ashlar::fsck {
+
+std::string to_text(const Report& report, const CommandLine& line) {
+  std::string text;
+  const auto out = std::back_inserter(text);
+  for (const Finding& finding : report.findings()) {
+    const FindingKind& kind = kind_of(finding.id);
+    const char* outcome = finding.repaired ? ": repaired" : (line.repair && kind.severity == Severity::error ? ": cannot be repaired yet" : "");
+    fmt::format_to(out, "{}: [{:03}] {}: {}{}\n", line.device, static_cast<unsigned>(finding.id), name_of(kind.severity), finding.text, outcome);
+  }
+  if (report.total() > report.findings().size()) {
+    fmt::format_to(out, "{}: {} more findings\n", line.device, report.total() - report.findings().size());
+  }
+  const char* verdict = report.is_clean() ? "clean" : (report.is_repaired() ? "repaired" : "errors remain");
+  fmt::format_to(out, "{}: {}, {} inodes ({} directories), {} tree nodes, {}/{} blocks\n", line.device, verdict, report.inodes,
+                 report.directories, report.nodes, report.blocks_used, report.block_count);
+  return text;
+}
+
+std::string to_json(const Report& report, const std::string& device) {
+  nlohmann::json json;
+  json["device"] = device;
+  json["clean"] = report.is_clean();
+  json["total"] = report.total();
+  json["inodes"] = report.inodes;
+  json["directories"] = report.directories;
+  json["nodes"] = report.nodes;
+  json["findings"] = nlohmann::json::array();
+  for (const Finding& finding : report.findings()) {
+    const FindingKind& kind = kind_of(finding.id);
+    json["findings"].push_back({{"id", static_cast<unsigned>(finding.id)},
+                                {"name", kind.name},
+                                {"severity", name_of(kind.severity)},
+                                {"text", finding.text},
+                                {"repaired", finding.repaired}});
+  }
+  return json.dump(2) + "\n";
+}
+
+int exit_status_of(const Report& report) noexcept {
+  if (report.is_clean()) return kClean;
+  return report.is_repaired() ? kCorrected : kUncorrected;
+}
+
+}  // namespace ashlar::fsck
