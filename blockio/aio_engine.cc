@@ -20,7 +20,9 @@ namespace {
 
 long io_setup(unsigned depth, aio_context_t* context) { return syscall(SYS_io_setup, depth, context); }
 long io_destroy(aio_context_t context) { return syscall(SYS_io_destroy, context); }
-long io_submit(aio_context_t context, long count, iocb** blocks) { return syscall(SYS_io_submit, context, count, blocks); }
+long io_submit(aio_context_t context, long count, iocb** blocks) {
+  return syscall(SYS_io_submit, context, count, blocks);
+}
 long io_getevents(aio_context_t context, long min, long max, io_event* events, timespec* timeout) {
   return syscall(SYS_io_getevents, context, min, max, events, timeout);
 }
@@ -57,7 +59,8 @@ class AioEngine final : public Engine {
     return taken - give_back(submit_batch());
   }
 
-  std::size_t reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout, std::span<Transfer*> finished) override {
+  std::size_t reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout,
+                   std::span<Transfer*> finished) override {
     std::size_t count = 0;
     while (count < finished.size() && !ended_.empty()) {
       finished[count++] = ended_.back();
@@ -101,8 +104,8 @@ class AioEngine final : public Engine {
     if (transfer.durable) block.aio_rw_flags = RWF_DSYNC;
   }
 
-  // How many of batch_, at its end, the kernel did not take. A request that it refuses is reported for the head of the array only: it ends
-  // with that error, the rest goes on.
+  // How many of batch_, at its end, the kernel did not take. A request that it refuses is reported for the head of the
+  // array only: it ends with that error, the rest goes on.
   std::size_t submit_batch() {
     std::size_t done = 0;
     while (done < batch_.size()) {
@@ -133,8 +136,10 @@ class AioEngine final : public Engine {
 
   // Kernel AIO has no such command.
   void allocate_range(Transfer& transfer) {
-    const int mode = FALLOC_FL_KEEP_SIZE | (transfer.kind == OpKind::discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
-    const int outcome = fallocate(descriptor_, mode, static_cast<off_t>(transfer.offset), static_cast<off_t>(transfer.length));
+    const int mode =
+        FALLOC_FL_KEEP_SIZE | (transfer.kind == OpKind::discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+    const int outcome =
+        fallocate(descriptor_, mode, static_cast<off_t>(transfer.offset), static_cast<off_t>(transfer.length));
     transfer.result = outcome == 0 ? 0 : -errno;
     ended_.push_back(&transfer);
   }
@@ -162,8 +167,8 @@ Result<std::unique_ptr<Engine>> open_aio_engine(int descriptor, const QueueConfi
   if (const int error = engine->set_up(); error != 0) {
     std::string detail = fmt::format("io_setup: {}", std::strerror(error));
     if (error == EAGAIN) {
-      detail += fmt::format(" (fs.aio-nr {} of fs.aio-max-nr {} in use; raise the latter)", first_line("/proc/sys/fs/aio-nr"),
-                            first_line("/proc/sys/fs/aio-max-nr"));
+      detail += fmt::format(" (fs.aio-nr {} of fs.aio-max-nr {} in use; raise the latter)",
+                            first_line("/proc/sys/fs/aio-nr"), first_line("/proc/sys/fs/aio-max-nr"));
     }
     return fail(from_errno(error), std::move(detail));
   }

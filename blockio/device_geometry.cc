@@ -41,8 +41,8 @@ DeviceKind kind_of(dev_t device) {
   return DeviceKind::block_device;
 }
 
-// Forced unit access lets the kernel turn a durable write into one that leaves the cache as it is, so only a device known to be without it
-// can be trusted to flush.
+// Forced unit access lets the kernel turn a durable write into one that leaves the cache as it is, so only a device
+// known to be without it can be trusted to flush.
 void read_cache_behaviour(dev_t device, Geometry& geometry) {
   const std::string cache = queue_attribute(device, "write_cache");
   const std::string forced_unit_access = queue_attribute(device, "fua");
@@ -64,7 +64,8 @@ Status read_block_device(int descriptor, const struct stat& status, Geometry& ge
   geometry.logical_sector = static_cast<std::uint32_t>(logical);
   geometry.physical_sector = physical;
   geometry.optimal_io = optimal;
-  geometry.memory_alignment = std::max<std::uint32_t>(static_cast<std::uint32_t>(queue_number(status.st_rdev, "dma_alignment")) + 1, 4);
+  geometry.memory_alignment =
+      std::max<std::uint32_t>(static_cast<std::uint32_t>(queue_number(status.st_rdev, "dma_alignment")) + 1, 4);
   geometry.discard_max = queue_number(status.st_rdev, "discard_max_bytes");
   geometry.discard_granularity = geometry.discard_max == 0 ? 0 : queue_number(status.st_rdev, "discard_granularity");
   geometry.write_zeroes_max = queue_number(status.st_rdev, "write_zeroes_max_bytes");
@@ -77,12 +78,13 @@ void read_image_file(int descriptor, const struct stat& status, Geometry& geomet
   geometry.kind = DeviceKind::image_file;
   geometry.size = static_cast<std::uint64_t>(status.st_size);
   struct statx extended {};
-  if (statx(descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &extended) == 0 && (extended.stx_mask & STATX_DIOALIGN) != 0 &&
-      extended.stx_dio_offset_align != 0) {
+  if (statx(descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &extended) == 0 &&
+      (extended.stx_mask & STATX_DIOALIGN) != 0 && extended.stx_dio_offset_align != 0) {
     geometry.logical_sector = extended.stx_dio_offset_align;
     geometry.memory_alignment = extended.stx_dio_mem_align;
   }
-  geometry.physical_sector = std::max<std::uint32_t>(geometry.logical_sector, static_cast<std::uint32_t>(status.st_blksize));
+  geometry.physical_sector =
+      std::max<std::uint32_t>(geometry.logical_sector, static_cast<std::uint32_t>(status.st_blksize));
   // A hole is punched block by block of the filesystem below.
   geometry.discard_granularity = static_cast<std::uint64_t>(status.st_blksize);
   geometry.discard_max = geometry.size;

@@ -13,8 +13,8 @@ namespace ashlar::blockio {
 // The most one transfer moves: larger O_DIRECT requests are split by the kernel and may end half done.
 inline constexpr std::uint64_t kMaxTransfer = 1U << 20;
 
-// An operation occupies a slot from submit to completion and goes to the engine in steps of at most kMaxTransfer: what a step did not move
-// is sent again from there.
+// An operation occupies a slot from submit to completion and goes to the engine in steps of at most kMaxTransfer: what
+// a step did not move is sent again from there.
 class DeviceQueue final : public IoQueue {
  public:
   // The geometry outlives the queue.
@@ -47,8 +47,8 @@ class DeviceQueue final : public IoQueue {
   const Geometry& geometry_;
   std::vector<Slot> slots_;
   std::vector<Slot*> free_;
-  std::vector<Transfer*> ready_;     // to be handed to the engine, in order
-  std::size_t completed_ = 0;        // completions run so far
+  std::vector<Transfer*> ready_;  // to be handed to the engine, in order
+  std::size_t completed_ = 0;     // completions run so far
 };
 
 }  // namespace ashlar::blockio

@@ -1,5 +1,5 @@
-// What an I/O engine does, and all that it does: start transfers and reap them. Every policy (splitting, short transfers, retries, bounds,
-// backpressure) stands once, above, in DeviceQueue.
+// What an I/O engine does, and all that it does: start transfers and reap them. Every policy (splitting, short
+// transfers, retries, bounds, backpressure) stands once, above, in DeviceQueue.
 #pragma once
 
 #include <sys/uio.h>
@@ -36,11 +36,12 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Hands transfers to the kernel in order; returns how many it took. Fewer than given (0 included) when the kernel wants some to be reaped
-  // first. A transfer that it refuses counts as taken and comes out of reap() with its -errno.
+  // Hands transfers to the kernel in order; returns how many it took. Fewer than given (0 included) when the kernel
+  // wants some to be reaped first. A transfer that it refuses counts as taken and comes out of reap() with its -errno.
   [[nodiscard]] virtual std::size_t start(std::span<Transfer* const> transfers) = 0;
 
-  // Fills `finished` with transfers that ended: at least `min` unless `timeout` passes first or fewer are in flight; returns how many.
+  // Fills `finished` with transfers that ended: at least `min` unless `timeout` passes first or fewer are in flight;
+  // returns how many.
   [[nodiscard]] virtual std::size_t reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout,
                                          std::span<Transfer*> finished) = 0;
 
@@ -49,7 +50,8 @@ class Engine {
 };
 
 // Both need a descriptor that outlives the engine. The error says which call failed and why.
-[[nodiscard]] Result<std::unique_ptr<Engine>> open_uring_engine(int descriptor, const QueueConfig& config, std::string& flags);
+[[nodiscard]] Result<std::unique_ptr<Engine>> open_uring_engine(int descriptor, const QueueConfig& config,
+                                                                std::string& flags);
 [[nodiscard]] Result<std::unique_ptr<Engine>> open_aio_engine(int descriptor, const QueueConfig& config);
 
 }  // namespace ashlar::blockio

@@ -28,7 +28,8 @@ FaultPlan at_random(std::uint64_t seed, std::uint32_t one_in, Fault fault) {
   };
 }
 
-// Operations that go right pass through to the inner queue; the others are decided when submitted and complete in wait().
+// Operations that go right pass through to the inner queue; the others are decided when submitted and complete in
+// wait().
 class FaultyQueue final : public IoQueue {
  public:
   FaultyQueue(FaultyDevice& device, std::unique_ptr<IoQueue> inner) : device_(device), inner_(std::move(inner)) {}
@@ -77,7 +78,8 @@ class FaultyQueue final : public IoQueue {
     if (fault == Fault::lose && op.kind != OpKind::read) return std::nullopt;
     IoOp copy = op;
     copy.complete = nullptr;
-    if (fault == Fault::misdirect && op.length <= device_.geometry().size - op.offset - op.length) copy.offset += op.length;
+    if (fault == Fault::misdirect && op.length <= device_.geometry().size - op.offset - op.length)
+      copy.offset += op.length;
     if (const Status status = inner_->run(copy); !status) return status.error().code();
     if (fault == Fault::flip_bit && op.kind == OpKind::read) {
       bool flipped = false;

@@ -14,10 +14,10 @@ namespace ashlar::blockio {
 
 enum class Fault : std::uint8_t {
   none,
-  fail,        // the operation fails with io_error and does nothing
-  lose,        // a write or flush says it succeeded and did nothing
-  flip_bit,    // a read returns one wrong bit
-  misdirect,   // a write lands one sector-aligned transfer length further on, a read comes from there
+  fail,       // the operation fails with io_error and does nothing
+  lose,       // a write or flush says it succeeded and did nothing
+  flip_bit,   // a read returns one wrong bit
+  misdirect,  // a write lands one sector-aligned transfer length further on, a read comes from there
 };
 
 // What a plan is asked about: the operation and its index among all that the device was given, from 0.
@@ -30,7 +30,7 @@ using FaultPlan = std::function<Fault(const FaultQuestion&)>;
 // Plans. `kind` none: any operation counts.
 [[nodiscard]] FaultPlan fail_once(std::uint64_t index);
 [[nodiscard]] FaultPlan fail_from(std::uint64_t index);
-[[nodiscard]] FaultPlan fail_nth(OpKind kind, std::uint64_t nth);                     // the nth of that kind, from 0
+[[nodiscard]] FaultPlan fail_nth(OpKind kind, std::uint64_t nth);  // the nth of that kind, from 0
 [[nodiscard]] FaultPlan at_random(std::uint64_t seed, std::uint32_t one_in, Fault fault);
 
 // Wraps a device, which outlives it. Thread-safe as that is.
@@ -52,7 +52,7 @@ class FaultyDevice final : public BlockDevice {
 
   BlockDevice& inner_;
   mutable std::mutex mutex_;
-  FaultPlan plan_;              // guarded by mutex_
+  FaultPlan plan_;                // guarded by mutex_
   std::uint64_t operations_ = 0;  // guarded by mutex_
 };
 

@@ -27,7 +27,8 @@ std::string why(int error_number, bool writing) {
     case EPERM: return "permission denied; run as root or open it to yourself";
     case EBUSY: return "in use: mounted, or held by another program; unmount it first";
     case EROFS: return writing ? "read-only; use read-only access (-o ro)" : "read-only";
-    case EINVAL: return "its filesystem cannot do direct I/O (O_DIRECT); move the image to one that can, such as ext4 or XFS";
+    case EINVAL:
+      return "its filesystem cannot do direct I/O (O_DIRECT); move the image to one that can, such as ext4 or XFS";
     default: return std::strerror(error_number);
   }
 }
@@ -91,7 +92,8 @@ Result<std::unique_ptr<FileDevice>> FileDevice::open(const std::string& path, co
     if (claim_result != 0) return fail(open_error(path, claim_result, !options.read_only));
   }
   if (!is_block && options.exclusive) {
-    const int lock_result = wait_while_held(options.lock_wait_ms, [&] { return lock_image(descriptor, options.read_only); });
+    const int lock_result =
+        wait_while_held(options.lock_wait_ms, [&] { return lock_image(descriptor, options.read_only); });
     if (lock_result != 0) {
       const bool held = lock_result == EAGAIN || lock_result == EACCES;
       return fail(open_error(path, held ? EBUSY : lock_result, !options.read_only));
@@ -121,7 +123,8 @@ Status FileDevice::learn_geometry() {
   if (!whole) return fail(std::move(whole).error().with_context(path_));
   geometry_ = *whole;
   if (options_.window_offset % geometry_.logical_sector != 0) {
-    return fail(ErrorCode::invalid_argument, fmt::format("{}: offset is not a multiple of the {}-byte sector", path_, geometry_.logical_sector));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{}: offset is not a multiple of the {}-byte sector", path_, geometry_.logical_sector));
   }
   if (options_.window_offset > geometry_.size || options_.window_size > geometry_.size - options_.window_offset) {
     return fail(ErrorCode::invalid_argument, fmt::format("{}: offset and size reach past its end", path_));
@@ -173,7 +176,8 @@ Result<EngineSelection> FileDevice::select_engine(const QueueConfig& config) {
       return selection;
     }
     if (config.engine == EngineChoice::io_uring) {
-      return fail(usable.error().code(), fmt::format("{}: io_uring cannot be used: {}; try -o io_engine=auto", path_, usable.error().message()));
+      return fail(usable.error().code(), fmt::format("{}: io_uring cannot be used: {}; try -o io_engine=auto", path_,
+                                                     usable.error().message()));
     }
     uring_refusal = usable.error().message();
   }
@@ -190,10 +194,12 @@ Result<EngineSelection> FileDevice::select_engine(const QueueConfig& config) {
 
 Result<std::unique_ptr<IoQueue>> FileDevice::open_queue(const QueueConfig& config) {
   if (config.depth == 0 || config.depth > kMaxQueueDepth) {
-    return fail(ErrorCode::invalid_argument, fmt::format("queue depth {} is not between 1 and {}", config.depth, kMaxQueueDepth));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("queue depth {} is not between 1 and {}", config.depth, kMaxQueueDepth));
   }
   QueueConfig resolved = config;
-  if (config.engine == EngineChoice::automatic) resolved.engine = TRY(select_engine(config)).engine;
+  if (config.engine == EngineChoice::automatic) resolved.engine = TRY(select_engine(config))
+  .engine;
   std::string flags;
   Result<std::unique_ptr<Engine>> engine = resolved.engine == EngineChoice::io_uring
                                                ? open_uring_engine(descriptor_, resolved, flags)

@@ -12,8 +12,8 @@ namespace ashlar::blockio {
 
 struct DeviceOptions {
   bool read_only = false;
-  // Nobody else has it open for a volume: O_EXCL on a block device, an OFD lock on an image (shared when read_only). Without it the
-  // contents may change underneath.
+  // Nobody else has it open for a volume: O_EXCL on a block device, an OFD lock on an image (shared when read_only).
+  // Without it the contents may change underneath.
   bool exclusive = true;
   // How long to wait for a lock whose holder is just finishing.
   std::uint32_t lock_wait_ms = 0;
@@ -21,8 +21,9 @@ struct DeviceOptions {
   std::uint64_t window_size = 0;    // 0: to the end
 };
 
-// A block device or image file, always with O_DIRECT. Errors carry a line that names the path and says what to do: not_found,
-// access_denied, busy (somebody else holds it), invalid_argument (neither block device nor regular file, or no direct I/O there).
+// A block device or image file, always with O_DIRECT. Errors carry a line that names the path and says what to do:
+// not_found, access_denied, busy (somebody else holds it), invalid_argument (neither block device nor regular file, or
+// no direct I/O there).
 class FileDevice final : public BlockDevice {
  public:
   [[nodiscard]] static Result<std::unique_ptr<FileDevice>> open(const std::string& path, const DeviceOptions& options);
@@ -31,15 +32,15 @@ class FileDevice final : public BlockDevice {
   [[nodiscard]] const Geometry& geometry() const noexcept override { return geometry_; }
   [[nodiscard]] const std::string& name() const noexcept override { return path_; }
 
-  // The engine is as the config says; automatic tries io_uring with a real read and falls back to AIO. An engine that was asked for and
-  // cannot be had is an error that says why.
+  // The engine is as the config says; automatic tries io_uring with a real read and falls back to AIO. An engine that
+  // was asked for and cannot be had is an error that says why.
   [[nodiscard]] Result<std::unique_ptr<IoQueue>> open_queue(const QueueConfig& config) override;
 
   // What open_queue would take, and why; resolves `automatic` once so that every queue is of the same kind.
   [[nodiscard]] Result<EngineSelection> select_engine(const QueueConfig& config);
 
-  // Gives up the claim on a block device so that the kernel can take its own (fuseblk mounts); reading and writing go on. No effect on
-  // an image file.
+  // Gives up the claim on a block device so that the kernel can take its own (fuseblk mounts); reading and writing go
+  // on. No effect on an image file.
   void release_exclusive();
 
   [[nodiscard]] bool is_block_device() const noexcept { return geometry_.kind != DeviceKind::image_file; }

@@ -15,7 +15,8 @@ namespace ashlar::blockio {
 enum class OpKind : std::uint8_t {
   read,
   write,
-  write_durable,  // on the medium when it completes (RWF_DSYNC), and with it all writes that completed before its submit
+  write_durable,  // on the medium when it completes (RWF_DSYNC), and with it all writes that completed before its
+                  // submit
   flush,          // all writes that completed before its submit are on the medium when it completes
   discard,        // contents undefined afterwards
   write_zeroes,
@@ -41,10 +42,11 @@ class IoOp {
 
   OpKind kind = OpKind::flush;
   std::uint64_t offset = 0;
-  std::uint64_t length = 0;             // bytes in all
-  std::span<const iovec> segments;      // of a vectored operation; the array stays the caller's
-  iovec single{};                       // of a plain one
-  std::chrono::nanoseconds deadline{0}; // from submit; 0: none. Past it the operation is cancelled where the engine can
+  std::uint64_t length = 0;         // bytes in all
+  std::span<const iovec> segments;  // of a vectored operation; the array stays the caller's
+  iovec single{};                   // of a plain one
+  std::chrono::nanoseconds deadline{
+      0};  // from submit; 0: none. Past it the operation is cancelled where the engine can
 
   Completion complete = nullptr;  // runs once, on the queue owner's thread, from inside wait() or drain(); may submit
   void* context = nullptr;

@@ -17,8 +17,8 @@ class IoQueue {
   IoQueue(const IoQueue&) = delete;
   IoQueue& operator=(const IoQueue&) = delete;
 
-  // Takes every operation; an operation that cannot be started completes with its error like any other. Blocks, reaping,
-  // while the queue is at its depth.
+  // Takes every operation; an operation that cannot be started completes with its error like any other. Blocks,
+  // reaping, while the queue is at its depth.
   virtual void submit(std::span<IoOp* const> ops) = 0;
 
   // Runs completions until at least `min` ran or `timeout` passed; returns how many ran. Nothing in flight: returns 0.
@@ -27,8 +27,8 @@ class IoQueue {
   // Until nothing is in flight.
   virtual void drain() = 0;
 
-  // Submits all and waits until these completed (others may complete too). The first error, if any. Each operation keeps its
-  // own outcome.
+  // Submits all and waits until these completed (others may complete too). The first error, if any. Each operation
+  // keeps its own outcome.
   [[nodiscard]] Status run(std::span<IoOp* const> ops);
   [[nodiscard]] Status run(IoOp& op);
 

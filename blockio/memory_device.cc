@@ -56,7 +56,8 @@ void MemoryImage::zero(std::uint64_t offset, std::uint64_t length) {
   }
 }
 
-MemoryDevice::MemoryDevice(std::uint64_t size, const MemoryDeviceOptions& options) : MemoryDevice(MemoryImage(size), options) {}
+MemoryDevice::MemoryDevice(std::uint64_t size, const MemoryDeviceOptions& options)
+    : MemoryDevice(MemoryImage(size), options) {}
 
 MemoryDevice::MemoryDevice(MemoryImage image, const MemoryDeviceOptions& options)
     : name_(options.name), image_(std::move(image)) {

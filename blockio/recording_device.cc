@@ -4,7 +4,8 @@
 
 namespace ashlar::blockio {
 
-RecordingDevice::RecordingDevice(MemoryImage base, const MemoryDeviceOptions& options) : base_(base), memory_(std::move(base), options) {}
+RecordingDevice::RecordingDevice(MemoryImage base, const MemoryDeviceOptions& options)
+    : base_(base), memory_(std::move(base), options) {}
 
 Result<std::unique_ptr<IoQueue>> RecordingDevice::open_queue(const QueueConfig& config) {
   return std::unique_ptr<IoQueue>(
@@ -46,7 +47,8 @@ std::size_t RecordingDevice::durable_before(std::size_t events) const {
 
 void RecordingDevice::apply(const RecordedEvent& event, MemoryImage& image) const {
   if (event.kind == OpKind::flush) return;
-  if (event.kind == OpKind::discard || event.kind == OpKind::write_zeroes) return image.zero(event.offset, event.length);
+  if (event.kind == OpKind::discard || event.kind == OpKind::write_zeroes)
+    return image.zero(event.offset, event.length);
   image.write(event.offset, event.data);
 }
 

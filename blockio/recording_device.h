@@ -22,8 +22,9 @@ struct RecordedEvent {
   std::uint64_t length = 0;     // of a discard or write_zeroes
 };
 
-// Thread-safe. Behaves as a device with a volatile cache: a write is durable once a flush or durable write that was submitted after it
-// completed has completed. (Operations take effect one after the other here, so that is: once such an event follows it.)
+// Thread-safe. Behaves as a device with a volatile cache: a write is durable once a flush or durable write that was
+// submitted after it completed has completed. (Operations take effect one after the other here, so that is: once such
+// an event follows it.)
 class RecordingDevice final : public BlockDevice {
  public:
   explicit RecordingDevice(MemoryImage base, const MemoryDeviceOptions& options = {});
@@ -36,9 +37,9 @@ class RecordingDevice final : public BlockDevice {
   [[nodiscard]] RecordedEvent event(std::size_t index) const;
   [[nodiscard]] MemoryImage contents() const { return memory_.snapshot(); }
 
-  // The device after a power cut when `events` events had happened. What was durable then is there; each later write is, by turns of
-  // `random`: there, lost, or torn (some of its sectors there). Without `random` all of them are there, in order: the state at a write
-  // boundary.
+  // The device after a power cut when `events` events had happened. What was durable then is there; each later write
+  // is, by turns of `random`: there, lost, or torn (some of its sectors there). Without `random` all of them are there,
+  // in order: the state at a write boundary.
   [[nodiscard]] MemoryImage after_power_cut(std::size_t events, std::mt19937_64* random = nullptr) const;
 
  private:

@@ -19,8 +19,8 @@ struct SetupStep {
   const char* name;
 };
 
-// From the best to the plainest: completions run only when this thread asks for them, then without interrupting it, then as the kernel
-// likes. Each needs a younger kernel than the next.
+// From the best to the plainest: completions run only when this thread asks for them, then without interrupting it,
+// then as the kernel likes. Each needs a younger kernel than the next.
 constexpr std::array kSetupLadder = {
     SetupStep{IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, "single_issuer,defer_taskrun"},
     SetupStep{IORING_SETUP_COOP_TASKRUN, "coop_taskrun"},
@@ -60,7 +60,8 @@ class UringEngine final : public Engine {
     return taken;
   }
 
-  std::size_t reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout, std::span<Transfer*> finished) override {
+  std::size_t reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout,
+                   std::span<Transfer*> finished) override {
     if (min > 0 && io_uring_cq_ready(&ring_) < min) enter_and_wait(static_cast<unsigned>(min), timeout);
     if (min == 0) submit_and_get_events();
     std::size_t count = 0;
@@ -81,7 +82,8 @@ class UringEngine final : public Engine {
     switch (transfer.kind) {
       case OpKind::read:
         if (transfer.segment_count == 1) {
-          io_uring_prep_read(&entry, file, transfer.segments[0].iov_base, static_cast<unsigned>(transfer.length), transfer.offset);
+          io_uring_prep_read(&entry, file, transfer.segments[0].iov_base, static_cast<unsigned>(transfer.length),
+                             transfer.offset);
         } else {
           io_uring_prep_readv(&entry, file, transfer.segments, transfer.segment_count, transfer.offset);
         }
@@ -89,7 +91,8 @@ class UringEngine final : public Engine {
       case OpKind::write:
       case OpKind::write_durable:
         if (transfer.segment_count == 1) {
-          io_uring_prep_write(&entry, file, transfer.segments[0].iov_base, static_cast<unsigned>(transfer.length), transfer.offset);
+          io_uring_prep_write(&entry, file, transfer.segments[0].iov_base, static_cast<unsigned>(transfer.length),
+                              transfer.offset);
         } else {
           io_uring_prep_writev(&entry, file, transfer.segments, transfer.segment_count, transfer.offset);
         }
@@ -97,10 +100,12 @@ class UringEngine final : public Engine {
         break;
       case OpKind::flush: io_uring_prep_fsync(&entry, file, IORING_FSYNC_DATASYNC); break;
       case OpKind::discard:
-        io_uring_prep_fallocate(&entry, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(transfer.offset), length);
+        io_uring_prep_fallocate(&entry, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                static_cast<off_t>(transfer.offset), length);
         break;
       case OpKind::write_zeroes:
-        io_uring_prep_fallocate(&entry, file, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(transfer.offset), length);
+        io_uring_prep_fallocate(&entry, file, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+                                static_cast<off_t>(transfer.offset), length);
         break;
     }
     if (fixed_) entry.flags |= IOSQE_FIXED_FILE;

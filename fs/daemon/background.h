@@ -26,8 +26,8 @@ class Readiness {
   int pipe_ = -1;
 };
 
-// Forks. Returns in the child, detached from the terminal; the parent does not return: it waits for the child's word and exits as that says
-// (with 1 and a line when the child dies without one). Call before any thread or ring is made.
+// Forks. Returns in the child, detached from the terminal; the parent does not return: it waits for the child's word
+// and exits as that says (with 1 and a line when the child dies without one). Call before any thread or ring is made.
 [[nodiscard]] Readiness go_into_background(const std::string& device);
 
 }  // namespace ashlar::daemon

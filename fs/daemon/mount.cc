@@ -33,7 +33,8 @@ unsigned thread_count(const MountRequest& request) {
   return std::max(kMinThreads, 2 * std::thread::hardware_concurrency());
 }
 
-std::string status_json(const blockio::EngineSelection& engine, const blockio::BlockDevice& device, volume::Volume& volume) {
+std::string status_json(const blockio::EngineSelection& engine, const blockio::BlockDevice& device,
+                        volume::Volume& volume) {
   const store::StoreStats stats = volume.store().stats();
   nlohmann::json json;
   json["device"] = device.name();
@@ -43,11 +44,14 @@ std::string status_json(const blockio::EngineSelection& engine, const blockio::B
   json["read_only"] = volume.store().read_only();
   json["checkpoints"] = stats.checkpoints;
   json["replayed"] = {{"records", stats.replayed_records}, {"bytes", stats.replayed_bytes}};
-  json["log"] = {{"records", stats.log.records},         {"record_bytes", stats.log.record_bytes},
-                 {"chunks", stats.log.chunks},           {"chunk_bytes", stats.log.chunk_bytes},
-                 {"syncs", stats.log.syncs},             {"durable_writes", stats.log.durable_writes}};
-  json["nodes"] = {{"read", stats.nodes_read},   {"written", stats.nodes_written},
-                   {"healed", stats.nodes_healed}, {"dirty", stats.dirty_nodes}, {"cache_bytes", stats.cache_bytes}};
+  json["log"] = {{"records", stats.log.records}, {"record_bytes", stats.log.record_bytes},
+                 {"chunks", stats.log.chunks},   {"chunk_bytes", stats.log.chunk_bytes},
+                 {"syncs", stats.log.syncs},     {"durable_writes", stats.log.durable_writes}};
+  json["nodes"] = {{"read", stats.nodes_read},
+                   {"written", stats.nodes_written},
+                   {"healed", stats.nodes_healed},
+                   {"dirty", stats.dirty_nodes},
+                   {"cache_bytes", stats.cache_bytes}};
   return json.dump();
 }
 
@@ -141,9 +145,9 @@ Result<std::unique_ptr<fuse::Session>> mount_session(const MountRequest& request
 }
 
 std::string engine_line(const MountRequest& request, const Mount& mount) {
-  return fmt::format("{} on {}: I/O engine {}{}{}{} ({})\n", request.device, request.mount_point, name_of(mount.engine.engine),
-                     mount.engine.flags.empty() ? "" : " [", mount.engine.flags, mount.engine.flags.empty() ? "" : "]",
-                     mount.engine.reason);
+  return fmt::format("{} on {}: I/O engine {}{}{}{} ({})\n", request.device, request.mount_point,
+                     name_of(mount.engine.engine), mount.engine.flags.empty() ? "" : " [", mount.engine.flags,
+                     mount.engine.flags.empty() ? "" : "]", mount.engine.reason);
 }
 
 Status close_volume(Mount& mount) {
@@ -174,9 +178,12 @@ Status serve(const MountRequest& request, Mount& mount, const StopWaiter& stop, 
 Status check_mount_point(const std::string& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) {
-    return fail(from_errno(errno), fmt::format("mount point {}: {}", path, errno == ENOENT ? "does not exist; create it first" : std::strerror(errno)));
+    return fail(from_errno(errno),
+                fmt::format("mount point {}: {}", path,
+                            errno == ENOENT ? "does not exist; create it first" : std::strerror(errno)));
   }
-  if (!S_ISDIR(status.st_mode)) return fail(ErrorCode::not_a_directory, fmt::format("mount point {}: not a directory", path));
+  if (!S_ISDIR(status.st_mode))
+    return fail(ErrorCode::not_a_directory, fmt::format("mount point {}: not a directory", path));
   return {};
 }
 

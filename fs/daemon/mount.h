@@ -6,7 +6,8 @@
 
 namespace ashlar::daemon {
 
-// Mounts, reports, serves until the mount is taken down or a signal asks for it, and closes the volume. The exit status.
+// Mounts, reports, serves until the mount is taken down or a signal asks for it, and closes the volume. The exit
+// status.
 [[nodiscard]] int run_mount(const MountRequest& request, Readiness readiness);
 
 // The mount point is a directory that can be mounted on; checked before the device is touched.

@@ -19,10 +19,27 @@ constexpr std::uint64_t kMaxCommitSeconds = 3600;
 constexpr std::uint64_t kMaxThreads = 64;
 
 // For the kernel and libfuse, passed on as they are.
-constexpr std::array kKernelOptions = {"nodev", "dev", "nosuid", "suid", "noexec", "exec", "allow_other", "sync", "dirsync", "nosymfollow"};
+constexpr std::array kKernelOptions = {"nodev", "dev",         "nosuid", "suid",    "noexec",
+                                       "exec",  "allow_other", "sync",   "dirsync", "nosymfollow"};
 // What mount(8) and fstab may hand over, and what is always so here.
-constexpr std::array kIgnoredOptions = {"defaults", "_netdev", "nofail", "auto", "noauto", "user", "nouser", "users", "owner", "group",
-                                        "default_permissions", "relatime", "atime", "diratime", "nodiratime", "async", "rw", "loop"};
+constexpr std::array kIgnoredOptions = {"defaults",
+                                        "_netdev",
+                                        "nofail",
+                                        "auto",
+                                        "noauto",
+                                        "user",
+                                        "nouser",
+                                        "users",
+                                        "owner",
+                                        "group",
+                                        "default_permissions",
+                                        "relatime",
+                                        "atime",
+                                        "diratime",
+                                        "nodiratime",
+                                        "async",
+                                        "rw",
+                                        "loop"};
 
 template <typename List>
 bool contains(const List& list, std::string_view name) {
@@ -53,7 +70,8 @@ Result<std::uint64_t> parse_size(std::string_view name, std::string_view value) 
   return number << shift;
 }
 
-Result<std::uint64_t> parse_number(std::string_view name, std::string_view value, std::uint64_t least, std::uint64_t most) {
+Result<std::uint64_t> parse_number(std::string_view name, std::string_view value, std::uint64_t least,
+                                   std::uint64_t most) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (error != std::errc() || end != value.data() + value.size() || number < least || number > most) {
@@ -115,8 +133,12 @@ Status check_combination(MountRequest& request) {
     return fail(ErrorCode::invalid_argument, "option norecovery needs ro");
   }
   const bool asked = contains(request.kernel_options, "allow_other");
-  // A volume that root mounts is for everybody, as with any other filesystem.
-  if (!asked && geteuid() == 0) request.kernel_options.emplace_back("allow_other");
+  if (geteuid() != 0) return {};
+  // A volume that root mounts is for everybody and has devices and set-user-ID programs, as with any other filesystem.
+  // FUSE would have it the other way round; what comes later in the list wins.
+  std::vector<std::string> defaults = {"dev", "suid"};
+  if (!asked) defaults.emplace_back("allow_other");
+  request.kernel_options.insert(request.kernel_options.begin(), defaults.begin(), defaults.end());
   return {};
 }
 
@@ -152,7 +174,8 @@ CommandLine parse_command_line(int count, char** arguments) {
   app.add_option("device", request.device, "block device or image file")->required();
   app.add_option("mount_point", request.mount_point, "directory")->required();
   app.add_option("-o", lists,
-                 "mount options: ro, rw, io_engine=auto|io_uring|aio, commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime,\n"
+                 "mount options: ro, rw, io_engine=auto|io_uring|aio, commit=SECONDS, cache=SIZE, threads=N, "
+                 "offset=BYTES, noatime,\n"
                  "nodatacow, norecovery, errors=remount-ro, nodev, nosuid, noexec, allow_other, ...")
       ->allow_extra_args(false);
   app.add_flag("-f,--foreground", request.foreground, "stay in the foreground and log to standard error");
@@ -166,8 +189,9 @@ CommandLine parse_command_line(int count, char** arguments) {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
     result.exit_status = error.get_exit_code() == 0 ? 0 : 1;
-    result.text = result.exit_status == 0 ? (error.get_name() == "CallForVersion" ? std::string(error.what()) + "\n" : app.help())
-                                          : fmt::format("ashlarfs: {}; see ashlarfs --help\n", error.what());
+    result.text = result.exit_status == 0
+                      ? (error.get_name() == "CallForVersion" ? std::string(error.what()) + "\n" : app.help())
+                      : fmt::format("ashlarfs: {}; see ashlarfs --help\n", error.what());
     return result;
   }
   Status parsed;

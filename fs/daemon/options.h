@@ -24,16 +24,16 @@ struct MountRequest {
   blockio::EngineChoice engine = blockio::EngineChoice::automatic;
   std::chrono::seconds commit_interval{5};
   std::uint64_t cache_bytes = 256ULL << 20;
-  std::uint64_t offset = 0;  // of the volume on the device, bytes
-  unsigned threads = 0;      // 0: chosen from the number of processors
+  std::uint64_t offset = 0;                 // of the volume on the device, bytes
+  unsigned threads = 0;                     // 0: chosen from the number of processors
   std::vector<std::string> kernel_options;  // for FUSE: nodev, noexec, allow_other, ...
 };
 
 // Takes one -o list apart. invalid_argument names the option that is unknown or has a bad value.
 [[nodiscard]] Status parse_option_list(std::string_view list, MountRequest& request);
 
-// What the command line asked for: a request, or text for people and the exit status to leave with (--help, --version, a wrong
-// option).
+// What the command line asked for: a request, or text for people and the exit status to leave with (--help, --version,
+// a wrong option).
 struct CommandLine {
   bool run = false;
   MountRequest request;

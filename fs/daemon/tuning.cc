@@ -34,7 +34,8 @@ void tune_backing_device(const std::string& bdi_name) {
   const std::string base = fmt::format("/sys/class/bdi/{}/", bdi_name);
   // 128 KiB by default: a sequential reader would see a request for each.
   write_setting(base + "read_ahead_kb", "2048");
-  // FUSE mounts may hold 1 % of the dirty pages, strictly, by default: writers would be throttled long before the device is busy.
+  // FUSE mounts may hold 1 % of the dirty pages, strictly, by default: writers would be throttled long before the
+  // device is busy.
   write_setting(base + "strict_limit", "0");
   write_setting(base + "max_ratio", "50");
 }

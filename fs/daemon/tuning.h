@@ -1,12 +1,13 @@
-// What the daemon asks of the kernel for itself and its mount. All of it helps and none of it is needed, so refusals are only debug lines.
+// What the daemon asks of the kernel for itself and its mount. All of it helps and none of it is needed, so refusals
+// are only debug lines.
 #pragma once
 
 #include <string>
 
 namespace ashlar::daemon {
 
-// The kernel may wait for this process to clean its pages: allocations here must not wait for that in turn, and memory pressure must not
-// pick it.
+// The kernel may wait for this process to clean its pages: allocations here must not wait for that in turn, and memory
+// pressure must not pick it.
 void protect_from_reclaim();
 
 // Read-ahead and dirty limits of the mount with this backing device ("major:minor").

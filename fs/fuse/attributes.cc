@@ -39,7 +39,8 @@ AttributeChange to_change(const struct stat& status, int valid, const timespec& 
 }
 
 void set_attributes(fuse_req_t request, fuse_ino_t inode, struct stat* status, int valid, fuse_file_info* /*file*/) {
-  if ((valid & FUSE_SET_ATTR_SIZE) != 0 && status->st_size < 0) return static_cast<void>(fuse_reply_err(request, EFBIG));
+  if ((valid & FUSE_SET_ATTR_SIZE) != 0 && status->st_size < 0)
+    return static_cast<void>(fuse_reply_err(request, EFBIG));
   volume::Context context = context_of(request);
   AttributeChange change = to_change(*status, valid, context.now);
   // libfuse drops this bit of the request.
@@ -65,8 +66,8 @@ void set_flags(fuse_req_t request, fuse_ino_t inode, const void* input, std::siz
   static_cast<void>(fuse_reply_ioctl(request, 0, nullptr, 0));
 }
 
-void control(fuse_req_t request, fuse_ino_t inode, unsigned command, void* /*argument*/, fuse_file_info* /*file*/, unsigned /*flags*/,
-             const void* input, std::size_t input_size, std::size_t /*output_size*/) {
+void control(fuse_req_t request, fuse_ino_t inode, unsigned command, void* /*argument*/, fuse_file_info* /*file*/,
+             unsigned /*flags*/, const void* input, std::size_t input_size, std::size_t /*output_size*/) {
   switch (command) {
     case FS_IOC_GETFLAGS: return get_flags(request, inode);
     case FS_IOC_SETFLAGS: return set_flags(request, inode, input, input_size);

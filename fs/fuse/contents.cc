@@ -8,18 +8,21 @@ namespace ashlar::fuse {
 namespace {
 
 // From here on the kernel opens and closes files without asking.
-void open(fuse_req_t request, fuse_ino_t /*inode*/, fuse_file_info* /*file*/) { static_cast<void>(fuse_reply_err(request, ENOSYS)); }
+void open(fuse_req_t request, fuse_ino_t /*inode*/, fuse_file_info* /*file*/) {
+  static_cast<void>(fuse_reply_err(request, ENOSYS));
+}
 
 void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* /*file*/) {
   if (offset < 0 || size > kMaxTransfer) return static_cast<void>(fuse_reply_err(request, EINVAL));
   volume::Context context = context_of(request);
-  const Result<std::span<const std::byte>> data =
-      volume_of(request).read(context, InodeNumber{inode}, static_cast<std::uint64_t>(offset), size, Worker::current().answer());
+  const Result<std::span<const std::byte>> data = volume_of(request).read(
+      context, InodeNumber{inode}, static_cast<std::uint64_t>(offset), size, Worker::current().answer());
   if (!data) return reply_error(request, data.error());
   static_cast<void>(fuse_reply_buf(request, reinterpret_cast<const char*>(data->data()), data->size()));
 }
 
-void write(fuse_req_t request, fuse_ino_t inode, const char* data, std::size_t size, off_t offset, fuse_file_info* /*file*/) {
+void write(fuse_req_t request, fuse_ino_t inode, const char* data, std::size_t size, off_t offset,
+           fuse_file_info* /*file*/) {
   if (offset < 0) return static_cast<void>(fuse_reply_err(request, EINVAL));
   volume::Context context = context_of(request);
   const bool clear_privileges = (raw_body<fuse_write_in>().write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
@@ -44,8 +47,10 @@ void allocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_
 void seek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence, fuse_file_info* /*file*/) {
   if (offset < 0) return static_cast<void>(fuse_reply_err(request, ENXIO));
   volume::Context context = context_of(request);
-  const Result<std::uint64_t> found = volume_of(request).seek(context, InodeNumber{inode}, static_cast<std::uint64_t>(offset), whence);
-  if (!found && found.error().code() == ErrorCode::no_such_device) return static_cast<void>(fuse_reply_err(request, ENXIO));
+  const Result<std::uint64_t> found =
+      volume_of(request).seek(context, InodeNumber{inode}, static_cast<std::uint64_t>(offset), whence);
+  if (!found && found.error().code() == ErrorCode::no_such_device)
+    return static_cast<void>(fuse_reply_err(request, ENXIO));
   if (!found) return reply_error(request, found.error());
   static_cast<void>(fuse_reply_lseek(request, static_cast<off_t>(*found)));
 }

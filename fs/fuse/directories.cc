@@ -20,7 +20,8 @@ class EntryWriter {
     struct stat status {};
     status.st_ino = entry.inode.value();
     status.st_mode = static_cast<mode_t>(entry.type) << 12;
-    return take(fuse_add_direntry(request_, rest().data(), rest().size(), name_.c_str(), &status, static_cast<off_t>(entry.position)));
+    return take(fuse_add_direntry(request_, rest().data(), rest().size(), name_.c_str(), &status,
+                                  static_cast<off_t>(entry.position)));
   }
 
   bool add_plus(const volume::DirectoryEntry& entry, const volume::Attributes* attributes) {
@@ -76,7 +77,8 @@ void read_directory(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_
   list(request, inode, size, offset, false);
 }
 
-void read_directory_plus(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* /*file*/) {
+void read_directory_plus(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset,
+                         fuse_file_info* /*file*/) {
   list(request, inode, size, offset, true);
 }
 

@@ -59,9 +59,11 @@ void remove_directory(fuse_req_t request, fuse_ino_t parent, const char* name) {
   reply(request, volume_of(request).remove_directory(context, InodeNumber{parent}, name));
 }
 
-void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name, unsigned flags) {
+void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
+            unsigned flags) {
   volume::Context context = context_of(request);
-  reply(request, volume_of(request).rename(context, InodeNumber{parent}, name, InodeNumber{new_parent}, new_name, flags));
+  reply(request,
+        volume_of(request).rename(context, InodeNumber{parent}, name, InodeNumber{new_parent}, new_name, flags));
 }
 
 void read_link(fuse_req_t request, fuse_ino_t inode) {

@@ -34,7 +34,8 @@ inline constexpr double kForever = 1e9;  // seconds
 [[nodiscard]] struct stat to_stat(const volume::Attributes& attributes) noexcept;
 [[nodiscard]] fuse_entry_param to_entry(const volume::Attributes& attributes) noexcept;
 
-// Answers. Errors that a request cannot be told are not the daemon's: the requester was interrupted or the connection is gone.
+// Answers. Errors that a request cannot be told are not the daemon's: the requester was interrupted or the connection
+// is gone.
 void reply_error(fuse_req_t request, const Error& error) noexcept;
 void reply(fuse_req_t request, const Status& status) noexcept;
 void reply_entry(fuse_req_t request, const Result<volume::Attributes>& attributes) noexcept;

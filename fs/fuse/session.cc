@@ -70,7 +70,8 @@ Result<std::unique_ptr<Session>> Session::mount(const MountOptions& options, Edg
   if (session == nullptr) return fail(ErrorCode::invalid_argument, "FUSE refuses the mount options");
   if (fuse_session_mount(session, options.mount_point.c_str()) != 0) {
     fuse_session_destroy(session);
-    return fail(ErrorCode::not_permitted, fmt::format("cannot mount at {}; is /dev/fuse there and the mount point yours?", options.mount_point));
+    return fail(ErrorCode::not_permitted,
+                fmt::format("cannot mount at {}; is /dev/fuse there and the mount point yours?", options.mount_point));
   }
   return std::unique_ptr<Session>(new Session(session, edge, options.mount_point));
 }
@@ -95,7 +96,8 @@ void Session::unmount() {
   std::string flags = "-uz";
   char* const arguments[] = {program.data(), flags.data(), mount_point_.data(), nullptr};
   pid_t child = 0;
-  if (posix_spawnp(&child, program.c_str(), nullptr, nullptr, arguments, environ) != 0 || waitpid(child, nullptr, 0) != child) {
+  if (posix_spawnp(&child, program.c_str(), nullptr, nullptr, arguments, environ) != 0 ||
+      waitpid(child, nullptr, 0) != child) {
     ashlar::log(LogLevel::error, "{}: cannot be unmounted; use fusermount3 -u", mount_point_);
   }
 }
@@ -143,7 +145,8 @@ void Session::receive_loop(Worker& worker) {
     const int received = fuse_session_receive_buf(session_, &buffer);
     if (received == -EINTR || received == -EAGAIN) continue;
     if (received <= 0) {
-      if (received < 0) ashlar::log(LogLevel::error, "{}: receiving requests: {}", mount_point_, std::strerror(-received));
+      if (received < 0)
+        ashlar::log(LogLevel::error, "{}: receiving requests: {}", mount_point_, std::strerror(-received));
       fuse_session_exit(session_);
       return;
     }

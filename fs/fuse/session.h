@@ -18,7 +18,7 @@
 namespace ashlar::fuse {
 
 struct MountOptions {
-  std::string source;       // shown in /proc/mounts
+  std::string source;  // shown in /proc/mounts
   std::string mount_point;
   std::vector<std::string> options;  // for the kernel and libfuse: ro, nodev, allow_other, ...
   bool block_device = false;         // mount as fuseblk: umount and syncfs then wait for the daemon

@@ -9,17 +9,19 @@
 namespace ashlar::fuse {
 namespace {
 
-// Requests that the kernel may have under way on its own account (write-back, read-ahead); its default of 12 starves the device.
+// Requests that the kernel may have under way on its own account (write-back, read-ahead); its default of 12 starves
+// the device.
 constexpr unsigned kMaxBackground = 64;
 
 void init(void* /*edge*/, fuse_conn_info* connection) {
-  constexpr unsigned kWanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_IOCTL_DIR | FUSE_CAP_READDIRPLUS |
-                               FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_NO_OPEN_SUPPORT |
-                               FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS |
-                               FUSE_CAP_HANDLE_KILLPRIV;
+  constexpr unsigned kWanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_IOCTL_DIR |
+                               FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
+                               FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
+                               FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_HANDLE_KILLPRIV;
   // Copies through pipes are no gain, nothing changes behind the kernel's back, and locks are its own affair.
-  constexpr unsigned kUnwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_AUTO_INVAL_DATA |
-                                 FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_ATOMIC_O_TRUNC;
+  constexpr unsigned kUnwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+                                 FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
+                                 FUSE_CAP_ATOMIC_O_TRUNC;
   connection->want = (connection->want | (connection->capable & kWanted)) & ~kUnwanted;
   connection->max_write = kMaxTransfer;
   connection->max_readahead = kMaxTransfer;

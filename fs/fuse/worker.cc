@@ -18,7 +18,8 @@ thread_local Worker* current_worker = nullptr;
 
 Result<std::unique_ptr<Worker>> Worker::create(blockio::BlockDevice& device, const blockio::QueueConfig& config,
                                                std::uint32_t block_size) {
-  std::unique_ptr<Worker> worker(new Worker(TRY(device.open_queue(config)), kMaxTransfer + 2 * std::size_t{block_size}));
+  std::unique_ptr<Worker> worker(
+      new Worker(TRY(device.open_queue(config)), kMaxTransfer + 2 * std::size_t{block_size}));
   if (worker->request_.empty() || worker->answer_.empty()) return fail(ErrorCode::out_of_memory);
   return worker;
 }

@@ -19,7 +19,8 @@ inline constexpr std::size_t kMaxTransfer = 1U << 20;
 // One thread's queue and buffers. Made and used by that thread alone.
 class Worker {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<Worker>> create(blockio::BlockDevice& device, const blockio::QueueConfig& config,
+  [[nodiscard]] static Result<std::unique_ptr<Worker>> create(blockio::BlockDevice& device,
+                                                              const blockio::QueueConfig& config,
                                                               std::uint32_t block_size);
 
   [[nodiscard]] blockio::IoQueue& io() noexcept { return *io_; }
@@ -31,7 +32,8 @@ class Worker {
   // Where the device puts what a READ answers.
   [[nodiscard]] blockio::AlignedBuffer& answer() noexcept { return answer_; }
 
-  // The worker that runs on the calling thread. An operation is called by libfuse, which hands on no context of the thread's.
+  // The worker that runs on the calling thread. An operation is called by libfuse, which hands on no context of the
+  // thread's.
   [[nodiscard]] static Worker& current() noexcept;
   class Scope {
    public:

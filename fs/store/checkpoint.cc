@@ -116,8 +116,8 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
   next.log_start = log_start.start.value();
   next.log_start_chain = log_start.chain;
   next.written_time = now_seconds();
-  next.metadata_errors = mounted.metadata_errors + nodes.bad_copies();
-  next.metadata_healed = mounted.metadata_healed + nodes.nodes_healed();
+  next.metadata_errors = mounted.metadata_errors + nodes.bad_copies() + allocator->healed();
+  next.metadata_healed = mounted.metadata_healed + nodes.nodes_healed() + allocator->healed();
   TRY(write_superblock(io, next));
   current = next;
 

@@ -7,8 +7,8 @@
 namespace ashlar::store {
 namespace {
 
-// Checkpoints a commit or allocation may ask for before it gives up: the first frees what waits, a second what the first one's own
-// node writes gave back.
+// Checkpoints a commit or allocation may ask for before it gives up: the first frees what waits, a second what the
+// first one's own node writes gave back.
 constexpr int kMaxSpaceRetries = 2;
 // Times that apply() may find a node evicted after load() before it gives up.
 constexpr int kMaxLoadRetries = 1000;
@@ -32,8 +32,8 @@ Status Store::State::check_writable() const {
   return {};
 }
 
-// A bound on the nodes that applying the record dirties anew. Operations on one inode lie side by side in the tree, so a
-// run of them dirties one path, its possible splits, and the leaves its items fill.
+// A bound on the nodes that applying the record dirties anew. Operations on one inode lie side by side in the tree, so
+// a run of them dirties one path, its possible splits, and the leaves its items fill.
 std::size_t Store::State::nodes_needed(std::span<const std::byte> record, CommitKind kind) const {
   constexpr std::size_t kErasedItemGuess = 320;  // extents with their checksums are the largest that come in numbers
   const std::size_t height = tree->height();
@@ -68,7 +68,8 @@ Status Store::State::ensure_node_places(blockio::IoQueue& io, std::span<const st
   }
 }
 
-Result<Lsn> Store::State::apply(blockio::IoQueue& io, std::span<const std::byte> record, std::size_t reserved, CommitKind kind) {
+Result<Lsn> Store::State::apply(blockio::IoQueue& io, std::span<const std::byte> record,
+                                std::span<const BlockRun> freed, CommitKind kind) {
   for (int attempt = 0; attempt < kMaxLoadRetries; ++attempt) {
     TRY(ensure_node_places(io, record, kind));
     {
@@ -77,10 +78,12 @@ Result<Lsn> Store::State::apply(blockio::IoQueue& io, std::span<const std::byte>
     }
     const std::scoped_lock lock(commit_lock);
     TRY(check_writable());
+    // A damaged volume may hold extents over blocks that are not theirs; giving those back would stop the volume.
+    TRY(allocator->check_free(freed));
     if (pool->size() < nodes_needed(record, kind)) continue;  // another commit was quicker
     if (!tree->apply(record)) continue;                       // evicted meanwhile
     commit_blocks(record);
-    return log->append(record, reserved);
+    return log->append(record, record.size());
   }
   return fail(ErrorCode::try_again, "the node cache is too small for the load");
 }
@@ -112,7 +115,7 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
     state.log->unreserve(record.size());
     return fail(std::move(pinned).error());
   }
-  Result<Lsn> lsn = state.apply(io, record, record.size(), kind);
+  Result<Lsn> lsn = state.apply(io, record, transaction.freed_, kind);
   state.allocator->unpin(touched);
   if (!lsn) {
     state.log->unreserve(record.size());

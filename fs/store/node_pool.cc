@@ -2,7 +2,8 @@
 
 namespace ashlar::store {
 
-NodePool::NodePool(const format::Layout& layout, Allocator& allocator) noexcept : layout_(layout), allocator_(allocator) {}
+NodePool::NodePool(const format::Layout& layout, Allocator& allocator) noexcept
+    : layout_(layout), allocator_(allocator) {}
 
 NodePool::~NodePool() { trim(0); }
 

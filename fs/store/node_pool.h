@@ -1,5 +1,5 @@
-// Block runs set aside for the tree nodes that coming checkpoints must write. A commit is allowed only when the pool covers every dirty
-// node, so that a checkpoint never runs out of space, however fragmented the volume is.
+// Block runs set aside for the tree nodes that coming checkpoints must write. A commit is allowed only when the pool
+// covers every dirty node, so that a checkpoint never runs out of space, however fragmented the volume is.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,8 @@ class NodeReader final : public NodeSource {
   // `heal`: rewrite a bad first copy (not on a read-only volume).
   NodeReader(const format::Layout& layout, const std::uint8_t (&uuid)[16], bool heal) noexcept;
 
-  [[nodiscard]] Status read(blockio::IoQueue& io, const format::NodePointer& pointer, std::span<std::byte> image) override;
+  [[nodiscard]] Status read(blockio::IoQueue& io, const format::NodePointer& pointer,
+                            std::span<std::byte> image) override;
 
   [[nodiscard]] std::uint64_t nodes_read() const noexcept { return nodes_read_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t nodes_healed() const noexcept { return nodes_healed_.load(std::memory_order_relaxed); }
@@ -27,7 +28,8 @@ class NodeReader final : public NodeSource {
  private:
   [[nodiscard]] Status read_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                                  std::span<std::byte> image) const;
-  void heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy, std::span<const std::byte> image);
+  void heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
+                 std::span<const std::byte> image);
 
   format::Layout layout_;
   std::uint8_t uuid_[16];

@@ -6,8 +6,8 @@
 namespace ashlar::store {
 
 Reclaim::Guard::Guard(Reclaim& reclaim) noexcept : reclaim_(&reclaim), side_(0) {
-  // A reader that loses the race with a flip counts on the old side for a moment; it moves on, so that no reader that begins after
-  // wait_for_readers() has seen its side empty can still be on it.
+  // A reader that loses the race with a flip counts on the old side for a moment; it moves on, so that no reader that
+  // begins after wait_for_readers() has seen its side empty can still be on it.
   for (;;) {
     side_ = reclaim_->side_.load(std::memory_order_seq_cst);
     reclaim_->readers_[side_].fetch_add(1, std::memory_order_seq_cst);

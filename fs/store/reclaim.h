@@ -1,4 +1,5 @@
-// Tells when everybody who was reading has finished, so that blocks freed before can be reused. Two counters used in turn.
+// Tells when everybody who was reading has finished, so that blocks freed before can be reused. Two counters used in
+// turn.
 #pragma once
 
 #include <array>

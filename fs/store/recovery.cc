@@ -39,7 +39,8 @@ TreeTotals tree_totals(const format::Superblock& superblock) {
 
 }  // namespace
 
-Store::State::State(blockio::BlockDevice& block_device, const StoreOptions& store_options, const format::Superblock& superblock)
+Store::State::State(blockio::BlockDevice& block_device, const StoreOptions& store_options,
+                    const format::Superblock& superblock)
     : device(block_device),
       options(store_options),
       mounted(superblock),
@@ -51,7 +52,8 @@ Store::State::State(blockio::BlockDevice& block_device, const StoreOptions& stor
       next_inode(superblock.next_inode),
       placed_nodes(superblock.node_count) {}
 
-Result<std::unique_ptr<Store>> Store::open(blockio::BlockDevice& device, blockio::IoQueue& io, const StoreOptions& options) {
+Result<std::unique_ptr<Store>> Store::open(blockio::BlockDevice& device, blockio::IoQueue& io,
+                                           const StoreOptions& options) {
   if (!options.read_only && device.geometry().read_only) {
     return fail(ErrorCode::read_only, "the device is read-only; mount with -o ro");
   }
@@ -71,17 +73,19 @@ Status Store::State::recover(blockio::IoQueue& io) {
   LogEnd end;
   end.next = Lsn{mounted.log_start};
   if (!options.skip_log) {
-    end = TRY(read_log(io, mounted, [this, &io](Lsn, std::span<const std::byte> record) { return replay(io, record); }));
+    end =
+        TRY(read_log(io, mounted, [this, &io](Lsn, std::span<const std::byte> record) { return replay(io, record); }));
   }
   replayed_records = end.records;
   replayed_bytes = end.bytes;
   if (end.records != 0) {
-    ashlar::log(LogLevel::info, "{}: recovered {} transactions from {} KiB of log", device.name(), end.records, end.bytes >> 10);
+    ashlar::log(LogLevel::info, "{}: recovered {} transactions from {} KiB of log", device.name(), end.records,
+                end.bytes >> 10);
   }
   if (options.read_only) return {};
 
-  // The first checkpoint holds what was replayed and begins a new epoch behind the old log, whose chunks stay untouched until
-  // it is durable: a crash in here finds them again.
+  // The first checkpoint holds what was replayed and begins a new epoch behind the old log, whose chunks stay untouched
+  // until it is durable: a crash in here finds them again.
   log = std::make_unique<LogWriter>(layout, mounted.uuid, LogPosition{mounted.log_epoch + 1, end.next, 0});
   pool = std::make_unique<NodePool>(layout, *allocator);
   current.mount_count = current.mount_count + 1;
@@ -112,7 +116,8 @@ Status Store::State::replay_ops(blockio::IoQueue& io, std::span<const std::byte>
       case format::LogOpKind::allocate: TRY(allocator->replay_allocate(io, op.run)); break;
       case format::LogOpKind::free: TRY(allocator->replay_free(io, op.run)); break;
       case format::LogOpKind::counter:
-        if (op.counter == format::Counter::next_inode && op.counter_value > next_inode.load()) next_inode.store(op.counter_value);
+        if (op.counter == format::Counter::next_inode && op.counter_value > next_inode.load())
+          next_inode.store(op.counter_value);
         break;
       case format::LogOpKind::put:
       case format::LogOpKind::erase:

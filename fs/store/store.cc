@@ -16,15 +16,17 @@ Store::~Store() {
 
 const format::Layout& Store::layout() const noexcept { return state_->layout; }
 const format::Superblock& Store::superblock() const noexcept { return state_->mounted; }
-bool Store::read_only() const noexcept { return state_->options.read_only || state_->stopped.load(std::memory_order_acquire); }
+bool Store::read_only() const noexcept {
+  return state_->options.read_only || state_->stopped.load(std::memory_order_acquire);
+}
 
 Result<bool> Store::get(blockio::IoQueue& io, const format::Key& key, ItemValue& value) {
   const Reclaim::Guard guard(state_->reclaim);
   return state_->tree->get(io, key, value);
 }
 
-Result<bool> Store::floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& highest, format::Key& found,
-                          ItemValue& value) {
+Result<bool> Store::floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& highest,
+                          format::Key& found, ItemValue& value) {
   const Reclaim::Guard guard(state_->reclaim);
   return state_->tree->floor(io, lowest, highest, found, value);
 }
@@ -46,9 +48,7 @@ Status Store::State::sync(blockio::IoQueue& io, Lsn upto) {
 
 Status Store::sync(blockio::IoQueue& io, Lsn upto) { return state_->sync(io, upto); }
 
-Status Store::sync(blockio::IoQueue& io) {
-  return state_->log ? state_->sync(io, state_->log->end()) : Status{};
-}
+Status Store::sync(blockio::IoQueue& io) { return state_->log ? state_->sync(io, state_->log->end()) : Status{}; }
 
 Status Store::flush_device(blockio::IoQueue& io) {
   TRY(state_->check_writable());
@@ -89,8 +89,8 @@ Space Store::space() const {
   const std::uint64_t place_blocks = std::uint64_t{state.layout.node_blocks()} * format::kCopies;
   Space space;
   space.total = state.layout.block_count() - state.layout.fixed_blocks();
-  // Every node counts with the blocks that it will have, whether a checkpoint has placed it already or not, so that the figure
-  // does not depend on when checkpoints happen.
+  // Every node counts with the blocks that it will have, whether a checkpoint has placed it already or not, so that the
+  // figure does not depend on when checkpoints happen.
   const std::uint64_t without_nodes = state.allocator->free_committed() + state.placed_nodes.load() * place_blocks;
   const std::uint64_t nodes = state.tree->totals().nodes * place_blocks;
   space.free = without_nodes > nodes ? without_nodes - nodes : 0;
@@ -135,7 +135,9 @@ void Store::State::background_loop() {
     if (stopped.load(std::memory_order_acquire)) return;
     // Failures stop the volume where they happen, and the next turn of the loop ends.
     const Status done = due ? checkpoint(**queue, false) : sync(**queue, log->end());
-    if (!done) ashlar::log(LogLevel::debug, "{}: background {}: {}", device.name(), due ? "checkpoint" : "sync", done.error().message());
+    if (!done)
+      ashlar::log(LogLevel::debug, "{}: background {}: {}", device.name(), due ? "checkpoint" : "sync",
+                  done.error().message());
   }
 }
 

@@ -1,5 +1,5 @@
-// The transactional ordered key-value store a volume is an application of. Everything about crash safety is below this interface,
-// everything about files above it.
+// The transactional ordered key-value store a volume is an application of. Everything about crash safety is below this
+// interface, everything about files above it.
 #pragma once
 
 #include <chrono>
@@ -22,9 +22,9 @@
 namespace ashlar::store {
 
 struct StoreOptions {
-  bool read_only = false;   // replays the log in memory and writes nothing
-  bool skip_log = false;    // norecovery: read_only, the state of the last checkpoint
-  bool background = true;   // periodic sync and checkpoints on a thread of the store's own; tests do without
+  bool read_only = false;  // replays the log in memory and writes nothing
+  bool skip_log = false;   // norecovery: read_only, the state of the last checkpoint
+  bool background = true;  // periodic sync and checkpoints on a thread of the store's own; tests do without
   std::size_t cache_bytes = 256U << 20;
   std::chrono::milliseconds commit_interval{5000};
   blockio::QueueConfig queue;  // for the background thread
@@ -54,12 +54,12 @@ struct StoreStats {
   std::string failure;    // why the volume went read-only; empty when it did not
 };
 
-// Thread-safe. Every call that may do I/O takes the calling thread's own queue. Lock order: checkpoint_lock_, commit_lock_, then the locks
-// inside log, allocator and tree, one at a time.
+// Thread-safe. Every call that may do I/O takes the calling thread's own queue. Lock order: checkpoint_lock_,
+// commit_lock_, then the locks inside log, allocator and tree, one at a time.
 class Store {
  public:
-  // Chooses the superblock, replays the log, and unless read-only makes a first checkpoint that begins a new log epoch. The device
-  // outlives the store.
+  // Chooses the superblock, replays the log, and unless read-only makes a first checkpoint that begins a new log epoch.
+  // The device outlives the store.
   [[nodiscard]] static Result<std::unique_ptr<Store>> open(blockio::BlockDevice& device, blockio::IoQueue& io,
                                                            const StoreOptions& options);
   // Without close() this is a crash: nothing more is written.
@@ -74,20 +74,23 @@ class Store {
   [[nodiscard]] Result<bool> get(blockio::IoQueue& io, const format::Key& key, ItemValue& value);
   [[nodiscard]] Result<bool> floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& highest,
                                    format::Key& found, ItemValue& value);
-  [[nodiscard]] Status scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last, const ItemVisitor& visit);
+  [[nodiscard]] Status scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last,
+                            const ItemVisitor& visit);
 
-  // Guards may not be held across commit(), allocate(), checkpoint(), or waiting for any lock: a checkpoint waits for them.
-  // Held from before the extents of a file are looked up until its blocks have been read: blocks freed meanwhile are not reused.
+  // Guards may not be held across commit(), allocate(), checkpoint(), or waiting for any lock: a checkpoint waits for
+  // them. Held from before the extents of a file are looked up until its blocks have been read: blocks freed meanwhile
+  // are not reused.
   [[nodiscard]] Reclaim::Guard read_guard() noexcept;
 
-  // Takes a run of between request.minimum and request.maximum blocks, leaving what metadata may need. Frees what a checkpoint would free
-  // before it says no_space. read_only and shut_down as commit.
+  // Takes a run of between request.minimum and request.maximum blocks, leaving what metadata may need. Frees what a
+  // checkpoint would free before it says no_space. read_only and shut_down as commit.
   [[nodiscard]] Result<Allocation> allocate(blockio::IoQueue& io, const AllocationRequest& request);
 
-  // Makes the transaction true for every later reader, and durable as soon as sync() covers the LSN returned. Data that it names must have
-  // been written (completed, not necessarily flushed) before. On an error nothing has changed. The transaction is empty afterwards.
-  // no_space, read_only, shut_down, io_error, argument_too_large.
-  [[nodiscard]] Result<Lsn> commit(blockio::IoQueue& io, Transaction& transaction, CommitKind kind = CommitKind::ordinary);
+  // Makes the transaction true for every later reader, and durable as soon as sync() covers the LSN returned. Data that
+  // it names must have been written (completed, not necessarily flushed) before. On an error nothing has changed. The
+  // transaction is empty afterwards. no_space, read_only, shut_down, io_error, argument_too_large.
+  [[nodiscard]] Result<Lsn> commit(blockio::IoQueue& io, Transaction& transaction,
+                                   CommitKind kind = CommitKind::ordinary);
 
   // Everything committed up to `upto` (default: all) is durable when this returns ok. Once it failed it keeps failing.
   [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);

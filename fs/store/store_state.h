@@ -26,15 +26,18 @@ struct Store::State {
   // Checkpoint (checkpoint.cc); checkpoint_lock is held.
   [[nodiscard]] Status write_checkpoint(blockio::IoQueue& io, bool clean);
   [[nodiscard]] Status free_replaced_nodes(blockio::IoQueue& io, std::span<const format::NodePointer> freed);
-  // Takes checkpoint_lock; a failure stops the volume. `unless_past`: nothing to do when that many checkpoints have already been made.
-  [[nodiscard]] Status checkpoint(blockio::IoQueue& io, bool clean, std::optional<std::uint64_t> unless_past = std::nullopt);
+  // Takes checkpoint_lock; a failure stops the volume. `unless_past`: nothing to do when that many checkpoints have
+  // already been made.
+  [[nodiscard]] Status checkpoint(blockio::IoQueue& io, bool clean,
+                                  std::optional<std::uint64_t> unless_past = std::nullopt);
   [[nodiscard]] bool checkpoint_frees_space() const;
 
   // Commit (commit.cc).
   [[nodiscard]] Status check_writable() const;
   [[nodiscard]] std::size_t nodes_needed(std::span<const std::byte> record, CommitKind kind) const;
   [[nodiscard]] Status ensure_node_places(blockio::IoQueue& io, std::span<const std::byte> record, CommitKind kind);
-  [[nodiscard]] Result<Lsn> apply(blockio::IoQueue& io, std::span<const std::byte> record, std::size_t reserved, CommitKind kind);
+  [[nodiscard]] Result<Lsn> apply(blockio::IoQueue& io, std::span<const std::byte> record,
+                                  std::span<const BlockRun> freed, CommitKind kind);
   void commit_blocks(std::span<const std::byte> record);
   void wake_background_if_due();
 
@@ -53,8 +56,8 @@ struct Store::State {
   NodeReader nodes;
   std::unique_ptr<Allocator> allocator;
   std::unique_ptr<Tree> tree;
-  std::unique_ptr<LogWriter> log;    // none on a read-only volume
-  std::unique_ptr<NodePool> pool;    // none on a read-only volume
+  std::unique_ptr<LogWriter> log;  // none on a read-only volume
+  std::unique_ptr<NodePool> pool;  // none on a read-only volume
   Reclaim reclaim;
 
   std::mutex checkpoint_lock;    // one checkpoint at a time; before commit_lock
@@ -64,8 +67,9 @@ struct Store::State {
 
   std::mutex commit_lock;  // orders tree, allocator and log alike
   std::atomic<std::uint64_t> next_inode{1};
-  std::atomic<std::uint64_t> placed_nodes{0};    // nodes whose blocks are committed: of the last tree and what a checkpoint adds
-  std::atomic<std::uint64_t> placing_nodes{0};   // of the running checkpoint, still counted dirty by the tree
+  std::atomic<std::uint64_t> placed_nodes{
+      0};  // nodes whose blocks are committed: of the last tree and what a checkpoint adds
+  std::atomic<std::uint64_t> placing_nodes{0};  // of the running checkpoint, still counted dirty by the tree
   std::atomic<std::uint64_t> nodes_written{0};
 
   std::uint64_t replayed_records = 0;  // set at open
@@ -77,8 +81,8 @@ struct Store::State {
 
   std::mutex background_lock;
   std::condition_variable background_wakeup;
-  bool background_stop = false;   // guarded by background_lock
-  bool checkpoint_due = false;    // guarded by background_lock
+  bool background_stop = false;  // guarded by background_lock
+  bool checkpoint_due = false;   // guarded by background_lock
   std::thread background;
 };
 

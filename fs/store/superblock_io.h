@@ -10,11 +10,13 @@
 
 namespace ashlar::store {
 
-// The valid superblock of the highest generation. Damaged copies are passed over; a copy that cannot be read counts as damaged.
+// The valid superblock of the highest generation. Damaged copies are passed over; a copy that cannot be read counts as
+// damaged.
 [[nodiscard]] Result<format::Superblock> read_superblock(const blockio::Geometry& geometry, blockio::IoQueue& io,
                                                          bool for_writing);
 
-// Seals `superblock` and writes both copies of its generation's slot, then flushes. What it refers to must be on the medium before.
+// Seals `superblock` and writes both copies of its generation's slot, then flushes. What it refers to must be on the
+// medium before.
 [[nodiscard]] Status write_superblock(blockio::IoQueue& io, format::Superblock& superblock);
 
 }  // namespace ashlar::store

@@ -34,8 +34,9 @@ class Allocation {
   BlockRun run_;
 };
 
-// Built by one thread, without side effects: nothing happens before Store::commit. Destroyed uncommitted, it never was. The caller holds
-// what locks make its reads and this commit one (two transactions that write the same key must be ordered by their callers).
+// Built by one thread, without side effects: nothing happens before Store::commit. Destroyed uncommitted, it never was.
+// The caller holds what locks make its reads and this commit one (two transactions that write the same key must be
+// ordered by their callers).
 class Transaction {
  public:
   Transaction() = default;
@@ -45,10 +46,8 @@ class Transaction {
   // Value at most format::max_value_size(node size).
   void put(const format::Key& key, std::span<const std::byte> value) { record_.put(key, value); }
   template <typename Item>
-    requires std::is_trivially_copyable_v<Item>
-  void put_item(const format::Key& key, const Item& item) {
-    record_.put(key, std::as_bytes(std::span(&item, 1)));
-  }
+  requires std::is_trivially_copyable_v<Item>
+  void put_item(const format::Key& key, const Item& item) { record_.put(key, std::as_bytes(std::span(&item, 1))); }
   void erase(const format::Key& key) { record_.erase(key); }
 
   // The blocks belong to the volume once this commits.
@@ -57,7 +56,8 @@ class Transaction {
   void adopt_part(Allocation allocation, BlockRun used);
   void free(BlockRun run);
 
-  // The data already written to `run` has these checksums (one a block). After a crash the transaction counts only if it has.
+  // The data already written to `run` has these checksums (one a block). After a crash the transaction counts only if
+  // it has.
   void witness(BlockRun run, std::span<const format::le32> checksums) { record_.witness(run, checksums); }
   void counter(format::Counter counter, std::uint64_t at_least) { record_.counter(counter, at_least); }
 
