@@ -7,25 +7,38 @@
 
 namespace ashlar::volume {
 
-Status ExtentWrite::run(std::uint64_t offset, std::span<const std::byte> data) {
-  no_copy_on_write_ = volume_.no_copy_on_write(inode_.item);
+bool ExtentWrite::could_run_unlocked(const VolumeState& volume, const Inode& inode, const ExtentWindow& window,
+                                     std::uint64_t offset, std::span<const std::byte> data) noexcept {
+  if (offset % volume.block_size != 0 || data.size() % volume.block_size != 0) return false;
+  if (volume.no_copy_on_write(inode.item)) return false;
+  const std::uint64_t first = volume.block_of(offset);
+  const std::uint64_t end = volume.block_of(offset + data.size());
+  return std::none_of(window.extents().begin(), window.extents().end(), [&](const MappedExtent& extent) {
+    return extent.unwritten() && extent.file_block < end && extent.end() > first;
+  });
+}
+
+Status ExtentWrite::run(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data) {
   TRY(source_.assign(offset, data, volume_.block_size, volume_.device.geometry().memory_alignment));
-  TRY(complete_partial_blocks(offset + data.size()));
+  if (source_.head_is_partial() || source_.tail_is_partial()) {
+    TRY(complete_partial_blocks(window, offset + data.size()));
+  }
   if (!no_copy_on_write_) checksums_ = source_.checksums();
-  TRY(choose_targets());
+  TRY(choose_targets(window));
   return write_targets();
 }
 
-Status ExtentWrite::read_old_block(std::uint64_t block, blockio::AlignedBuffer& buffer, bool& found) {
-  const MappedExtent* const extent = window_.find(block);
+Status ExtentWrite::read_old_block(const ExtentWindow& window, std::uint64_t block, blockio::AlignedBuffer& buffer,
+                                   bool& found) {
+  const MappedExtent* const extent = window.find(block);
   found = extent != nullptr && !extent->unwritten();
   if (!found) return {};
   if (buffer.empty()) buffer = blockio::AlignedBuffer(volume_.block_size);
   if (buffer.empty()) return fail(ErrorCode::out_of_memory);
-  return read_file_blocks(volume_, io_, inode_.number(), window_, block, block + 1, buffer.data());
+  return read_file_blocks(volume_, io_, inode_.number(), window, block, block + 1, buffer.data());
 }
 
-Status ExtentWrite::complete_partial_blocks(std::uint64_t data_end) {
+Status ExtentWrite::complete_partial_blocks(const ExtentWindow& window, std::uint64_t data_end) {
   const std::uint64_t first = source_.first_block();
   const std::uint64_t last = source_.end_block() - 1;
   // What a block holds past the end of the file is zero, so there is nothing to keep.
@@ -33,43 +46,41 @@ Status ExtentWrite::complete_partial_blocks(std::uint64_t data_end) {
   blockio::AlignedBuffer buffer;
   bool found = false;
   if (source_.head_is_partial()) {
-    TRY(read_old_block(first, buffer, found));
+    TRY(read_old_block(window, first, buffer, found));
     if (found) source_.fill_head(buffer.span());
     if (found && tail_matters && last == first) source_.fill_tail(buffer.span());
   }
   if (tail_matters && (last != first || !source_.head_is_partial())) {
-    TRY(read_old_block(last, buffer, found));
+    TRY(read_old_block(window, last, buffer, found));
     if (found) source_.fill_tail(buffer.span());
   }
   return {};
 }
 
-bool ExtentWrite::stays_in_place(const MappedExtent* extent) const noexcept {
-  if (extent == nullptr) return false;
-  return extent->unwritten() || (no_copy_on_write_ && !extent->checksummed());
+bool ExtentWrite::stays_in_place(const MappedExtent& extent) const noexcept {
+  return extent.unwritten() || (no_copy_on_write_ && !extent.checksummed());
 }
 
-Status ExtentWrite::choose_targets() {
+Status ExtentWrite::choose_targets(const ExtentWindow& window) {
   const std::uint64_t end = source_.end_block();
   std::uint64_t block = source_.first_block();
   std::uint64_t fresh_from = block;
-  const auto extents = window_.extents();
-  for (const MappedExtent& extent : extents) {
-    if (!stays_in_place(&extent)) continue;
+  for (const MappedExtent& extent : window.extents()) {
+    if (!stays_in_place(extent)) continue;
     const std::uint64_t from = std::max(block, extent.file_block);
     const std::uint64_t to = std::min(end, extent.end());
     if (from >= to) continue;
-    TRY(allocate(fresh_from, from));
+    TRY(allocate(window, fresh_from, from));
     const auto kind = extent.unwritten() ? Target::Kind::unwritten : Target::Kind::overwritten;
     targets_.push_back({from, {extent.physical_of(from), to - from}, kind});
     fresh_from = to;
   }
-  return allocate(fresh_from, end);
+  return allocate(window, fresh_from, end);
 }
 
-Status ExtentWrite::allocate(std::uint64_t first, std::uint64_t end) {
+Status ExtentWrite::allocate(const ExtentWindow& window, std::uint64_t first, std::uint64_t end) {
   store::AllocationRequest request;
-  if (first < end) request.goal = window_.goal_for(first);
+  if (first < end) request.goal = window.goal_for(first);
   while (first < end) {
     request.maximum = end - first;
     store::Allocation allocation = TRY(volume_.store->allocate(io_, request));
@@ -112,20 +123,20 @@ Status ExtentWrite::write_targets() {
   return {};
 }
 
-void ExtentWrite::edit() {
+void ExtentWrite::edit(ExtentWindow& window) const {
   const std::uint8_t flags = no_copy_on_write_ ? format::kExtentNoChecksum : std::uint8_t{0};
   for (const Target& target : targets_) {
     if (target.kind == Target::Kind::overwritten) continue;
     const bool fresh = target.kind == Target::Kind::fresh;
-    window_.remove(target.file_block, target.file_block + target.run.count,
-                   fresh ? ExtentWindow::Fate::free_blocks : ExtentWindow::Fate::keep_blocks);
+    window.remove(target.file_block, target.file_block + target.run.count,
+                  fresh ? ExtentWindow::Fate::free_blocks : ExtentWindow::Fate::keep_blocks);
     std::span<const format::le32> sums;
     if (flags == 0) {
       sums = std::span(checksums_)
                  .subspan(static_cast<std::size_t>(target.file_block - source_.first_block()),
                           static_cast<std::size_t>(target.run.count));
     }
-    window_.insert(target.file_block, target.run, flags, sums);
+    window.insert(target.file_block, target.run, flags, sums);
   }
 }
 

@@ -17,14 +17,19 @@ namespace ashlar::volume {
 // window's stage(), then stage(). Destroyed before that, it never was (save in files without copy-on-write).
 class ExtentWrite {
  public:
-  // The window covers the blocks that will be written.
-  ExtentWrite(VolumeState& volume, blockio::IoQueue& io, const Inode& inode, ExtentWindow& window)
-      : volume_(volume), io_(io), inode_(inode), window_(window) {}
+  ExtentWrite(VolumeState& volume, blockio::IoQueue& io, const Inode& inode)
+      : volume_(volume), io_(io), inode_(inode), no_copy_on_write_(volume.no_copy_on_write(inode.item)) {}
+
+  // Whole blocks, all to be copied: nothing of the file's old contents is read, and nothing written in place. `window`
+  // and the inode's item, read under at least its shared lock, say so.
+  [[nodiscard]] static bool could_run_unlocked(const VolumeState& volume, const Inode& inode,
+                                               const ExtentWindow& window, std::uint64_t offset,
+                                               std::span<const std::byte> data) noexcept;
 
   // Reads what partial blocks keep, allocates, and writes: `data` is on the device (not necessarily on the medium) when
-  // this succeeded.
-  [[nodiscard]] Status run(std::uint64_t offset, std::span<const std::byte> data);
-  void edit();
+  // this succeeded. The window covers the blocks that will be written.
+  [[nodiscard]] Status run(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data);
+  void edit(ExtentWindow& window) const;
   void stage(store::Transaction& transaction);
 
  private:
@@ -34,18 +39,18 @@ class ExtentWrite {
     enum class Kind : std::uint8_t { fresh, unwritten, overwritten } kind = Kind::fresh;
   };
 
-  [[nodiscard]] Status complete_partial_blocks(std::uint64_t data_end);
-  [[nodiscard]] Status read_old_block(std::uint64_t block, blockio::AlignedBuffer& buffer, bool& found);
-  [[nodiscard]] bool stays_in_place(const MappedExtent* extent) const noexcept;
-  [[nodiscard]] Status choose_targets();
-  [[nodiscard]] Status allocate(std::uint64_t first, std::uint64_t end);
+  [[nodiscard]] Status complete_partial_blocks(const ExtentWindow& window, std::uint64_t data_end);
+  [[nodiscard]] Status read_old_block(const ExtentWindow& window, std::uint64_t block, blockio::AlignedBuffer& buffer,
+                                      bool& found);
+  [[nodiscard]] bool stays_in_place(const MappedExtent& extent) const noexcept;
+  [[nodiscard]] Status choose_targets(const ExtentWindow& window);
+  [[nodiscard]] Status allocate(const ExtentWindow& window, std::uint64_t first, std::uint64_t end);
   [[nodiscard]] Status write_targets();
 
   VolumeState& volume_;
   blockio::IoQueue& io_;
   const Inode& inode_;
-  ExtentWindow& window_;
-  bool no_copy_on_write_ = false;
+  const bool no_copy_on_write_;
   BlockSource source_;
   std::vector<format::le32> checksums_;  // of the source's blocks, unless no_copy_on_write_
   std::vector<Target> targets_;          // ascending

@@ -74,9 +74,9 @@ Status RangeChange::zero_bytes(ExtentWindow& window, std::uint64_t from, std::ui
   const MappedExtent* const extent = window.find(volume_.block_of(from));
   if (from >= to || extent == nullptr || extent->unwritten()) return {};
   const std::vector<std::byte> zeros(static_cast<std::size_t>(to - from));
-  write.emplace(volume_, io_, inode_, window);
-  TRY(write->run(from, zeros));
-  write->edit();
+  write.emplace(volume_, io_, inode_);
+  TRY(write->run(window, from, zeros));
+  write->edit(window);
   return {};
 }
 

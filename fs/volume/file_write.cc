@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <optional>
+#include <shared_mutex>
 
 #include "fs/volume/extent_write.h"
 #include "fs/volume/file_contents.h"
@@ -23,6 +25,8 @@ class FileWrite {
   Status run(bool clear_privileges);
 
  private:
+  // Brings the data to the device while others may use the inode, if the write is fit for that.
+  Status write_data_early();
   Status write_inline(StagedInode& staged, store::Transaction& transaction, store::ItemValue& contents);
   Status write_extents(StagedInode& staged, store::Transaction& transaction);
   [[nodiscard]] std::uint64_t end() const noexcept { return offset_ + data_.size(); }
@@ -33,9 +37,26 @@ class FileWrite {
   Inode& inode_;
   const std::uint64_t offset_;
   const std::span<const std::byte> data_;
+  std::optional<ExtentWrite> write_;
+  std::optional<ExtentWindow> window_;  // as it was at window_version_ of the inode
+  std::uint64_t window_version_ = 0;
 };
 
+Status FileWrite::write_data_early() {
+  std::shared_lock lock(inode_.lock);
+  if (is_immutable(inode_.item)) return {};
+  if (may_be_inline(volume_, inode_.item) && end() <= volume_.max_inline) return {};
+  window_version_ = inode_.item.version;
+  window_.emplace(volume_, inode_.number());
+  TRY(window_->load(io_, volume_.block_of(offset_), volume_.block_after(end())));
+  if (!ExtentWrite::could_run_unlocked(volume_, inode_, *window_, offset_, data_)) return {};
+  write_.emplace(volume_, io_, inode_);
+  lock.unlock();
+  return write_->run(*window_, offset_, data_);
+}
+
 Status FileWrite::run(bool clear_privileges) {
+  TRY(write_data_early());
   const std::lock_guard lock(inode_.lock);
   if (is_immutable(inode_.item)) return fail(ErrorCode::not_permitted);
   TRY(finish_truncation(volume_, io_, inode_));
@@ -69,14 +90,18 @@ Status FileWrite::write_inline(StagedInode& staged, store::Transaction& transact
 }
 
 Status FileWrite::write_extents(StagedInode& staged, store::Transaction& transaction) {
-  ExtentWindow window(volume_, inode_.number());
-  TRY(window.load(io_, volume_.block_of(offset_), volume_.block_after(end())));
-  ExtentWrite write(volume_, io_, inode_, window);
-  TRY(write.run(offset_, data_));
-  write.edit();
-  count_blocks(staged.next, window);
-  window.stage(transaction);
-  write.stage(transaction);
+  if (!window_ || window_version_ != inode_.item.version) {
+    window_.emplace(volume_, inode_.number());
+    TRY(window_->load(io_, volume_.block_of(offset_), volume_.block_after(end())));
+  }
+  if (!write_) {
+    write_.emplace(volume_, io_, inode_);
+    TRY(write_->run(*window_, offset_, data_));
+  }
+  write_->edit(*window_);
+  count_blocks(staged.next, *window_);
+  window_->stage(transaction);
+  write_->stage(transaction);
   return commit(volume_, io_, transaction, {&staged});
 }
 
@@ -100,9 +125,9 @@ Status convert_inline(VolumeState& volume, blockio::IoQueue& io, Inode& inode) {
   store::Transaction transaction;
   ExtentWindow window(volume, inode.number());
   TRY(window.load(io, 0, volume.block_after(contents.size())));
-  ExtentWrite write(volume, io, inode, window);
-  TRY(write.run(0, contents));
-  write.edit();
+  ExtentWrite write(volume, io, inode);
+  TRY(write.run(window, 0, contents));
+  write.edit(window);
   count_blocks(staged.next, window);
   transaction.erase(inline_key(inode.number()));
   window.stage(transaction);

@@ -56,11 +56,11 @@ Status shrink(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
   TRY(window.load(io, last, kEndOfFileBlocks, volume.max_step_items));
   const MappedExtent* const cut = window.find(last);
   const bool partial = first_removed != last && size < inode.item.size && cut != nullptr && !cut->unwritten();
-  ExtentWrite zeroing(volume, io, inode, window);
+  ExtentWrite zeroing(volume, io, inode);
   if (partial) {
     const std::vector<std::byte> zeros(static_cast<std::size_t>(first_removed * volume.block_size - size));
-    TRY(zeroing.run(size, zeros));
-    zeroing.edit();
+    TRY(zeroing.run(window, size, zeros));
+    zeroing.edit(window);
   }
   window.remove(first_removed, kEndOfFileBlocks, ExtentWindow::Fate::free_blocks);
   count_blocks(staged.next, window);
