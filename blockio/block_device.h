@@ -22,7 +22,7 @@ class BlockDevice {
   // For messages: the path as the user gave it.
   [[nodiscard]] virtual const std::string& name() const noexcept = 0;
 
-  // A queue for the calling thread.
+  // A queue for the thread that will submit to it.
   [[nodiscard]] virtual Result<std::unique_ptr<IoQueue>> open_queue(const QueueConfig& config) = 0;
 
  protected:

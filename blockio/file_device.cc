@@ -51,7 +51,7 @@ int wait_while_held(std::uint32_t wait_ms, Attempt attempt) {
 }
 
 // On the open file description, so that it lives as long as the descriptor and does not depend on the process.
-int lock_image(int descriptor, bool shared) {
+int lock_device(int descriptor, bool shared) {
   struct flock lock {};
   lock.l_type = shared ? F_RDLCK : F_WRLCK;
   lock.l_whence = SEEK_SET;
@@ -84,20 +84,20 @@ Result<std::unique_ptr<FileDevice>> FileDevice::open(const std::string& path, co
   if (descriptor < 0) return fail(open_error(path, errno, !options.read_only));
   std::unique_ptr<FileDevice> device(new FileDevice(path, descriptor, options));
 
+  if (options.exclusive) {
+    const int lock_result =
+        wait_while_held(options.lock_wait_ms, [&] { return lock_device(descriptor, options.read_only); });
+    if (lock_result != 0) {
+      const bool held = lock_result == EAGAIN || lock_result == EACCES;
+      return fail(open_error(path, held ? EBUSY : lock_result, !options.read_only));
+    }
+  }
   if (is_block && options.exclusive) {
     const int claim_result = wait_while_held(options.lock_wait_ms, [&] {
       device->claim_ = ::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC);
       return device->claim_ >= 0 ? 0 : errno;
     });
     if (claim_result != 0) return fail(open_error(path, claim_result, !options.read_only));
-  }
-  if (!is_block && options.exclusive) {
-    const int lock_result =
-        wait_while_held(options.lock_wait_ms, [&] { return lock_image(descriptor, options.read_only); });
-    if (lock_result != 0) {
-      const bool held = lock_result == EAGAIN || lock_result == EACCES;
-      return fail(open_error(path, held ? EBUSY : lock_result, !options.read_only));
-    }
   }
   TRY(device->learn_geometry());
   return device;

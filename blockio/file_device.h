@@ -12,8 +12,8 @@ namespace ashlar::blockio {
 
 struct DeviceOptions {
   bool read_only = false;
-  // Nobody else has it open for a volume: O_EXCL on a block device, an OFD lock on an image (shared when read_only).
-  // Without it the contents may change underneath.
+  // Nobody else has it open for a volume: an OFD lock (shared when read_only), and O_EXCL on a block device, which
+  // keeps mounts of other filesystems away as well. Without it the contents may change underneath.
   bool exclusive = true;
   // How long to wait for a lock whose holder is just finishing.
   std::uint32_t lock_wait_ms = 0;

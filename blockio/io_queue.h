@@ -1,4 +1,5 @@
-// A submission queue on a device, owned by one thread at a time. No lock inside it.
+// A submission queue on a device. Made anywhere, it belongs to the thread that submits first; destroying it, idle, may
+// be left to another. No lock inside it.
 #pragma once
 
 #include <chrono>

@@ -6,6 +6,8 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -36,7 +38,8 @@ class UringEngine final : public Engine {
 
   [[nodiscard]] int set_up(unsigned depth, unsigned flags) {
     io_uring_params parameters{};
-    parameters.flags = flags | IORING_SETUP_CLAMP;
+    // Disabled at first, so that the ring belongs to the thread that first uses it and not to the one that made it.
+    parameters.flags = flags | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
     const int error = io_uring_queue_init_params(depth, &ring_, &parameters);
     open_ = error == 0;
     return error;
@@ -49,6 +52,7 @@ class UringEngine final : public Engine {
   }
 
   std::size_t start(std::span<Transfer* const> transfers) override {
+    enable();
     std::size_t taken = 0;
     for (; taken < transfers.size(); ++taken) {
       io_uring_sqe* entry = io_uring_get_sqe(&ring_);
@@ -112,30 +116,51 @@ class UringEngine final : public Engine {
     io_uring_sqe_set_data(&entry, &transfer);
   }
 
+  void enable() {
+    if (enabled_) return;
+    check(io_uring_enable_rings(&ring_));
+    enabled_ = true;
+  }
+
   // EAGAIN and EBUSY: the kernel is short of memory or of room for completions; the entries wait for the next enter.
-  void submit() { static_cast<void>(io_uring_submit(&ring_)); }
+  // EINTR and ETIME end a wait early; the caller asks again. Anything else means that the ring is used against its
+  // contract (EEXIST: by two threads), and what the kernel holds of ours could never be reaped.
+  static void check(int result) {
+    switch (result) {
+      case -EAGAIN:
+      case -EBUSY:
+      case -EINTR:
+      case -ETIME: return;
+      default:
+        if (result >= 0) return;
+        fmt::print(stderr, "io_uring_enter: {}\n", std::strerror(-result));
+        std::abort();
+    }
+  }
+
+  void submit() { check(io_uring_submit(&ring_)); }
 
   void submit_and_get_events() {
     if (io_uring_sq_ready(&ring_) != 0) submit();
-    if (io_uring_cq_ready(&ring_) == 0) static_cast<void>(io_uring_get_events(&ring_));
+    if (io_uring_cq_ready(&ring_) == 0) check(io_uring_get_events(&ring_));
   }
 
   void enter_and_wait(unsigned min, std::optional<std::chrono::nanoseconds> timeout) {
     io_uring_cqe* entry = nullptr;
     if (!timeout) {
-      // EINTR ends the wait early; the caller asks again.
-      static_cast<void>(io_uring_submit_and_wait(&ring_, min));
+      check(io_uring_submit_and_wait(&ring_, min));
       return;
     }
     __kernel_timespec limit{};
     limit.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(*timeout).count();
     limit.tv_nsec = (*timeout % std::chrono::seconds(1)).count();
-    static_cast<void>(io_uring_submit_and_wait_timeout(&ring_, &entry, min, &limit, nullptr));
+    check(io_uring_submit_and_wait_timeout(&ring_, &entry, min, &limit, nullptr));
   }
 
   int descriptor_;
   bool fixed_ = false;
   bool open_ = false;
+  bool enabled_ = false;
   io_uring ring_{};
 };
 

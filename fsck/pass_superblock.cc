@@ -21,7 +21,8 @@ Result<Copies> read_copies(blockio::IoQueue& io) {
   Copies copies;
   bool any = false;
   for (std::size_t i = 0; i < kCount; ++i) {
-    blockio::IoOp read = blockio::IoOp::read(format::superblock_offset(i / format::kCopies, i % format::kCopies), buffer.span());
+    blockio::IoOp read =
+        blockio::IoOp::read(format::superblock_offset(i / format::kCopies, i % format::kCopies), buffer.span());
     copies.readable[i] = io.run(read).has_value();
     if (copies.readable[i]) std::memcpy(&copies.all[i], buffer.data(), format::kSuperblockSize);
     any = any || copies.readable[i];
@@ -30,12 +31,14 @@ Result<Copies> read_copies(blockio::IoQueue& io) {
   return copies;
 }
 
-void heal_copy(blockio::IoQueue& io, const CheckOptions& options, Report& report, std::size_t index, const format::Superblock& good) {
+void heal_copy(blockio::IoQueue& io, const CheckOptions& options, Report& report, std::size_t index,
+               const format::Superblock& good) {
   if (!options.heal) return;
   blockio::AlignedBuffer buffer(format::kSuperblockSize);
   if (buffer.empty()) return;
   std::memcpy(buffer.data(), &good, format::kSuperblockSize);
-  blockio::IoOp write = blockio::IoOp::write_durable(format::superblock_offset(index / format::kCopies, index % format::kCopies), buffer.span());
+  blockio::IoOp write = blockio::IoOp::write_durable(
+      format::superblock_offset(index / format::kCopies, index % format::kCopies), buffer.span());
   if (io.run(write)) report.mark_last_repaired();
 }
 
@@ -44,11 +47,11 @@ void heal_copy(blockio::IoQueue& io, const CheckOptions& options, Report& report
 Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& device, blockio::IoQueue& io,
                                                           const CheckOptions& options, Report& report) {
   if (device.geometry().size < format::kMinVolumeBytes) {
-    report.add(FindingId::no_superblock, "the device is too small to hold a volume");
-    return std::nullopt;
+    return fail(ErrorCode::not_a_volume, "too small to hold a volume: truncated, or not an AshlarFS volume");
   }
   const Copies copies = TRY(read_copies(io));
   Result<std::size_t> chosen = format::choose_superblock(copies.all, device.geometry().size, options.heal);
+  if (!chosen && chosen.error().code() == ErrorCode::not_a_volume) return fail(std::move(chosen).error());
   if (!chosen) {
     report.add(FindingId::no_superblock, chosen.error().message());
     return std::nullopt;
@@ -57,8 +60,10 @@ Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& 
   const std::size_t slot = *chosen / format::kCopies;
   const std::size_t other = slot * format::kCopies + (1 - *chosen % format::kCopies);
   if (std::memcmp(&copies.all[other], &newest, sizeof newest) != 0) {
-    const bool valid = copies.readable[other] && format::validate(copies.all[other], device.geometry().size, false).has_value();
-    report.add(valid ? FindingId::superblock_copies_differ : FindingId::superblock_copy_bad, slot, other % format::kCopies);
+    const bool valid =
+        copies.readable[other] && format::validate(copies.all[other], device.geometry().size, false).has_value();
+    report.add(valid ? FindingId::superblock_copies_differ : FindingId::superblock_copy_bad, slot,
+               other % format::kCopies);
     heal_copy(io, options, report, other, newest);
   }
   return newest;

@@ -1,6 +1,7 @@
 #include "fs/daemon/mount.h"
 
 #include <fmt/core.h>
+#include <mntent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -104,7 +105,30 @@ struct Mount {
   std::unique_ptr<fuse::Session> session;
 };
 
+// Where the device is mounted as a volume of ours; empty when it is not.
+std::string find_mount_of(const std::string& device) {
+  FILE* const table = setmntent("/proc/self/mounts", "r");
+  if (table == nullptr) return {};
+  std::string found;
+  while (const mntent* entry = getmntent(table)) {
+    if (device == entry->mnt_fsname && std::string_view(entry->mnt_type).ends_with("ashlarfs")) found = entry->mnt_dir;
+  }
+  endmntent(table);
+  return found;
+}
+
+std::string real_path(const std::string& path) {
+  char* const resolved = realpath(path.c_str(), nullptr);
+  std::string result = resolved != nullptr ? resolved : path;
+  free(resolved);
+  return result;
+}
+
 Status open_volume(const MountRequest& request, Mount& mount) {
+  // No use in waiting for this one.
+  if (const std::string where = find_mount_of(real_path(request.device)); !where.empty() && !request.read_only) {
+    return fail(ErrorCode::busy, fmt::format("{}: already mounted at {}; unmount it first", request.device, where));
+  }
   blockio::DeviceOptions device_options;
   device_options.read_only = request.read_only;
   device_options.lock_wait_ms = kLockWaitMs;
@@ -132,9 +156,7 @@ Status open_volume(const MountRequest& request, Mount& mount) {
 
 Result<std::unique_ptr<fuse::Session>> mount_session(const MountRequest& request, Mount& mount) {
   fuse::MountOptions options;
-  char* const absolute = realpath(request.device.c_str(), nullptr);
-  options.source = absolute != nullptr ? absolute : request.device;
-  free(absolute);
+  options.source = real_path(request.device);
   options.mount_point = request.mount_point;
   options.options = request.kernel_options;
   if (request.read_only) options.options.emplace_back("ro");

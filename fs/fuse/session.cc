@@ -54,7 +54,8 @@ std::string escaped(const std::string& value) {
 [[nodiscard]] bool add_arguments(Arguments& arguments, const MountOptions& options) {
   bool added = arguments.add("ashlarfs") && arguments.add("-ofsname=" + escaped(options.source)) &&
                arguments.add("-osubtype=ashlarfs") && arguments.add("-odefault_permissions");
-  if (options.block_device) added = added && arguments.add("-oblkdev");
+  // The kernel sets this block size on the device, and it may not be below the device's sectors.
+  if (options.block_device) added = added && arguments.add("-oblkdev") && arguments.add("-oblksize=4096");
   for (const std::string& option : options.options) added = added && arguments.add("-o" + option);
   return added;
 }
@@ -158,9 +159,12 @@ bool Session::answer_directly(Worker& worker, std::size_t size) {
   fuse_in_header header;
   if (size < sizeof header) return false;
   std::memcpy(&header, worker.request(), sizeof header);
-  if (header.opcode != FUSE_SYNCFS) return false;
+  // The kernel waits for DESTROY when a fuseblk mount ends, so that what was written is durable when umount returns.
+  // libfuse goes on with it.
+  if (header.opcode != FUSE_SYNCFS && header.opcode != FUSE_DESTROY) return false;
   volume::Context context{worker.io(), {}, header.uid, header.gid};
   const Status synced = edge_.volume.sync_all(context);
+  if (header.opcode == FUSE_DESTROY) return false;  // a failure is in the volume's status and in the log
   const fuse_out_header answer{sizeof answer, synced ? 0 : -synced.error().error_number(), header.unique};
   // It fails only when the connection is gone, and then nobody waits.
   static_cast<void>(!write(fuse_session_fd(session_), &answer, sizeof answer));

@@ -10,6 +10,10 @@ namespace {
 // Of the root directory: what ashlarctl shows of a mounted volume, as JSON. Not listed, not stored.
 constexpr std::string_view kStatusName = "user.ashlarfs.status";
 
+// Access control lists are not there yet. Kept like other attributes they would be shown and not obeyed; refused,
+// programs fall back to modes.
+bool is_access_control_list(std::string_view name) noexcept { return name.starts_with("system.posix_acl_"); }
+
 void reply_value(fuse_req_t request, const Result<std::string>& value, std::size_t size) {
   if (!value) return reply_error(request, value.error());
   if (size == 0) return static_cast<void>(fuse_reply_xattr(request, value->size()));
@@ -19,11 +23,13 @@ void reply_value(fuse_req_t request, const Result<std::string>& value, std::size
 
 void get_xattr(fuse_req_t request, fuse_ino_t inode, const char* name, std::size_t size) {
   if (inode == FUSE_ROOT_ID && name == kStatusName) return reply_value(request, edge_of(request).status(), size);
+  if (is_access_control_list(name)) return static_cast<void>(fuse_reply_err(request, EOPNOTSUPP));
   volume::Context context = context_of(request);
   reply_value(request, volume_of(request).get_xattr(context, InodeNumber{inode}, name), size);
 }
 
 void set_xattr(fuse_req_t request, fuse_ino_t inode, const char* name, const char* value, std::size_t size, int flags) {
+  if (is_access_control_list(name)) return static_cast<void>(fuse_reply_err(request, EOPNOTSUPP));
   volume::Context context = context_of(request);
   const auto bytes = std::as_bytes(std::span(value, size));
   reply(request, volume_of(request).set_xattr(context, InodeNumber{inode}, name, bytes, flags));
