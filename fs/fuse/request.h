@@ -16,9 +16,6 @@ namespace ashlar::fuse {
 struct Edge {
   volume::Volume& volume;
   std::function<std::string()> status;  // JSON for ashlarctl
-  // Closes the volume on a worker's thread, with its queue, when no request is under way and none will follow. Only
-  // fuseblk mounts announce their end so: the kernel keeps its claim on the device until this returns.
-  std::function<void(blockio::IoQueue&)> finish;
 };
 
 [[nodiscard]] Edge& edge_of(fuse_req_t request) noexcept;

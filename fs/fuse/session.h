@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <shared_mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -23,7 +22,6 @@ struct MountOptions {
   std::string mount_point;
   std::vector<std::string> options;  // for the kernel and libfuse: ro, nodev, allow_other, ...
   bool block_device = false;         // mount as fuseblk: umount and syncfs then wait for the daemon
-  std::uint32_t sector_size = 512;   // bytes; of a block device: the kernel refuses smaller blocks
 };
 
 struct ServeOptions {
@@ -54,9 +52,6 @@ class Session {
   Session(fuse_session* session, Edge& edge, std::string mount_point);
   void serve(blockio::BlockDevice& device, const ServeOptions& options, std::function<void(Status)> ready);
   void receive_loop(Worker& worker);
-  void answer(Worker& worker, fuse_buf& buffer, std::size_t size);
-  // The last request of a fuseblk mount.
-  void end(Worker& worker, fuse_buf& buffer);
   // Requests that libfuse does not know; true when answered.
   [[nodiscard]] bool answer_directly(Worker& worker, std::size_t size);
 
@@ -64,7 +59,6 @@ class Session {
   Edge& edge_;
   std::string mount_point_;
   std::vector<std::thread> threads_;
-  std::shared_mutex serving_;  // shared while a request is served, exclusive for the end
   std::function<void()> ended_;
 };
 
