@@ -1,0 +1,142 @@
+// The daemon's command line and -o lists.
+#include "fs/daemon/options.h"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+namespace ashlar::daemon {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+CommandLine parse(std::initializer_list<std::string> words) {
+  std::vector<std::string> text{"ashlarfs"};
+  text.insert(text.end(), words);
+  std::vector<char*> arguments;
+  for (std::string& word : text) arguments.push_back(word.data());
+  return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
+}
+
+MountRequest parsed_list(std::string_view list) {
+  MountRequest request;
+  const Status status = parse_option_list(list, request);
+  EXPECT_TRUE(status) << status.error().message();
+  return request;
+}
+
+TEST(OptionList, TakesWhatBelongsToTheDaemon) {
+  const MountRequest request =
+      parsed_list("ro,io_engine=aio,commit=30,cache=64M,offset=1m,threads=3,norecovery,nodatacow,errors=remount-ro");
+  EXPECT_TRUE(request.read_only);
+  EXPECT_TRUE(request.skip_log);
+  EXPECT_TRUE(request.no_copy_on_write);
+  EXPECT_EQ(request.engine, blockio::EngineChoice::aio);
+  EXPECT_EQ(request.commit_interval, std::chrono::seconds(30));
+  EXPECT_EQ(request.cache_bytes, 64U << 20);
+  EXPECT_EQ(request.offset, 1U << 20);
+  EXPECT_EQ(request.threads, 3U);
+}
+
+TEST(OptionList, HandsOnWhatBelongsToTheKernel) {
+  const MountRequest request = parsed_list("nodev,noexec,noatime");
+  EXPECT_THAT(request.kernel_options, testing::ElementsAre("nodev", "noexec", "noatime"));
+  EXPECT_TRUE(request.no_access_time);
+}
+
+TEST(OptionList, ToleratesWhatFstabHandsOver) {
+  const MountRequest request =
+      parsed_list("defaults,_netdev,nofail,noauto,user,x-systemd.device-timeout=9,x-a=b=c,uhelper=udisks2,,");
+  EXPECT_TRUE(request.kernel_options.empty());
+  EXPECT_FALSE(request.read_only);
+}
+
+TEST(OptionList, TheLastWordCounts) {
+  EXPECT_FALSE(parsed_list("ro,rw").read_only);
+  EXPECT_TRUE(parsed_list("rw,ro").read_only);
+}
+
+class RefusedOption : public testing::TestWithParam<const char*> {};
+
+TEST_P(RefusedOption, IsNamed) {
+  const std::string option = GetParam();
+  MountRequest request;
+  const Status status = parse_option_list("nodev," + option, request);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code(), ErrorCode::invalid_argument);
+  EXPECT_THAT(status.error().message(), HasSubstr(option.substr(0, option.find('='))));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RefusedOption,
+                         testing::Values("bogus", "bogus=1", "io_engine=posix", "commit=0", "commit=3601", "commit=5s",
+                                         "commit=", "cache=1M", "cache=5X", "cache=99999999999T", "cache=-1",
+                                         "offset=", "offset=99999999999999999999999", "threads=0", "threads=65",
+                                         "errors=continue"));
+
+TEST(CommandLine, NeedsDeviceAndMountPoint) {
+  for (const CommandLine& command : {parse({}), parse({"image"})}) {
+    EXPECT_FALSE(command.run);
+    EXPECT_NE(command.exit_status, 0);
+    EXPECT_THAT(command.text, HasSubstr("ashlarfs --help"));
+  }
+}
+
+TEST(CommandLine, UnderstandsWhatMountHandsOver) {
+  const CommandLine command = parse({"image", "dir", "-s", "-n", "-v", "-o", "rw,nodev"});
+  ASSERT_TRUE(command.run) << command.text;
+  EXPECT_EQ(command.request.device, "image");
+  EXPECT_EQ(command.request.mount_point, "dir");
+  EXPECT_TRUE(command.request.verbose);
+  EXPECT_FALSE(command.request.foreground);
+  EXPECT_THAT(command.request.kernel_options, Contains("nodev"));
+}
+
+TEST(CommandLine, TakesSeveralLists) {
+  const CommandLine command = parse({"-o", "ro", "-o", "threads=2", "image", "dir"});
+  ASSERT_TRUE(command.run) << command.text;
+  EXPECT_TRUE(command.request.read_only);
+  EXPECT_EQ(command.request.threads, 2U);
+}
+
+TEST(CommandLine, NamesDeviceAndOptionInOneLine) {
+  const CommandLine command = parse({"image", "dir", "-o", "bogus"});
+  EXPECT_FALSE(command.run);
+  EXPECT_EQ(command.exit_status, 1);
+  EXPECT_THAT(command.text, HasSubstr("image"));
+  EXPECT_THAT(command.text, HasSubstr("bogus"));
+  EXPECT_EQ(command.text.find('\n'), command.text.size() - 1);
+}
+
+TEST(CommandLine, SkippingTheLogNeedsReadOnly) {
+  EXPECT_FALSE(parse({"image", "dir", "-o", "norecovery"}).run);
+  EXPECT_TRUE(parse({"image", "dir", "-o", "norecovery,ro"}).run);
+}
+
+TEST(CommandLine, HelpAndVersionSucceed) {
+  const CommandLine help = parse({"--help"});
+  EXPECT_FALSE(help.run);
+  EXPECT_EQ(help.exit_status, 0);
+  EXPECT_THAT(help.text, HasSubstr("io_engine"));
+  const CommandLine version = parse({"--version"});
+  EXPECT_FALSE(version.run);
+  EXPECT_EQ(version.exit_status, 0);
+  EXPECT_THAT(version.text, HasSubstr("ashlarfs "));
+}
+
+TEST(CommandLine, AVolumeOfRootsIsForEverybody) {
+  const CommandLine command = parse({"image", "dir", "-o", "nodev"});
+  ASSERT_TRUE(command.run) << command.text;
+  if (geteuid() == 0) {  // what was asked for comes after the defaults, so it wins
+    EXPECT_THAT(command.request.kernel_options, testing::ElementsAre("dev", "suid", "allow_other", "nodev"));
+  } else {
+    EXPECT_THAT(command.request.kernel_options, testing::ElementsAre("nodev"));
+  }
+}
+
+}  // namespace
+}  // namespace ashlar::daemon
