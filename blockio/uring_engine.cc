@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 #include <liburing.h>
 #include <linux/falloc.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -118,7 +120,9 @@ class UringEngine final : public Engine {
 
   void enable() {
     if (enabled_) return;
-    check(io_uring_enable_rings(&ring_));
+    // liburing 2.3 declares a call for this and does not export it.
+    const long outcome = syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+    check(outcome == 0 ? 0 : -errno);
     enabled_ = true;
   }
 

@@ -125,13 +125,12 @@ std::string real_path(const std::string& path) {
 }
 
 Status open_volume(const MountRequest& request, Mount& mount) {
-  // No use in waiting for this one.
-  if (const std::string where = find_mount_of(real_path(request.device)); !where.empty() && !request.read_only) {
-    return fail(ErrorCode::busy, fmt::format("{}: already mounted at {}; unmount it first", request.device, where));
-  }
   blockio::DeviceOptions device_options;
   device_options.read_only = request.read_only;
-  device_options.lock_wait_ms = kLockWaitMs;
+  // A daemon that serves a mount does not let go soon. (Anybody may call a mount anything, so the lock decides and not
+  // this.)
+  const bool mounted = !find_mount_of(real_path(request.device)).empty();
+  device_options.lock_wait_ms = mounted ? 0 : kLockWaitMs;
   device_options.window_offset = request.offset;
   mount.device = TRY(blockio::open_device(request.device, device_options));
   mount.queue.engine = request.engine;

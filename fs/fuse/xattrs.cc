@@ -41,6 +41,7 @@ void list_xattrs(fuse_req_t request, fuse_ino_t inode, std::size_t size) {
 }
 
 void remove_xattr(fuse_req_t request, fuse_ino_t inode, const char* name) {
+  if (is_access_control_list(name)) return static_cast<void>(fuse_reply_err(request, EOPNOTSUPP));
   volume::Context context = context_of(request);
   reply(request, volume_of(request).remove_xattr(context, InodeNumber{inode}, name));
 }
