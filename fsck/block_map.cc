@@ -1,5 +1,8 @@
 #include "fsck/block_map.h"
 
+#include <algorithm>
+#include <bit>
+
 namespace ashlar::fsck {
 
 std::vector<std::uint8_t>& BlockMap::bits(std::uint32_t group) {
@@ -8,25 +11,30 @@ std::vector<std::uint8_t>& BlockMap::bits(std::uint32_t group) {
   return bytes;
 }
 
+// By bytes, not by blocks: an extent may cover 2^20 blocks in 24 bytes of item, and a hostile tree is full of such.
 std::optional<BlockNumber> BlockMap::claim(BlockRun run) {
   std::optional<BlockNumber> taken;
-  for (BlockNumber block = run.first; block < run.end(); ++block) {
-    const std::uint64_t within = block.value() % layout_.group_blocks();
-    std::uint8_t& byte = bits(layout_.group_of(block))[within / 8];
-    const auto bit = static_cast<std::uint8_t>(1U << (within % 8));
-    if ((byte & bit) != 0 && !taken) taken = block;
-    byte |= bit;
+  const std::uint64_t group_blocks = layout_.group_blocks();
+  std::uint64_t block = run.first.value();
+  const std::uint64_t end = run.end().value();
+  while (block < end) {
+    const std::uint64_t group_first = block - block % group_blocks;
+    std::vector<std::uint8_t>& bytes = bits(layout_.group_of(BlockNumber{block}));
+    const std::uint64_t stop = std::min(end, group_first + group_blocks) - group_first;
+    for (std::uint64_t bit = block - group_first; bit < stop;) {
+      const std::uint64_t count = std::min(8 - bit % 8, stop - bit);
+      const auto mask = static_cast<std::uint8_t>(((1U << count) - 1U) << (bit % 8));
+      std::uint8_t& byte = bytes[bit / 8];
+      const auto both = static_cast<std::uint8_t>(byte & mask);
+      if (both != 0 && !taken) {
+        taken = BlockNumber{group_first + bit / 8 * 8 + static_cast<unsigned>(std::countr_zero(both))};
+      }
+      byte |= mask;
+      bit += count;
+    }
+    block = group_first + stop;
   }
   return taken;
-}
-
-void BlockMap::set(BlockRun run, bool value) {
-  for (BlockNumber block = run.first; block < run.end(); ++block) {
-    const std::uint64_t within = block.value() % layout_.group_blocks();
-    std::uint8_t& byte = bits(layout_.group_of(block))[within / 8];
-    const auto bit = static_cast<std::uint8_t>(1U << (within % 8));
-    byte = static_cast<std::uint8_t>(value ? byte | bit : byte & ~bit);
-  }
 }
 
 const std::vector<std::uint8_t>* BlockMap::group(std::uint32_t group) const {

@@ -6,19 +6,10 @@
 #include "fsck/context.h"
 
 namespace ashlar::fsck {
-namespace {
-
-// What the work is divided into for progress: the tree is by far the largest part.
-constexpr double kAfterLog = 0.05;
-constexpr double kAfterTree = 0.80;
-constexpr double kAfterNames = 0.90;
-
-Status tell_progress(const CheckOptions& options, double part) {
+Status CheckContext::tell_progress(double part) const {
   if (options.progress && !options.progress(part)) return fail(ErrorCode::cancelled, "cancelled");
   return {};
 }
-
-}  // namespace
 
 void CheckContext::heal(std::uint64_t offset, std::span<const std::byte> good) {
   if (!options.heal) return;
@@ -34,17 +25,18 @@ Result<Report> check_volume(blockio::BlockDevice& device, blockio::IoQueue& io, 
   CheckContext context(device, io, options, *superblock);
   context.report = std::move(first);
   TRY(pass_log(context));
-  TRY(tell_progress(options, kAfterLog));
+  TRY(context.tell_progress(kAfterLog));
   TRY(pass_tree(context));
-  TRY(tell_progress(options, kAfterTree));
+  TRY(context.tell_progress(kAfterTree));
   if (!context.report.is_fatal()) {
     pass_names(context);
-    TRY(tell_progress(options, kAfterNames));
+    TRY(context.tell_progress(kAfterNames));
     TRY(pass_bitmaps(context));
   }
-  TRY(tell_progress(options, 1.0));
+  TRY(context.tell_progress(1.0));
   context.report.block_count = superblock->block_count;
-  context.report.blocks_used = superblock->block_count - std::min(superblock->free_blocks.value(), superblock->block_count.value());
+  context.report.blocks_used =
+      superblock->block_count - std::min(superblock->free_blocks.value(), superblock->block_count.value());
   return std::move(context.report);
 }
 

@@ -17,12 +17,14 @@ struct CheckOptions {
   std::function<bool(double)> progress;
 };
 
-// The state checked is the one after the log's transactions; they are read, not applied. Contradictions are findings in the report; an error is
-// returned when the device cannot be read at all, when memory is out, or when cancelled.
-[[nodiscard]] Result<Report> check_volume(blockio::BlockDevice& device, blockio::IoQueue& io, const CheckOptions& options);
+// The state checked is the one after the log's transactions; they are read, not applied. Contradictions are findings in
+// the report; an error is returned when the device holds no volume (not_a_volume, unsupported_format) or cannot be read
+// at all, when memory is out, or when cancelled.
+[[nodiscard]] Result<Report> check_volume(blockio::BlockDevice& device, blockio::IoQueue& io,
+                                          const CheckOptions& options);
 
-// Whether the newest superblock says that the volume was unmounted cleanly and found no errors: then there is nothing to check unless
-// one insists. not_a_volume and other errors of the superblock as they are.
+// Whether the newest superblock says that the volume was unmounted cleanly and found no errors: then there is nothing
+// to check unless one insists. not_a_volume and other errors of the superblock as they are.
 [[nodiscard]] Result<bool> is_marked_clean(blockio::BlockDevice& device, blockio::IoQueue& io);
 
 }  // namespace ashlar::fsck

@@ -26,9 +26,9 @@ CommandLine parse_command_line(int count, char** arguments) {
   } catch (const CLI::ParseError& error) {
     const bool asked = error.get_exit_code() == 0;
     line.exit_status = asked ? kClean : kUsageError;
-    line.text = !asked                                      ? fmt::format("fsck.ashlarfs: {}; see fsck.ashlarfs --help\n", error.what())
+    line.text = !asked ? fmt::format("fsck.ashlarfs: {}; see fsck.ashlarfs --help\n", error.what())
                 : error.get_name() == "CallForVersion" ? std::string(error.what()) + "\n"
-                                                            : app.help();
+                                                       : app.help();
     return line;
   }
   line.repair = preen || yes;

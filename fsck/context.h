@@ -24,9 +24,9 @@ struct InodeRecord {
   std::uint64_t entries = 0;       // as its item says
   std::uint64_t found_parent = 0;  // of a directory: where its name is
   std::uint32_t mode = 0;
-  std::uint32_t links = 0;          // as its item says
-  std::uint32_t names = 0;          // found
-  std::uint32_t subdirectories = 0; // found in it
+  std::uint32_t links = 0;           // as its item says
+  std::uint32_t names = 0;           // found
+  std::uint32_t subdirectories = 0;  // found in it
   std::uint64_t found_entries = 0;
   bool is_orphan = false;
   enum class Walk : std::uint8_t { not_yet, under_way, done };
@@ -40,11 +40,28 @@ struct NameRecord {
   std::uint8_t type = 0;
 };
 
+struct OrphanRecord {
+  std::uint64_t number = 0;
+  format::OrphanReason reason = format::OrphanReason::unlinked;
+};
+
+// What the whole work is divided into for progress: the tree is by far the largest part.
+inline constexpr double kAfterLog = 0.05;
+inline constexpr double kAfterTree = 0.80;
+inline constexpr double kAfterNames = 0.90;
+
 struct CheckContext {
   CheckContext(blockio::BlockDevice& block_device, blockio::IoQueue& queue, const CheckOptions& check_options,
                const format::Superblock& newest)
-      : device(block_device), io(queue), options(check_options), superblock(newest), layout(format::Layout::of(newest)), owned(layout) {}
+      : device(block_device),
+        io(queue),
+        options(check_options),
+        superblock(newest),
+        layout(format::Layout::of(newest)),
+        owned(layout) {}
 
+  // Tells how much of the whole check is done (0 to 1); `cancelled` when it is to end.
+  [[nodiscard]] Status tell_progress(double part) const;
   // Writes a bad copy anew when that was asked for; the finding about it has just been added.
   void heal(std::uint64_t offset, std::span<const std::byte> good);
 
@@ -61,19 +78,21 @@ struct CheckContext {
     BlockRun run;
     bool allocated;
   };
-  std::vector<RunChange> run_changes;  // in order
+  std::map<std::uint32_t, std::vector<RunChange>>
+      run_changes;  // by group, in order; a run over a group's end is in both
   std::uint64_t next_inode = 0;
 
-  BlockMap owned;                    // by nodes and extents
-  std::vector<InodeRecord> inodes;   // ascending
+  BlockMap owned;                   // by nodes and extents
+  std::vector<InodeRecord> inodes;  // ascending
   std::vector<NameRecord> names;
-  std::vector<std::uint64_t> orphans;
+  std::vector<OrphanRecord> orphans;  // ascending, known before the first inode
 };
 
 [[nodiscard]] InodeRecord* find_inode(CheckContext& context, std::uint64_t number) noexcept;
 
 // The passes, each in the file of its name.
-[[nodiscard]] Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& device, blockio::IoQueue& io,
+[[nodiscard]] Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& device,
+                                                                        blockio::IoQueue& io,
                                                                         const CheckOptions& options, Report& report);
 [[nodiscard]] Status pass_log(CheckContext& context);
 [[nodiscard]] Status pass_tree(CheckContext& context);

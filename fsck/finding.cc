@@ -23,7 +23,8 @@ static_assert(ids_ascend(), "kind_of searches by halves");
 }  // namespace
 
 const FindingKind& kind_of(FindingId id) noexcept {
-  return *std::lower_bound(kKinds.begin(), kKinds.end(), id, [](const FindingKind& kind, FindingId wanted) { return kind.id < wanted; });
+  return *std::lower_bound(kKinds.begin(), kKinds.end(), id,
+                           [](const FindingKind& kind, FindingId wanted) { return kind.id < wanted; });
 }
 
 std::string_view name_of(Severity severity) noexcept {
@@ -36,20 +37,19 @@ std::string_view name_of(Severity severity) noexcept {
   return "error";
 }
 
-void Report::count(FindingId id) noexcept {
+std::uint64_t Report::count(FindingId id) {
   ++total_;
   const Severity severity = kind_of(id).severity;
   if (severity != Severity::note) ++wrong_;
   if (severity == Severity::fatal) fatal_ = true;
+  return ++counts_[id];
 }
 
 void Report::mark_last_repaired() noexcept {
   ++repaired_;
-  if (!findings_.empty()) findings_.back().repaired = true;
+  if (last_is_kept_) findings_.back().repaired = true;
 }
 
-bool Report::has(FindingId id) const noexcept {
-  return std::any_of(findings_.begin(), findings_.end(), [id](const Finding& finding) { return finding.id == id; });
-}
+bool Report::has(FindingId id) const noexcept { return counts_.contains(id); }
 
 }  // namespace ashlar::fsck

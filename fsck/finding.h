@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,12 +43,12 @@ struct Finding {
 class Report {
  public:
   // Findings of one id that are kept with their text; more are only counted.
-  static constexpr std::size_t kMaxFindingsKept = 10'000;
+  static constexpr std::size_t kMaxFindingsKept = 1000;
 
   template <typename... Args>
   void add(FindingId id, const Args&... args) {
-    count(id);
-    if (findings_.size() < kMaxFindingsKept) findings_.push_back({id, fmt::format(fmt::runtime(kind_of(id).message), args...)});
+    last_is_kept_ = count(id) <= kMaxFindingsKept;
+    if (last_is_kept_) findings_.push_back({id, fmt::format(fmt::runtime(kind_of(id).message), args...)});
   }
   // The finding added last has been put right.
   void mark_last_repaired() noexcept;
@@ -55,8 +56,8 @@ class Report {
   [[nodiscard]] const std::vector<Finding>& findings() const noexcept { return findings_; }
   [[nodiscard]] std::uint64_t total() const noexcept { return total_; }
   [[nodiscard]] bool has(FindingId id) const noexcept;
-  [[nodiscard]] bool is_clean() const noexcept { return wrong_ == 0; }                 // notes do not count
-  [[nodiscard]] bool is_repaired() const noexcept { return wrong_ == repaired_; }      // all that was wrong is right now
+  [[nodiscard]] bool is_clean() const noexcept { return wrong_ == 0; }             // notes do not count
+  [[nodiscard]] bool is_repaired() const noexcept { return wrong_ == repaired_; }  // all that was wrong is right now
   [[nodiscard]] bool is_fatal() const noexcept { return fatal_; }
 
   // Of the volume, for the summary line.
@@ -67,9 +68,11 @@ class Report {
   std::uint64_t block_count = 0;
 
  private:
-  void count(FindingId id) noexcept;
+  std::uint64_t count(FindingId id);  // so far, this one included
 
   std::vector<Finding> findings_;
+  std::map<FindingId, std::uint64_t> counts_;
+  bool last_is_kept_ = false;
   std::uint64_t total_ = 0;
   std::uint64_t wrong_ = 0;
   std::uint64_t repaired_ = 0;

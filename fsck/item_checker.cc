@@ -13,6 +13,15 @@ namespace ashlar::fsck {
 using format::ItemKind;
 using format::Key;
 
+namespace {
+
+// At most so much file data is in memory at once.
+constexpr std::size_t kDataReadBytes = 1U << 20;
+// Of the offset of a part of an xattr's value, its number.
+constexpr unsigned kPartBits = 8;
+
+}  // namespace
+
 std::string_view name_of(ItemKind kind) noexcept {
   switch (kind) {
     case ItemKind::inode: return "inode";
@@ -49,12 +58,17 @@ Status ItemChecker::take(const Key& key, std::span<const std::byte> value) {
     case ItemKind::extent: return take_extent(key, value);
     case ItemKind::inline_data:
     case ItemKind::symlink:
-      if (inode_ && (key.kind == ItemKind::symlink) != S_ISLNK(inode_->mode)) {
+      if (inode_ && key.kind == ItemKind::symlink && !S_ISLNK(inode_->mode)) {
         context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind));
       }
+      if (inode_ && key.kind == ItemKind::inline_data && (!S_ISREG(inode_->mode) || extent_blocks_ != 0)) {
+        context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind));
+      }
+      if (key.offset != 0) malformed(key);
       has_content_item_ = true;
       content_bytes_ = value.size();
       break;
+    case ItemKind::orphan: context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind)); break;
     default: context_.report.add(FindingId::item_kind_unknown, number_, static_cast<unsigned>(key.kind));
   }
   return {};
@@ -62,7 +76,10 @@ Status ItemChecker::take(const Key& key, std::span<const std::byte> value) {
 
 void ItemChecker::begin_inode(const Key& key, std::span<const std::byte> value) {
   const Result<format::InodeItem> item = format::parse_inode(value);
-  if (!item || key.offset != 0) return malformed(key);
+  if (!item || key.offset != 0) {
+    missing_number_ = number_;
+    return malformed(key);
+  }
   inode_ = *item;
   if (number_ >= context_.next_inode) context_.report.add(FindingId::inode_number_unused, number_);
   InodeRecord record;
@@ -78,8 +95,8 @@ void ItemChecker::begin_inode(const Key& key, std::span<const std::byte> value) 
 
 void ItemChecker::end_inode() {
   if (inode_) check_sizes();
-  for (const ApartValue& value : apart_) {
-    if (value.missing != 0) context_.report.add(FindingId::xattr_value_incomplete, number_);
+  for (const auto& [id, value] : apart_) {
+    if (value.missing != 0 && !is_being_removed()) context_.report.add(FindingId::xattr_value_incomplete, number_);
   }
   inode_.reset();
   extent_end_ = extent_blocks_ = content_bytes_ = 0;
@@ -90,11 +107,11 @@ void ItemChecker::end_inode() {
 
 void ItemChecker::check_sizes() {
   Report& report = context_.report;
-  if (inode_->blocks != extent_blocks_) report.add(FindingId::block_count_wrong, number_, inode_->blocks.value(), extent_blocks_);
+  if (inode_->blocks != extent_blocks_)
+    report.add(FindingId::block_count_wrong, number_, inode_->blocks.value(), extent_blocks_);
   if (inode_->xattrs != xattrs_) report.add(FindingId::xattr_count_wrong, number_, inode_->xattrs.value(), xattrs_);
   const bool whole = has_content_item_ || S_ISLNK(inode_->mode);  // contents that are one item
-  // What an unlinked inode still has is being removed.
-  if (whole && inode_->links != 0 && inode_->size != content_bytes_) {
+  if (whole && !is_being_removed() && inode_->size != content_bytes_) {
     report.add(FindingId::size_wrong, number_, inode_->size.value(), content_bytes_);
   }
 }
@@ -109,22 +126,42 @@ Status ItemChecker::take_extent(const Key& key, std::span<const std::byte> value
     context_.report.add(FindingId::block_owned_twice, taken->value());
   }
   if (extent->file_block < extent_end_) context_.report.add(FindingId::extents_overlap, number_, extent->file_block);
+  check_end(*extent);
   extent_end_ = std::max(extent_end_, extent->end());
   extent_blocks_ += extent->count;
   if (inode_ && !S_ISREG(inode_->mode)) context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind));
   return context_.options.data ? verify_data(*extent) : Status{};
 }
 
+// Past the last byte lies only what was preallocated, or what a truncation or removal has not come to yet.
+void ItemChecker::check_end(const format::Extent& extent) {
+  if (!inode_ || extent.unwritten() || is_being_removed() || is_listed_orphan()) return;
+  const std::uint64_t block_size = context_.layout.block_size();
+  const std::uint64_t end = inode_->size / block_size + (inode_->size % block_size == 0 ? 0 : 1);
+  if (extent.end() > end) context_.report.add(FindingId::extent_past_end, number_, std::max(extent.file_block, end));
+}
+
+bool ItemChecker::is_listed_orphan() const {
+  const auto found =
+      std::lower_bound(context_.orphans.begin(), context_.orphans.end(), number_,
+                       [](const OrphanRecord& record, std::uint64_t number) { return record.number < number; });
+  return found != context_.orphans.end() && found->number == number_;
+}
+
 Status ItemChecker::verify_data(const format::Extent& extent) {
-  if (extent.checksums.empty()) return {};
   const std::size_t block_size = context_.layout.block_size();
-  blockio::AlignedBuffer buffer(extent.count * block_size);
+  const std::size_t blocks_per_read = kDataReadBytes / block_size;
+  blockio::AlignedBuffer buffer(kDataReadBytes);
   if (buffer.empty()) return fail(ErrorCode::out_of_memory);
-  blockio::IoOp read = blockio::IoOp::read(context_.layout.byte_offset(extent.physical), buffer.span());
-  const bool readable = context_.io.run(read).has_value();
-  for (std::uint32_t i = 0; i < extent.count; ++i) {
-    if (readable && format::crc32c(buffer.span().subspan(i * block_size, block_size)) == extent.checksums[i]) continue;
-    context_.report.add(FindingId::data_checksum_wrong, number_, extent.file_block + i);
+  for (std::size_t done = 0; done < extent.checksums.size(); done += blocks_per_read) {
+    const std::size_t count = std::min(blocks_per_read, extent.checksums.size() - done);
+    const std::span<std::byte> bytes = buffer.span().first(count * block_size);
+    blockio::IoOp read = blockio::IoOp::read(context_.layout.byte_offset(extent.physical + done), bytes);
+    const bool readable = context_.io.run(read).has_value();
+    for (std::size_t i = 0; i < count; ++i) {
+      if (readable && format::crc32c(bytes.subspan(i * block_size, block_size)) == extent.checksums[done + i]) continue;
+      context_.report.add(FindingId::data_checksum_wrong, number_, extent.file_block + done + i);
+    }
   }
   return {};
 }
@@ -140,7 +177,8 @@ void ItemChecker::take_dirents(const Key& key, std::span<const std::byte> value)
     if (format::hash_name(entry->name, context_.superblock.hash_seed) != key.offset) {
       context_.report.add(FindingId::name_hash_wrong, number_);
     }
-    if (std::find(seen.begin(), seen.end(), entry->name) != seen.end()) context_.report.add(FindingId::name_twice, number_);
+    if (std::find(seen.begin(), seen.end(), entry->name) != seen.end())
+      context_.report.add(FindingId::name_twice, number_);
     seen.push_back(entry->name);
     context_.names.push_back({number_, entry->inode.value(), entry->type});
   }
@@ -154,21 +192,28 @@ void ItemChecker::take_xattrs(const Key& key, std::span<const std::byte> value) 
     if (format::hash_name(xattr->name, context_.superblock.hash_seed) != key.offset) {
       context_.report.add(FindingId::xattr_malformed, number_);
     }
-    if (xattr->value_id) apart_.push_back({*xattr->value_id, xattr->value_size});
+    if (xattr->value_id && !apart_.try_emplace(*xattr->value_id, ApartValue{xattr->value_size, 0}).second) {
+      context_.report.add(FindingId::xattr_malformed, number_);  // two attributes share a value
+    }
   }
   if (cursor.malformed()) context_.report.add(FindingId::xattr_malformed, number_);
 }
 
 void ItemChecker::take_xattr_part(const Key& key, std::span<const std::byte> value) {
-  const std::uint64_t id = key.offset >> 8;
-  const auto owner = std::find_if(apart_.begin(), apart_.end(), [id](const ApartValue& candidate) { return candidate.id == id; });
-  if (owner == apart_.end() || value.size() > owner->missing) return malformed(key);
-  owner->missing -= value.size();
+  if (is_being_removed()) return;
+  const auto owner = apart_.find(key.offset >> kPartBits);
+  if (owner == apart_.end()) return malformed(key);
+  ApartValue& whole = owner->second;
+  const std::uint64_t part = key.offset & ((1U << kPartBits) - 1);
+  if (part != whole.next_part || value.size() > whole.missing) return malformed(key);
+  ++whole.next_part;
+  whole.missing -= value.size();
 }
 
 void ItemChecker::take_orphan(const Key& key, std::span<const std::byte> value) {
-  if (!format::parse_orphan(value)) malformed(key);
-  context_.orphans.push_back(key.offset);
+  const Result<format::OrphanItem> orphan = format::parse_orphan(value);
+  if (!orphan) return malformed(key);
+  context_.orphans.push_back({key.offset, format::OrphanReason{orphan->reason}});
 }
 
 }  // namespace ashlar::fsck

@@ -1,8 +1,8 @@
 // Looks at the items of all inodes, one after the other in key order.
 #pragma once
 
+#include <map>
 #include <optional>
-#include <vector>
 
 #include "fsck/context.h"
 
@@ -18,10 +18,10 @@ class ItemChecker {
   void finish() { end_inode(); }
 
  private:
-  // An xattr's value that lies apart: bytes still to come of the parts with its id.
+  // An xattr's value that lies apart, by its id.
   struct ApartValue {
-    std::uint64_t id;
-    std::uint64_t missing;
+    std::uint64_t missing = 0;  // bytes still to come
+    std::uint64_t next_part = 0;
   };
 
   void begin_inode(const format::Key& key, std::span<const std::byte> value);
@@ -33,18 +33,22 @@ class ItemChecker {
   void take_xattrs(const format::Key& key, std::span<const std::byte> value);
   void take_xattr_part(const format::Key& key, std::span<const std::byte> value);
   void take_orphan(const format::Key& key, std::span<const std::byte> value);
+  void check_end(const format::Extent& extent);
+  // What has lost its last name is being taken apart: its counts are right, its contents need not be whole.
+  [[nodiscard]] bool is_being_removed() const { return inode_ && inode_->links == 0; }
+  [[nodiscard]] bool is_listed_orphan() const;
   void malformed(const format::Key& key);
 
   CheckContext& context_;
   std::optional<format::InodeItem> inode_;  // whose items come now
   std::uint64_t number_ = 0;
-  std::uint64_t missing_number_ = 0;  // of the inode without an item that was reported last
-  std::uint64_t extent_end_ = 0;      // file block after the last extent
+  std::optional<std::uint64_t> missing_number_;  // of the inode without a sound item that was reported last
+  std::uint64_t extent_end_ = 0;                 // file block after the last extent
   std::uint64_t extent_blocks_ = 0;
   std::uint64_t content_bytes_ = 0;  // of inline data or a symlink
   bool has_content_item_ = false;
   std::uint32_t xattrs_ = 0;
-  std::vector<ApartValue> apart_;
+  std::map<std::uint64_t, ApartValue> apart_;
 };
 
 [[nodiscard]] std::string_view name_of(format::ItemKind kind) noexcept;

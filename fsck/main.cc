@@ -18,7 +18,7 @@ using namespace ashlar;
 using namespace ashlar::fsck;
 
 // A daemon that is just finishing its unmount gives up the device within this time.
-constexpr std::uint32_t kLockWaitMs = 15000;
+constexpr std::uint32_t kLockWaitMs = 10000;
 
 // Set by the signal handler, which can do no more.
 std::atomic<bool> cancel_requested{false};
@@ -27,7 +27,7 @@ bool show_progress(const CommandLine& line, double part) {
   const int percent = static_cast<int>(part * 100);
   if (line.progress_descriptor > 0) {
     dprintf(line.progress_descriptor, "%d 100 %s\n", percent, line.device.c_str());
-  } else if (isatty(STDERR_FILENO) != 0) {
+  } else if (line.progress_descriptor == 0 && isatty(STDERR_FILENO) != 0) {
     fmt::print(stderr, "\r{}: {:3} %{}", line.device, percent, percent == 100 ? "\r\033[K" : "");
   }
   return !cancel_requested.load(std::memory_order_relaxed);

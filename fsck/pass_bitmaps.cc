@@ -11,6 +11,8 @@
 namespace ashlar::fsck {
 namespace {
 
+constexpr std::uint32_t kGroupsPerProgress = 64;
+
 class BitmapCheck {
  public:
   explicit BitmapCheck(CheckContext& context)
@@ -18,12 +20,8 @@ class BitmapCheck {
         layout_(context.layout),
         block_size_(context.layout.block_size()),
         buffer_(format::kSuperblockSlots * format::kCopies * block_size_),
-        changed_(context.layout),
         expected_(block_size_),
-        stored_(block_size_) {
-    // Groups that only the log touched are looked at as well.
-    for (const CheckContext::RunChange& change : context.run_changes) changed_.set(change.run, true);
-  }
+        stored_(block_size_) {}
 
   [[nodiscard]] Status run() {
     if (buffer_.empty()) return fail(ErrorCode::out_of_memory);
@@ -31,8 +29,11 @@ class BitmapCheck {
     if (context_.report.is_fatal()) return {};
     std::uint64_t free_blocks = 0;
     for (std::uint32_t group = 0; group < layout_.group_count(); ++group) {
+      if (group % kGroupsPerProgress == 0) {
+        TRY(context_.tell_progress(kAfterNames + (1.0 - kAfterNames) * group / layout_.group_count()));
+      }
       free_blocks += entries_[group].free_blocks;
-      TRY(check_group(group));
+      check_group(group);
     }
     if (free_blocks != context_.superblock.free_blocks) {
       context_.report.add(FindingId::free_count_wrong, context_.superblock.free_blocks.value(), free_blocks);
@@ -80,8 +81,9 @@ class BitmapCheck {
     for (std::size_t slot = 0; slot < format::kSuperblockSlots; ++slot) {
       for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
         const std::span<std::byte> block = image(slot, copy);
-        valid[slot][copy] = read(layout_.group_table_block(index, slot, copy), block) &&
-                            format::validate_group_table_block(block, context_.superblock.uuid, index, newest).has_value();
+        valid[slot][copy] =
+            read(layout_.group_table_block(index, slot, copy), block) &&
+            format::validate_group_table_block(block, context_.superblock.uuid, index, newest).has_value();
         if (!valid[slot][copy]) continue;
         format::GroupTableHeader header;
         std::memcpy(&header, block.data(), sizeof header);
@@ -101,20 +103,20 @@ class BitmapCheck {
     return image(*best, good);
   }
 
-  [[nodiscard]] Status check_group(std::uint32_t group) {
+  void check_group(std::uint32_t group) {
     const format::GroupEntry& entry = entries_[group];
     const bool initialised = (entry.flags & format::kGroupInitialised) != 0;
-    if (!initialised && context_.owned.group(group) == nullptr && changed_.group(group) == nullptr) {
+    if (!initialised && context_.owned.group(group) == nullptr && !context_.run_changes.contains(group)) {
       check_free_count(group, layout_.initial_free_blocks(group));
-      return {};
+      return;
     }
-    if (!load_bitmap(group, initialised)) return {};
+    if (!load_bitmap(group, initialised)) return;
     std::uint32_t used = 0;
-    for (const std::byte byte : stored_) used += static_cast<std::uint32_t>(std::popcount(std::to_integer<unsigned>(byte)));
+    for (const std::byte byte : stored_)
+      used += static_cast<std::uint32_t>(std::popcount(std::to_integer<unsigned>(byte)));
     check_free_count(group, layout_.group_blocks() - used);
     apply_log(group);
     compare(group);
-    return {};
   }
 
   void check_free_count(std::uint32_t group, std::uint32_t free_blocks) {
@@ -132,7 +134,8 @@ class BitmapCheck {
     const std::size_t slot = (entry.flags & format::kGroupSlot) != 0 ? 1 : 0;
     std::array<bool, format::kCopies> good{};
     for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-      good[copy] = read(layout_.bitmap_block(group, slot, copy), image(slot, copy)) && format::crc32c(image(slot, copy)) == entry.bitmap_crc;
+      good[copy] = read(layout_.bitmap_block(group, slot, copy), image(slot, copy)) &&
+                   format::crc32c(image(slot, copy)) == entry.bitmap_crc;
     }
     if (!good[0] && !good[1]) {
       context_.report.add(FindingId::bitmap_lost, group);
@@ -148,14 +151,21 @@ class BitmapCheck {
   }
 
   void apply_log(std::uint32_t group) {
+    const auto changes = context_.run_changes.find(group);
+    if (changes == context_.run_changes.end()) return;
     const std::uint64_t first = layout_.group_first(group).value();
-    const std::uint64_t end = first + layout_.group_blocks();
-    for (const CheckContext::RunChange& change : context_.run_changes) {
+    const std::uint64_t end = first + layout_.blocks_in_group(group);
+    for (const CheckContext::RunChange& change : changes->second) {
       const std::uint64_t to = std::min(change.run.end().value(), end);
+      bool contradicts = false;
       for (std::uint64_t block = std::max(change.run.first.value(), first); block < to; ++block) {
         std::byte& byte = stored_[(block - first) / 8];
         const std::byte bit{static_cast<unsigned char>(1U << ((block - first) % 8))};
-        if (((byte & bit) != std::byte{0}) == change.allocated) context_.report.add(FindingId::log_record_bad, block);
+        const bool is_set = (byte & bit) != std::byte{0};
+        if (is_set == change.allocated && !contradicts) {
+          context_.report.add(FindingId::log_record_bad, block);
+          contradicts = true;
+        }
         byte = change.allocated ? byte | bit : byte & ~bit;
       }
     }
@@ -190,7 +200,6 @@ class BitmapCheck {
   const format::Layout& layout_;
   const std::size_t block_size_;
   blockio::AlignedBuffer buffer_;
-  BlockMap changed_;
   std::vector<std::byte> expected_;
   std::vector<std::byte> stored_;
   std::vector<format::GroupEntry> entries_;

@@ -11,7 +11,9 @@ Status take_record(CheckContext& context, std::span<const std::byte> record) {
   format::LogOpView op;
   while (TRY(cursor.next(op))) {
     switch (op.op) {
-      case format::LogOpKind::put: context.overlay[op.key] = std::vector<std::byte>(op.value.begin(), op.value.end()); break;
+      case format::LogOpKind::put:
+        context.overlay[op.key] = std::vector<std::byte>(op.value.begin(), op.value.end());
+        break;
       case format::LogOpKind::erase: context.overlay[op.key] = std::nullopt; break;
       case format::LogOpKind::allocate:
       case format::LogOpKind::free: {
@@ -21,11 +23,17 @@ Status take_record(CheckContext& context, std::span<const std::byte> record) {
           context.report.add(FindingId::log_record_bad, op.run.first.value());
           break;
         }
-        context.run_changes.push_back({op.run, op.op == format::LogOpKind::allocate});
+        // What touches no fixed part reaches into the next group at most.
+        const CheckContext::RunChange change{op.run, op.op == format::LogOpKind::allocate};
+        const std::uint32_t first = context.layout.group_of(op.run.first);
+        const std::uint32_t last = context.layout.group_of(op.run.end() - 1);
+        context.run_changes[first].push_back(change);
+        if (last != first) context.run_changes[last].push_back(change);
         break;
       }
       case format::LogOpKind::counter:
-        if (op.counter == format::Counter::next_inode) context.next_inode = std::max(context.next_inode, op.counter_value);
+        if (op.counter == format::Counter::next_inode)
+          context.next_inode = std::max(context.next_inode, op.counter_value);
         break;
       case format::LogOpKind::witness:
       case format::LogOpKind::patch: break;
@@ -38,8 +46,9 @@ Status take_record(CheckContext& context, std::span<const std::byte> record) {
 
 Status pass_log(CheckContext& context) {
   context.next_inode = context.superblock.next_inode;
-  const Result<store::LogEnd> end = store::read_log(
-      context.io, context.superblock, [&context](Lsn, std::span<const std::byte> record) { return take_record(context, record); });
+  const Result<store::LogEnd> end =
+      store::read_log(context.io, context.superblock,
+                      [&context](Lsn, std::span<const std::byte> record) { return take_record(context, record); });
   if (!end) {
     if (end.error().code() == ErrorCode::out_of_memory) return fail(ErrorCode::out_of_memory);
     context.report.add(FindingId::log_unreadable, end.error().message());

@@ -22,18 +22,20 @@ void count_name(CheckContext& context, const NameRecord& name) {
   if (directory != nullptr) ++directory->subdirectories;
   if (target->names > 1 || name.target == kRoot) return report.add(FindingId::directory_linked_twice, name.target);
   target->found_parent = name.directory;
-  if (target->parent != name.directory) report.add(FindingId::parent_wrong, name.target, target->parent, name.directory);
+  if (target->parent != name.directory)
+    report.add(FindingId::parent_wrong, name.target, target->parent, name.directory);
 }
 
 void mark_orphans(CheckContext& context) {
-  for (const std::uint64_t number : context.orphans) {
-    InodeRecord* const inode = find_inode(context, number);
+  for (const OrphanRecord& orphan : context.orphans) {
+    InodeRecord* const inode = find_inode(context, orphan.number);
     if (inode == nullptr) {
-      context.report.add(FindingId::orphan_dangling, number);
-      continue;
+      context.report.add(FindingId::orphan_dangling, orphan.number);
+    } else if (orphan.reason == format::OrphanReason::unlinked) {
+      inode->is_orphan = true;
+      const bool named = inode->links != 0 || inode->names != 0;
+      context.report.add(named ? FindingId::orphan_named : FindingId::orphan_waits, orphan.number);
     }
-    inode->is_orphan = true;
-    if (inode->links == 0) context.report.add(FindingId::orphan_waits, number);
   }
 }
 
@@ -42,7 +44,7 @@ void check_links(CheckContext& context, const InodeRecord& inode) {
   const bool is_directory = S_ISDIR(inode.mode);
   const bool has_place = inode.names != 0 || inode.number == kRoot;
   if (!has_place && !inode.is_orphan) report.add(FindingId::unreachable, inode.number);
-  if (inode.is_orphan && inode.links == 0 && inode.names != 0) report.add(FindingId::orphan_named, inode.number);
+  if (inode.number == kRoot && inode.parent != kRoot) report.add(FindingId::parent_wrong, kRoot, inode.parent, kRoot);
   const std::uint64_t links = is_directory ? (has_place ? 2 + std::uint64_t{inode.subdirectories} : 0) : inode.names;
   if (inode.links != links) report.add(FindingId::link_count_wrong, inode.number, inode.links, links);
   if (is_directory && inode.entries != inode.found_entries) {
@@ -71,8 +73,9 @@ void check_loops(CheckContext& context) {
 }  // namespace
 
 InodeRecord* find_inode(CheckContext& context, std::uint64_t number) noexcept {
-  const auto found = std::lower_bound(context.inodes.begin(), context.inodes.end(), number,
-                                      [](const InodeRecord& record, std::uint64_t wanted) { return record.number < wanted; });
+  const auto found =
+      std::lower_bound(context.inodes.begin(), context.inodes.end(), number,
+                       [](const InodeRecord& record, std::uint64_t wanted) { return record.number < wanted; });
   return found != context.inodes.end() && found->number == number ? &*found : nullptr;
 }
 

@@ -53,6 +53,10 @@ Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& 
   Result<std::size_t> chosen = format::choose_superblock(copies.all, device.geometry().size, options.heal);
   if (!chosen && chosen.error().code() == ErrorCode::not_a_volume) return fail(std::move(chosen).error());
   if (!chosen) {
+    // Nothing of ours, or of a later program: not for this one to judge.
+    const ErrorCode code = chosen.error().code();
+    if (code == ErrorCode::not_a_volume || code == ErrorCode::unsupported_format)
+      return fail(std::move(chosen).error());
     report.add(FindingId::no_superblock, chosen.error().message());
     return std::nullopt;
   }

@@ -21,7 +21,8 @@ struct Expected {
 // Merges the tree's items with the log's, in key order, and hands them on.
 class ItemStream {
  public:
-  explicit ItemStream(CheckContext& context) : checker_(context), next_(context.overlay.begin()), end_(context.overlay.end()) {}
+  explicit ItemStream(CheckContext& context)
+      : checker_(context), next_(context.overlay.begin()), end_(context.overlay.end()) {}
 
   [[nodiscard]] Status take(const format::Key& key, std::span<const std::byte> value) {
     TRY(take_overlay_below(key));
@@ -67,6 +68,7 @@ class TreeWalk {
       for (std::size_t done = 0; done < level.size(); done += kNodesInFlight) {
         TRY(check_batch(std::span(level).subspan(done, std::min(kNodesInFlight, level.size() - done))));
         if (context_.report.is_fatal()) return {};
+        TRY(context_.tell_progress(kAfterLog + (kAfterTree - kAfterLog) * part_done()));
       }
       level = std::move(next_level_);
     }
@@ -76,6 +78,9 @@ class TreeWalk {
   }
 
  private:
+  [[nodiscard]] double part_done() const {
+    return std::min(1.0, static_cast<double>(nodes_) / static_cast<double>(context_.superblock.node_count.value()));
+  }
   // Where the copy of a node in the batch is read to.
   [[nodiscard]] std::span<std::byte> image(std::size_t index, std::size_t copy) {
     return buffer_.span().subspan((index * format::kCopies + copy) * node_size_, node_size_);
@@ -116,7 +121,8 @@ class TreeWalk {
     return {};
   }
 
-  [[nodiscard]] Status check_node(const Expected& expected, std::size_t index, const std::array<Status, format::kCopies>& outcomes) {
+  [[nodiscard]] Status check_node(const Expected& expected, std::size_t index,
+                                  const std::array<Status, format::kCopies>& outcomes) {
     const std::uint64_t address = expected.pointer.address[0].value();
     if (++nodes_ > most_nodes_) {
       context_.report.add(FindingId::tree_too_large);
@@ -194,7 +200,8 @@ class TreeWalk {
         context_.report.add(FindingId::node_out_of_order, expected.pointer.address[0].value());
         return {};
       }
-      for (std::size_t copy = 0; copy < format::kCopies; ++copy) child.pointer.address[copy] = BlockNumber{entries[i].address[copy]};
+      for (std::size_t copy = 0; copy < format::kCopies; ++copy)
+        child.pointer.address[copy] = BlockNumber{entries[i].address[copy]};
       child.pointer.generation = Generation{entries[i].generation};
       child.pointer.crc = entries[i].crc;
       child.pointer.level = child_level;
@@ -206,7 +213,8 @@ class TreeWalk {
   void check_totals() {
     const format::Superblock& superblock = context_.superblock;
     context_.report.nodes = nodes_;
-    if (superblock.node_count != nodes_) context_.report.add(FindingId::node_count_wrong, superblock.node_count.value(), nodes_);
+    if (superblock.node_count != nodes_)
+      context_.report.add(FindingId::node_count_wrong, superblock.node_count.value(), nodes_);
     for (std::size_t kind = 0; kind < format::kItemKindLimit; ++kind) {
       if (superblock.item_count[kind] == item_counts_[kind]) continue;
       context_.report.add(FindingId::item_count_wrong, superblock.item_count[kind].value(), kind, item_counts_[kind]);

@@ -12,15 +12,18 @@ std::string to_text(const Report& report, const CommandLine& line) {
   const auto out = std::back_inserter(text);
   for (const Finding& finding : report.findings()) {
     const FindingKind& kind = kind_of(finding.id);
-    const char* outcome = finding.repaired ? ": repaired" : (line.repair && kind.severity == Severity::error ? ": cannot be repaired yet" : "");
-    fmt::format_to(out, "{}: [{:03}] {}: {}{}\n", line.device, static_cast<unsigned>(finding.id), name_of(kind.severity), finding.text, outcome);
+    const char* outcome = finding.repaired
+                              ? ": repaired"
+                              : (line.repair && kind.severity == Severity::error ? ": cannot be repaired yet" : "");
+    fmt::format_to(out, "{}: [{:03}] {}: {}{}\n", line.device, static_cast<unsigned>(finding.id),
+                   name_of(kind.severity), finding.text, outcome);
   }
   if (report.total() > report.findings().size()) {
     fmt::format_to(out, "{}: {} more findings\n", line.device, report.total() - report.findings().size());
   }
   const char* verdict = report.is_clean() ? "clean" : (report.is_repaired() ? "repaired" : "errors remain");
-  fmt::format_to(out, "{}: {}, {} inodes ({} directories), {} tree nodes, {}/{} blocks\n", line.device, verdict, report.inodes,
-                 report.directories, report.nodes, report.blocks_used, report.block_count);
+  fmt::format_to(out, "{}: {}, {} inodes ({} directories), {} tree nodes, {}/{} blocks\n", line.device, verdict,
+                 report.inodes, report.directories, report.nodes, report.blocks_used, report.block_count);
   return text;
 }
 
@@ -32,6 +35,7 @@ std::string to_json(const Report& report, const std::string& device) {
   json["inodes"] = report.inodes;
   json["directories"] = report.directories;
   json["nodes"] = report.nodes;
+  json["exit_status"] = exit_status_of(report);
   json["findings"] = nlohmann::json::array();
   for (const Finding& finding : report.findings()) {
     const FindingKind& kind = kind_of(finding.id);
@@ -41,7 +45,7 @@ std::string to_json(const Report& report, const std::string& device) {
                                 {"text", finding.text},
                                 {"repaired", finding.repaired}});
   }
-  return json.dump(2) + "\n";
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 int exit_status_of(const Report& report) noexcept {

@@ -41,15 +41,15 @@ enum class ErrorCode : std::uint16_t {
   cancelled,            // ECANCELED
   argument_too_large,   // E2BIG
   // Findings about a device or its contents.
-  short_transfer,     // fewer bytes than asked inside the device: it shrank or is gone
-  misaligned,         // offset, length or memory not aligned as the device requires
-  beyond_device,      // offset + length past the end of the device
-  not_a_volume,       // no superblock of ours
-  unsupported_format, // a newer format or an unknown incompatible feature
-  bad_checksum,       // CRC32C does not match
-  misdirected_block,  // a well-formed block that belongs elsewhere
-  stale_block,        // a well-formed block of an older generation
-  corrupt_structure,  // checksummed and still not valid
+  short_transfer,      // fewer bytes than asked inside the device: it shrank or is gone
+  misaligned,          // offset, length or memory not aligned as the device requires
+  beyond_device,       // offset + length past the end of the device
+  not_a_volume,        // no superblock of ours
+  unsupported_format,  // a newer format or an unknown incompatible feature
+  bad_checksum,        // CRC32C does not match
+  misdirected_block,   // a well-formed block that belongs elsewhere
+  stale_block,         // a well-formed block of an older generation
+  corrupt_structure,   // checksummed and still not valid
   device_too_small,
   shut_down,  // the volume stopped after a failed log or checkpoint write
 };
@@ -67,8 +67,7 @@ enum class ErrorCode : std::uint16_t {
 class [[nodiscard]] Error {
  public:
   Error(ErrorCode code) noexcept : code_(code) {}  // NOLINT(google-explicit-constructor): `return unexpected(code)`
-  Error(ErrorCode code, std::string detail)
-      : code_(code), detail_(std::make_unique<std::string>(std::move(detail))) {}
+  Error(ErrorCode code, std::string detail) : code_(code), detail_(std::make_unique<std::string>(std::move(detail))) {}
 
   [[nodiscard]] ErrorCode code() const noexcept { return code_; }
   [[nodiscard]] int error_number() const noexcept { return to_errno(code_); }

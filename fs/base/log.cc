@@ -20,7 +20,7 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
   return spdlog::level::err;
 }
 
-std::shared_ptr<spdlog::logger> make_logger(std::string ident, LogLevel level, LogSink sink) {
+std::shared_ptr<spdlog::logger> make_logger(const std::string& ident, LogLevel level, LogSink sink) {
   spdlog::sink_ptr target;
   if (sink == LogSink::syslog) {
     target = std::make_shared<spdlog::sinks::syslog_sink_mt>(ident, LOG_PID, LOG_DAEMON, false);

@@ -130,7 +130,8 @@ void Session::join() {
 }
 
 // The queue is made here because it belongs to the thread that uses it.
-void Session::serve(blockio::BlockDevice& device, const ServeOptions& options, std::function<void(Status)> ready) {
+void Session::serve(blockio::BlockDevice& device, const ServeOptions& options,
+                    const std::function<void(Status)>& ready) {
   Result<std::unique_ptr<Worker>> worker = Worker::create(device, options.queue, options.block_size);
   if (!worker) return ready(fail(std::move(worker).error()));
   const Worker::Scope scope(**worker);

@@ -50,7 +50,7 @@ class Session {
 
  private:
   Session(fuse_session* session, Edge& edge, std::string mount_point);
-  void serve(blockio::BlockDevice& device, const ServeOptions& options, std::function<void(Status)> ready);
+  void serve(blockio::BlockDevice& device, const ServeOptions& options, const std::function<void(Status)>& ready);
   void receive_loop(Worker& worker);
   // Requests that libfuse does not know; true when answered.
   [[nodiscard]] bool answer_directly(Worker& worker, std::size_t size);

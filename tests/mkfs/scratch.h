@@ -32,7 +32,7 @@ class Scratch {
   [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
 
   std::string make_file(const std::string& name, std::uint64_t size, char fill = '\0') const {
-    const std::string path = file(name);
+    std::string path = file(name);
     std::ofstream stream(path, std::ios::binary);
     if (fill != '\0') stream << std::string(size, fill);
     stream.close();

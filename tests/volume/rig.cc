@@ -173,8 +173,9 @@ void Rig::mount() { volume_ = must(Volume::open(device_, *io_, options_)); }
 
 bool Rig::try_mount() {
   auto opened = Volume::open(device_, *io_, options_);
-  if (opened) volume_ = *std::move(opened);
-  return opened.has_value();
+  if (!opened) return false;
+  volume_ = *std::move(opened);
+  return true;
 }
 
 void Rig::unmount() {

@@ -1,5 +1,5 @@
-// Power cuts at every write of a workload, and at random ones with lost and torn writes: what comes back is the state after some prefix of the
-// transactions, and that prefix covers every sync.
+// Power cuts at every write of a workload, and at random ones with lost and torn writes: what comes back is the state
+// after some prefix of the transactions, and that prefix covers every sync.
 #include <gtest/gtest.h>
 
 #include "blockio/recording_device.h"
@@ -11,8 +11,9 @@ namespace {
 
 // The states a recorded run went through.
 struct History {
-  std::vector<Contents> states;                            // after each transaction; the first is before any
-  std::vector<std::pair<std::size_t, std::size_t>> synced;  // (event count, index into states) at each acknowledged sync
+  std::vector<Contents> states;  // after each transaction; the first is before any
+  std::vector<std::pair<std::size_t, std::size_t>>
+      synced;  // (event count, index into states) at each acknowledged sync
 
   // The least state that a power cut after `events` events may show.
   [[nodiscard]] std::size_t promised(std::size_t events) const {
@@ -57,7 +58,8 @@ void expect_prefix(blockio::MemoryImage image, const History& history, std::size
   ASSERT_TRUE(store) << store.error().message();
   const Contents shown = contents_of(**store, *io);
   bool found = false;
-  for (std::size_t i = history.promised(events); i < history.states.size() && !found; ++i) found = history.states[i] == shown;
+  for (std::size_t i = history.promised(events); i < history.states.size() && !found; ++i)
+    found = history.states[i] == shown;
   EXPECT_TRUE(found) << "not the state after any prefix from " << history.promised(events) << " on";
   // And it goes on from there.
   Workload more(events);

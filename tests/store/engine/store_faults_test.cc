@@ -27,10 +27,11 @@ Attempt run_until_failure(blockio::BlockDevice& device, std::uint64_t seed) {
     return run;
   }
   Contents start;
-  if (!(*store)->scan(*io, format::kLowestKey, format::kHighestKey, [&](const format::Key& key, std::span<const std::byte> value) {
-        start.emplace(key, std::vector<std::byte>(value.begin(), value.end()));
-        return true;
-      })) {
+  if (!(*store)->scan(*io, format::kLowestKey, format::kHighestKey,
+                      [&](const format::Key& key, std::span<const std::byte> value) {
+                        start.emplace(key, std::vector<std::byte>(value.begin(), value.end()));
+                        return true;
+                      })) {
     run.failed = true;
     return run;
   }

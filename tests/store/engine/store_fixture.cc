@@ -57,10 +57,11 @@ StoreOptions test_options() {
 
 Contents contents_of(Store& store, blockio::IoQueue& io) {
   Contents contents;
-  const Status scanned = store.scan(io, format::kLowestKey, format::kHighestKey, [&](const format::Key& key, std::span<const std::byte> value) {
-    contents.emplace(key, std::vector<std::byte>(value.begin(), value.end()));
-    return true;
-  });
+  const Status scanned = store.scan(io, format::kLowestKey, format::kHighestKey,
+                                    [&](const format::Key& key, std::span<const std::byte> value) {
+                                      contents.emplace(key, std::vector<std::byte>(value.begin(), value.end()));
+                                      return true;
+                                    });
   EXPECT_TRUE(scanned) << (scanned ? "" : scanned.error().message());
   for (const auto& [key, value] : contents) {
     if (key.kind == kDataKind) check_data(store, io, value);
@@ -69,7 +70,8 @@ Contents contents_of(Store& store, blockio::IoQueue& io) {
 }
 
 format::Key Workload::random_key() {
-  static constexpr format::ItemKind kKinds[] = {format::ItemKind::inode, format::ItemKind::dirent, format::ItemKind::inline_data};
+  static constexpr format::ItemKind kKinds[] = {format::ItemKind::inode, format::ItemKind::dirent,
+                                                format::ItemKind::inline_data};
   return format::Key{InodeNumber{2 + pick(40)}, kKinds[pick(3)], pick(6)};
 }
 
@@ -77,7 +79,8 @@ Status Workload::add_data(Store& store, blockio::IoQueue& io, Transaction& trans
   Allocation allocation = TRY(store.allocate(io, AllocationRequest{}));
   blockio::AlignedBuffer buffer(store.layout().block_size());
   const std::uint64_t pattern = random_();
-  for (std::size_t i = 0; i < buffer.size(); i += sizeof pattern) std::memcpy(buffer.data() + i, &pattern, sizeof pattern);
+  for (std::size_t i = 0; i < buffer.size(); i += sizeof pattern)
+    std::memcpy(buffer.data() + i, &pattern, sizeof pattern);
   const BlockRun run = allocation.run();
   blockio::IoOp write = blockio::IoOp::write(store.layout().byte_offset(run.first), buffer.span());
   TRY(io.run(write));
@@ -110,7 +113,8 @@ Status Workload::step(Store& store, blockio::IoQueue& io) {
       transaction.erase(key);
       next.erase(key);
     } else {
-      std::vector<std::byte> value(pick(format::max_value_size(store.layout().node_size()) + 1), static_cast<std::byte>(pick(256)));
+      std::vector<std::byte> value(pick(format::max_value_size(store.layout().node_size()) + 1),
+                                   static_cast<std::byte>(pick(256)));
       transaction.put(key, value);
       next[key] = std::move(value);
     }

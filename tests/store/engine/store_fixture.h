@@ -22,8 +22,8 @@ using Contents = std::map<format::Key, std::vector<std::byte>>;
 
 [[nodiscard]] StoreOptions test_options();
 
-// All items. Items made by Workload::write_data also have their block read and its checksum compared; one that does not hold is reported as a
-// test failure.
+// All items. Items made by Workload::write_data also have their block read and its checksum compared; one that does not
+// hold is reported as a test failure.
 [[nodiscard]] Contents contents_of(Store& store, blockio::IoQueue& io);
 
 // Random transactions on a store and the same on a model.

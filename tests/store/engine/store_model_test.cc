@@ -10,7 +10,8 @@ namespace {
 
 class StoreModelTest : public ::testing::TestWithParam<std::uint64_t> {};
 
-std::unique_ptr<Store> open_store(blockio::BlockDevice& device, blockio::IoQueue& io, const StoreOptions& options = test_options()) {
+std::unique_ptr<Store> open_store(blockio::BlockDevice& device, blockio::IoQueue& io,
+                                  const StoreOptions& options = test_options()) {
   auto store = Store::open(device, io, options);
   EXPECT_TRUE(store) << (store ? "" : store.error().message());
   return store ? *std::move(store) : nullptr;
