@@ -158,6 +158,7 @@ Result<std::unique_ptr<fuse::Session>> mount_session(const MountRequest& request
   options.source = real_path(request.device);
   options.mount_point = request.mount_point;
   options.options = request.kernel_options;
+  options.transport = request.transport;
   if (request.read_only) options.options.emplace_back("ro");
   options.block_device = mount.device->is_block_device() && geteuid() == 0;
   // The kernel opens the device of a fuseblk mount itself, and claims it.
@@ -166,9 +167,11 @@ Result<std::unique_ptr<fuse::Session>> mount_session(const MountRequest& request
 }
 
 std::string engine_line(const MountRequest& request, const Mount& mount) {
-  return fmt::format("{} on {}: I/O engine {}{}{}{} ({})\n", request.device, request.mount_point,
+  const bool rings = mount.session->transport() == fuse::TransportKind::io_uring;
+  return fmt::format("{} on {}: I/O engine {}{}{}{} ({}); FUSE through {} ({})\n", request.device, request.mount_point,
                      name_of(mount.engine.engine), mount.engine.flags.empty() ? "" : " [", mount.engine.flags,
-                     mount.engine.flags.empty() ? "" : "]", mount.engine.reason);
+                     mount.engine.flags.empty() ? "" : "]", mount.engine.reason, rings ? "io_uring" : "/dev/fuse",
+                     mount.session->transport_reason());
 }
 
 Status close_volume(Mount& mount) {

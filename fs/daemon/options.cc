@@ -87,9 +87,18 @@ Result<blockio::EngineChoice> parse_engine(std::string_view value) {
   return bad_value("io_engine", value, "use auto, io_uring or aio");
 }
 
+Result<fuse::TransportChoice> parse_transport(std::string_view value) {
+  if (value == "auto") return fuse::TransportChoice::automatic;
+  if (value == "io_uring") return fuse::TransportChoice::io_uring;
+  if (value == "dev") return fuse::TransportChoice::dev;
+  return bad_value("fuse_transport", value, "use auto, io_uring or dev");
+}
+
 Status parse_valued_option(std::string_view name, std::string_view value, MountRequest& request) {
   if (name == "io_engine") {
     request.engine = TRY(parse_engine(value));
+  } else if (name == "fuse_transport") {
+    request.transport = TRY(parse_transport(value));
   } else if (name == "commit") {
     request.commit_interval = std::chrono::seconds(TRY(parse_number(name, value, 1, kMaxCommitSeconds)));
   } else if (name == "cache") {
@@ -174,8 +183,8 @@ CommandLine parse_command_line(int count, char** arguments) {
   app.add_option("device", request.device, "block device or image file")->required();
   app.add_option("mount_point", request.mount_point, "directory")->required();
   app.add_option("-o", lists,
-                 "mount options: ro, rw, io_engine=auto|io_uring|aio, commit=SECONDS, cache=SIZE, threads=N, "
-                 "offset=BYTES, noatime,\n"
+                 "mount options: ro, rw, io_engine=auto|io_uring|aio, fuse_transport=auto|io_uring|dev,\n"
+                 "commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime,\n"
                  "nodatacow, norecovery, errors=remount-ro, nodev, nosuid, noexec, allow_other, ...")
       ->allow_extra_args(false);
   app.add_flag("-f,--foreground", request.foreground, "stay in the foreground and log to standard error");

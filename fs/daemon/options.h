@@ -9,6 +9,7 @@
 
 #include "blockio/queue_config.h"
 #include "fs/base/result.h"
+#include "fs/fuse/transport.h"
 
 namespace ashlar::daemon {
 
@@ -22,6 +23,7 @@ struct MountRequest {
   bool no_copy_on_write = false;
   bool no_access_time = false;
   blockio::EngineChoice engine = blockio::EngineChoice::automatic;
+  fuse::TransportChoice transport = fuse::TransportChoice::automatic;
   std::chrono::seconds commit_interval{5};
   std::uint64_t cache_bytes = 256ULL << 20;
   std::uint64_t offset = 0;                 // of the volume on the device, bytes

@@ -15,8 +15,9 @@ void open(fuse_req_t request, fuse_ino_t /*inode*/, fuse_file_info* /*file*/) {
 void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* /*file*/) {
   if (offset < 0 || size > kMaxTransfer) return static_cast<void>(fuse_reply_err(request, EINVAL));
   volume::Context context = context_of(request);
-  const Result<std::span<const std::byte>> data = volume_of(request).read(
-      context, InodeNumber{inode}, static_cast<std::uint64_t>(offset), size, Worker::current().answer());
+  const Result<std::span<const std::byte>> data =
+      volume_of(request).read(context, InodeNumber{inode}, static_cast<std::uint64_t>(offset), size,
+                              Worker::current().transport().answer_space());
   if (!data) return reply_error(request, data.error());
   static_cast<void>(fuse_reply_buf(request, reinterpret_cast<const char*>(data->data()), data->size()));
 }

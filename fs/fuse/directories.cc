@@ -55,7 +55,7 @@ class EntryWriter {
 
 void list(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, bool plus) {
   volume::Context context = context_of(request);
-  const std::span<std::byte> answer = Worker::current().answer().span();
+  const std::span<std::byte> answer = Worker::current().transport().answer_space();
   const std::size_t room = std::min(size, answer.size());
   EntryWriter writer(request, std::span(reinterpret_cast<char*>(answer.data()), room));
   const Status listed = volume_of(request).read_directory(

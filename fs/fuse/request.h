@@ -25,7 +25,7 @@ struct Edge {
 // The request as the kernel sent it: for fields that libfuse does not pass on.
 template <typename Body>
 [[nodiscard]] const Body& raw_body() noexcept {
-  return *reinterpret_cast<const Body*>(Worker::current().request() + sizeof(fuse_in_header));
+  return *reinterpret_cast<const Body*>(Worker::current().transport().request() + sizeof(fuse_in_header));
 }
 
 // Nobody else changes the volume, so what the kernel was told stays true.

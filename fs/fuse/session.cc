@@ -9,17 +9,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
-#include <future>
 
 #include "fs/base/log.h"
+#include "fs/fuse/dev_transport.h"
+#include "fs/fuse/handshake.h"
 #include "fs/fuse/operations.h"
+#include "fs/fuse/uring_transport.h"
 
 namespace ashlar::fuse {
 namespace {
+
+// A worker serves one request at a time, so this many of one processor are under way at once.
+constexpr unsigned kMinEntriesPerQueue = 2;
+constexpr unsigned kMaxEntriesPerQueue = 8;
 
 // libfuse reports why a mount failed only in words.
 constexpr std::size_t kMaxLogLine = 512;
@@ -60,9 +67,21 @@ std::string escaped(const std::string& value) {
   return added;
 }
 
+// libfuse's answers leave through the transport of the worker that serves the request.
+ssize_t send_answer(int /*descriptor*/, iovec* parts, int count, void* /*edge*/) {
+  return Worker::current().transport().send({parts, static_cast<std::size_t>(count)});
+}
+
+// libfuse insists on one; used by DevTransport alone.
+ssize_t read_request(int descriptor, void* buffer, std::size_t size, void* /*edge*/) {
+  return read(descriptor, buffer, size);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Session>> Session::mount(const MountOptions& options, Edge& edge) {
+  // Before mounting, because the kernel makes its offer when it mounts.
+  if (options.transport == TransportChoice::io_uring) TRY(probe_uring_transport(true));
   fuse_set_log_func(log_from_libfuse);
   Arguments arguments;
   if (!add_arguments(arguments, options)) return fail(ErrorCode::out_of_memory);
@@ -74,11 +93,18 @@ Result<std::unique_ptr<Session>> Session::mount(const MountOptions& options, Edg
     return fail(ErrorCode::not_permitted,
                 fmt::format("cannot mount at {}; is /dev/fuse there and the mount point yours?", options.mount_point));
   }
-  return std::unique_ptr<Session>(new Session(session, edge, options.mount_point));
+  std::unique_ptr<Session> mounted(new Session(session, edge, options.mount_point, options.transport));
+  fuse_custom_io io{};
+  io.writev = send_answer;
+  io.read = read_request;
+  if (fuse_session_custom_io(session, &io, fuse_session_fd(session)) != 0) {
+    return fail(ErrorCode::not_supported, "libfuse without custom I/O");
+  }
+  return mounted;
 }
 
-Session::Session(fuse_session* session, Edge& edge, std::string mount_point)
-    : session_(session), edge_(edge), mount_point_(std::move(mount_point)) {}
+Session::Session(fuse_session* session, Edge& edge, std::string mount_point, TransportChoice wanted)
+    : session_(session), edge_(edge), mount_point_(std::move(mount_point)), wanted_transport_(wanted) {}
 
 Session::~Session() {
   if (!threads_.empty()) {
@@ -103,25 +129,76 @@ void Session::unmount() {
   }
 }
 
+Status Session::shake_hands(blockio::BlockDevice& device, const ServeOptions& options) {
+  const Status possible = wanted_transport_ == TransportChoice::dev ? fail(ErrorCode::not_supported, "not asked for")
+                                                                    : probe_uring_transport(false);
+  auto handshake =
+      std::make_unique<Handshake>(TRY(DevTransport::create(session_, options.block_size)), possible.has_value());
+  const Handshake& outcome = *handshake;
+  const std::unique_ptr<Worker> worker = TRY(Worker::create(device, options.queue, std::move(handshake)));
+  const Worker::Scope scope(*worker);
+  const std::span<std::byte> request = TRY(worker->transport().receive());
+  process(*worker, request);
+  if (outcome.agreed_on_io_uring()) {
+    transport_ = TransportKind::io_uring;
+    transport_reason_ = "the kernel offers it";
+    return {};
+  }
+  if (wanted_transport_ == TransportChoice::io_uring) {
+    return fail(ErrorCode::not_supported, "the kernel does not offer FUSE over io_uring for this mount");
+  }
+  transport_reason_ = possible ? "the kernel offers nothing else" : possible.error().message();
+  return {};
+}
+
 Status Session::start(blockio::BlockDevice& device, const ServeOptions& options, std::function<void()> ended) {
   ended_ = std::move(ended);
+  TRY(shake_hands(device, options));
   std::vector<std::future<Status>> outcomes;
-  for (unsigned i = 0; i < options.threads; ++i) {
-    auto promise = std::make_shared<std::promise<Status>>();
-    outcomes.push_back(promise->get_future());
-    threads_.emplace_back([this, &device, options, promise] {
-      serve(device, options, [&promise](Status status) { promise->set_value(std::move(status)); });
-    });
+  unsigned dev_workers = options.threads;
+  if (transport_ == TransportKind::io_uring) {
+    const unsigned queues = uring_queue_count();
+    const unsigned entries = std::clamp(options.threads / queues, kMinEntriesPerQueue, kMaxEntriesPerQueue);
+    for (unsigned i = 0; i < queues * entries; ++i) {
+      outcomes.push_back(start_worker(device, options, [this, block_size = options.block_size, queue = i % queues] {
+        return Result<std::unique_ptr<Transport>>(UringTransport::create(fuse_session_fd(session_), queue, block_size));
+      }));
+    }
+    dev_workers = 1;  // what the kernel still sends there: forgotten inodes, interrupts
+  }
+  for (unsigned i = 0; i < dev_workers; ++i) {
+    outcomes.push_back(start_worker(device, options, [this, block_size = options.block_size] {
+      return Result<std::unique_ptr<Transport>>(DevTransport::create(session_, block_size));
+    }));
   }
   Status all;
+  std::size_t working = 0;
   for (std::future<Status>& outcome : outcomes) {
     Status one = outcome.get();
+    if (one) ++working;
     if (!one && all) all = std::move(one);
   }
   if (all) return all;
-  unmount();
+  // The kernel asks for a farewell, so somebody must be there to answer; the destructor unmounts when nobody is.
+  if (working != 0) unmount();
   join();
   return all;
+}
+
+// Queue and transport are made on the thread that uses them, because they belong to it.
+std::future<Status> Session::start_worker(blockio::BlockDevice& device, const ServeOptions& options,
+                                          MakeTransport make_transport) {
+  auto promise = std::make_shared<std::promise<Status>>();
+  std::future<Status> outcome = promise->get_future();
+  threads_.emplace_back([this, &device, queue = options.queue, make = std::move(make_transport), promise] {
+    Result<std::unique_ptr<Transport>> transport = make();
+    if (!transport) return promise->set_value(fail(std::move(transport).error()));
+    Result<std::unique_ptr<Worker>> worker = Worker::create(device, queue, *std::move(transport));
+    if (!worker) return promise->set_value(fail(std::move(worker).error()));
+    promise->set_value({});
+    serve(**worker);
+  });
+  return outcome;
 }
 
 void Session::join() {
@@ -129,46 +206,50 @@ void Session::join() {
   threads_.clear();
 }
 
-// The queue is made here because it belongs to the thread that uses it.
-void Session::serve(blockio::BlockDevice& device, const ServeOptions& options,
-                    const std::function<void(Status)>& ready) {
-  Result<std::unique_ptr<Worker>> worker = Worker::create(device, options.queue, options.block_size);
-  if (!worker) return ready(fail(std::move(worker).error()));
-  const Worker::Scope scope(**worker);
-  ready({});
-  receive_loop(**worker);
+void Session::serve(Worker& worker) {
+  const Worker::Scope scope(worker);
+  receive_loop(worker);
   if (ended_) ended_();
 }
 
 void Session::receive_loop(Worker& worker) {
-  while (fuse_session_exited(session_) == 0) {
-    fuse_buf buffer{};
-    buffer.mem = worker.request();
-    const int received = fuse_session_receive_buf(session_, &buffer);
-    if (received == -EINTR || received == -EAGAIN) continue;
-    if (received <= 0) {
-      if (received < 0)
-        ashlar::log(LogLevel::error, "{}: receiving requests: {}", mount_point_, std::strerror(-received));
+  for (;;) {
+    const Result<std::span<std::byte>> request = worker.transport().receive();
+    if (!request) {
+      ashlar::log(LogLevel::error, "{}: {}", mount_point_, request.error().message());
+      unmount();  // without this worker some requests might never be answered
+      return;
+    }
+    if (request->empty()) {
       fuse_session_exit(session_);
       return;
     }
-    if (!answer_directly(worker, static_cast<std::size_t>(received))) fuse_session_process_buf(session_, &buffer);
+    process(worker, *request);
   }
 }
 
-bool Session::answer_directly(Worker& worker, std::size_t size) {
+void Session::process(Worker& worker, std::span<std::byte> request) {
+  if (answer_directly(worker, request)) return;
+  fuse_buf buffer{};
+  buffer.mem = request.data();
+  buffer.size = request.size();
+  fuse_session_process_buf(session_, &buffer);
+}
+
+bool Session::answer_directly(Worker& worker, std::span<const std::byte> request) {
   fuse_in_header header;
-  if (size < sizeof header) return false;
-  std::memcpy(&header, worker.request(), sizeof header);
+  if (request.size() < sizeof header) return false;
+  std::memcpy(&header, request.data(), sizeof header);
   // The kernel waits for DESTROY when a fuseblk mount ends, so that what was written is durable when umount returns.
   // libfuse goes on with it.
   if (header.opcode != FUSE_SYNCFS && header.opcode != FUSE_DESTROY) return false;
   volume::Context context{worker.io(), {}, header.uid, header.gid};
   const Status synced = edge_.volume.sync_all(context);
   if (header.opcode == FUSE_DESTROY) return false;  // a failure is in the volume's status and in the log
-  const fuse_out_header answer{sizeof answer, synced ? 0 : -synced.error().error_number(), header.unique};
+  fuse_out_header answer{sizeof answer, synced ? 0 : -synced.error().error_number(), header.unique};
+  const iovec part{&answer, sizeof answer};
   // It fails only when the connection is gone, and then nobody waits.
-  static_cast<void>(!write(fuse_session_fd(session_), &answer, sizeof answer));
+  static_cast<void>(worker.transport().send({&part, 1}));
   return true;
 }
 

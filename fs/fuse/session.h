@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -21,7 +22,8 @@ struct MountOptions {
   std::string source;  // shown in /proc/mounts
   std::string mount_point;
   std::vector<std::string> options;  // for the kernel and libfuse: ro, nodev, allow_other, ...
-  bool block_device = false;         // mount as fuseblk: umount and syncfs then wait for the daemon
+  TransportChoice transport = TransportChoice::automatic;
+  bool block_device = false;  // mount as fuseblk: umount and syncfs then wait for the daemon
 };
 
 struct ServeOptions {
@@ -45,21 +47,35 @@ class Session {
   // Asks the kernel to take the mount down; the workers end when it has.
   void unmount();
 
+  // After start(): how requests come, and why so, in words for people.
+  [[nodiscard]] TransportKind transport() const noexcept { return transport_; }
+  [[nodiscard]] const std::string& transport_reason() const noexcept { return transport_reason_; }
+
   // Of the mount, for /sys/class/bdi: "major:minor".
   [[nodiscard]] std::string bdi_name() const;
 
  private:
-  Session(fuse_session* session, Edge& edge, std::string mount_point);
-  void serve(blockio::BlockDevice& device, const ServeOptions& options, const std::function<void(Status)>& ready);
+  Session(fuse_session* session, Edge& edge, std::string mount_point, TransportChoice wanted);
+  // The INIT request; afterwards transport_ is settled.
+  [[nodiscard]] Status shake_hands(blockio::BlockDevice& device, const ServeOptions& options);
+  using MakeTransport = std::function<Result<std::unique_ptr<Transport>>()>;
+  // Runs a worker on a thread of its own; the future tells whether it could begin.
+  [[nodiscard]] std::future<Status> start_worker(blockio::BlockDevice& device, const ServeOptions& options,
+                                                 MakeTransport make_transport);
+  void serve(Worker& worker);
   void receive_loop(Worker& worker);
+  void process(Worker& worker, std::span<std::byte> request);
   // Requests that libfuse does not know; true when answered.
-  [[nodiscard]] bool answer_directly(Worker& worker, std::size_t size);
+  [[nodiscard]] bool answer_directly(Worker& worker, std::span<const std::byte> request);
 
   fuse_session* session_;
   Edge& edge_;
   std::string mount_point_;
   std::vector<std::thread> threads_;
   std::function<void()> ended_;
+  const TransportChoice wanted_transport_;
+  TransportKind transport_ = TransportKind::dev;
+  std::string transport_reason_;
 };
 
 }  // namespace ashlar::fuse

@@ -19,7 +19,7 @@ constexpr std::size_t kExtentsPerSeekStep = 256;
 
 Result<std::span<const std::byte>> read_inline(VolumeState& volume, blockio::IoQueue& io, const Inode& inode,
                                                std::uint64_t offset, std::size_t length,
-                                               blockio::AlignedBuffer& buffer) {
+                                               std::span<std::byte> buffer) {
   store::ItemValue value;
   TRY(get_inline_data(volume, io, inode, value));
   std::byte* const out = buffer.data();
@@ -59,7 +59,7 @@ Result<std::uint64_t> seek_extents(VolumeState& volume, blockio::IoQueue& io, co
 }  // namespace
 
 Result<std::span<const std::byte>> Volume::read(Context& context, InodeNumber number, std::uint64_t offset,
-                                                std::size_t length, blockio::AlignedBuffer& buffer) {
+                                                std::size_t length, std::span<std::byte> buffer) {
   VolumeState& volume = *state_;
   const InodeRef inode = TRY(acquire_regular(volume, context.io, number));
   std::shared_lock lock(inode->lock);

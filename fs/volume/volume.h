@@ -86,7 +86,7 @@ class Volume {
   // Contents. read(): the bytes from `offset`, at most `length`, fewer only at the end of the file. They lie in
   // `buffer`, which must hold length + 2 blocks (the device fills it directly, so they may begin inside it).
   [[nodiscard]] Result<std::span<const std::byte>> read(Context& context, InodeNumber inode, std::uint64_t offset,
-                                                        std::size_t length, blockio::AlignedBuffer& buffer);
+                                                        std::size_t length, std::span<std::byte> buffer);
   // Writes all of `data` or nothing. Page-aligned memory at block-aligned offsets goes to the device without a copy.
   // clear_privileges: drop suid, sgid; security.capability goes always. What is longer than kMaxWriteBytes becomes
   // several transactions.

@@ -131,6 +131,7 @@ void run(const std::string& top, std::size_t files) {
   const std::vector<Share> shares = make_shares(top, "many", 2, files);
   measure("create 4 KiB files, 2 threads", shares, [](const Share& share) { create(share, false); });
   sync_all(top);
+  stat_all(shares[0]);
   measure("stat, cached", {shares[0]}, stat_all);
   drop_caches();
   measure("readdir, cold", {shares[0]}, list);

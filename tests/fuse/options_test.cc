@@ -31,12 +31,14 @@ MountRequest parsed_list(std::string_view list) {
 }
 
 TEST(OptionList, TakesWhatBelongsToTheDaemon) {
-  const MountRequest request =
-      parsed_list("ro,io_engine=aio,commit=30,cache=64M,offset=1m,threads=3,norecovery,nodatacow,errors=remount-ro");
+  const MountRequest request = parsed_list(
+      "ro,io_engine=aio,fuse_transport=dev,commit=30,cache=64M,offset=1m,threads=3,norecovery,nodatacow,errors=remount-"
+      "ro");
   EXPECT_TRUE(request.read_only);
   EXPECT_TRUE(request.skip_log);
   EXPECT_TRUE(request.no_copy_on_write);
   EXPECT_EQ(request.engine, blockio::EngineChoice::aio);
+  EXPECT_EQ(request.transport, fuse::TransportChoice::dev);
   EXPECT_EQ(request.commit_interval, std::chrono::seconds(30));
   EXPECT_EQ(request.cache_bytes, 64U << 20);
   EXPECT_EQ(request.offset, 1U << 20);
@@ -73,10 +75,10 @@ TEST_P(RefusedOption, IsNamed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RefusedOption,
-                         testing::Values("bogus", "bogus=1", "io_engine=posix", "commit=0", "commit=3601", "commit=5s",
-                                         "commit=", "cache=1M", "cache=5X", "cache=99999999999T", "cache=-1",
-                                         "offset=", "offset=99999999999999999999999", "threads=0", "threads=65",
-                                         "errors=continue"));
+                         testing::Values("bogus", "bogus=1", "io_engine=posix", "fuse_transport=splice", "commit=0",
+                                         "commit=3601", "commit=5s", "commit=", "cache=1M", "cache=5X",
+                                         "cache=99999999999T", "cache=-1", "offset=", "offset=99999999999999999999999",
+                                         "threads=0", "threads=65", "errors=continue"));
 
 TEST(CommandLine, NeedsDeviceAndMountPoint) {
   for (const CommandLine& command : {parse({}), parse({"image"})}) {

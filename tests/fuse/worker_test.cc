@@ -7,6 +7,8 @@
 #include <cstdint>
 
 #include "blockio/memory_device.h"
+#include "fs/fuse/dev_transport.h"
+#include "fs/fuse/uring_transport.h"
 
 namespace ashlar::fuse {
 namespace {
@@ -14,33 +16,35 @@ namespace {
 constexpr std::uint32_t kBlockSize = 4096;
 constexpr std::size_t kLibfuseHeaderRoom = 4096;  // libfuse reads up to the largest payload and a page
 
-class WorkerTest : public testing::Test {
- protected:
-  void SetUp() override {
-    Result<std::unique_ptr<Worker>> made = Worker::create(device_, {}, kBlockSize);
-    ASSERT_TRUE(made) << made.error().message();
-    worker_ = *std::move(made);
-  }
+std::unique_ptr<DevTransport> dev_transport() {
+  Result<std::unique_ptr<DevTransport>> made = DevTransport::create(nullptr, kBlockSize);
+  EXPECT_TRUE(made) << made.error().message();
+  return *std::move(made);
+}
 
-  blockio::MemoryDevice device_{1U << 20};
-  std::unique_ptr<Worker> worker_;
-};
-
-TEST_F(WorkerTest, AWritesPayloadBeginsOnAPage) {
+TEST(DevTransport, AWritesPayloadBeginsOnAPage) {
+  const auto transport = dev_transport();
   const auto payload =
-      reinterpret_cast<std::uintptr_t>(worker_->request()) + sizeof(fuse_in_header) + sizeof(fuse_write_in);
+      reinterpret_cast<std::uintptr_t>(transport->request()) + sizeof(fuse_in_header) + sizeof(fuse_write_in);
   EXPECT_EQ(payload % blockio::kBufferAlignment, 0U);
 }
 
-TEST_F(WorkerTest, TheLargestRequestFits) { EXPECT_GE(worker_->request_capacity(), kMaxTransfer + kLibfuseHeaderRoom); }
-
-TEST_F(WorkerTest, TheLargestAnswerFitsWithTheBlocksAroundIt) {
-  EXPECT_GE(worker_->answer().size(), kMaxTransfer + 2 * kBlockSize);
+TEST(DevTransport, TheLargestRequestFits) {
+  EXPECT_GE(dev_transport()->request_capacity(), kMaxTransfer + kLibfuseHeaderRoom);
 }
 
-TEST_F(WorkerTest, OperationsFindTheirThreadsWorker) {
-  const Worker::Scope scope(*worker_);
-  EXPECT_EQ(&Worker::current(), worker_.get());
+TEST(DevTransport, TheLargestAnswerFitsWithTheBlocksAroundIt) {
+  EXPECT_GE(dev_transport()->answer_space().size(), kMaxTransfer + 2 * kBlockSize);
+}
+
+TEST(UringTransport, EveryProcessorHasAQueue) { EXPECT_GE(uring_queue_count(), 1U); }
+
+TEST(Worker, OperationsFindTheirThreadsWorker) {
+  blockio::MemoryDevice device(1U << 20);
+  Result<std::unique_ptr<Worker>> worker = Worker::create(device, {}, dev_transport());
+  ASSERT_TRUE(worker) << worker.error().message();
+  const Worker::Scope scope(**worker);
+  EXPECT_EQ(&Worker::current(), worker->get());
 }
 
 }  // namespace

@@ -23,7 +23,6 @@ using ashlar::testing::has_command;
 using ashlar::testing::run_command;
 using ashlar::testing::Scratch;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 CommandResult mkfs(const std::string& arguments) { return run_command(ASHLAR_MKFS " " + arguments); }
 

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <thread>
 
 namespace ashlar::mount_test {
 namespace {
 
+constexpr const char* kRingSwitch = "/sys/module/fuse/parameters/enable_uring";
 constexpr std::chrono::seconds kSettleLimit{60};
 constexpr std::chrono::milliseconds kSettleStep{100};
 
@@ -46,7 +48,9 @@ CommandResult MountedVolume::format() const { return run({program("mkfs.ashlarfs
 
 CommandResult MountedVolume::mount(Engine engine, const std::string& more_options) {
   std::string options = "io_engine=" + std::string(name_of(engine));
-  if (!more_options.empty()) options += "," + more_options;
+  for (const std::string& more : {mount_options_, more_options}) {
+    if (!more.empty()) options += "," + more;
+  }
   CommandResult result = run({program("ashlarfs"), "-o", options, device_.path(), mount_point_.string()});
   mounted_ = mounted_ || result.exit_status == 0;
   return result;
@@ -80,7 +84,21 @@ void EverySetupTest::SetUp() {
   ASHLAR_NEEDS_MOUNTING(GetParam().device != DeviceKind::image);
   volume_ = std::make_unique<MountedVolume>(GetParam().device, volume_bytes());
   ASSERT_TRUE(succeeded(volume_->format()));
+  if (GetParam().through_rings) {
+    std::ifstream(kRingSwitch) >> switch_before_;
+    if (switch_before_.empty()) {
+      if (skipping_is_failing()) FAIL() << "this kernel has no FUSE over io_uring";
+      GTEST_SKIP() << "this kernel has no FUSE over io_uring";
+    }
+    volume_->set_mount_options("fuse_transport=io_uring");
+  }
   ASSERT_TRUE(succeeded(volume_->mount(GetParam().engine)));
+}
+
+void EverySetupTest::TearDown() {
+  volume_.reset();
+  // The daemon switched it on for the whole machine.
+  if (!switch_before_.empty()) std::ofstream(kRingSwitch) << switch_before_ << std::flush;
 }
 
 void EverySetupTest::remount(Engine engine) {

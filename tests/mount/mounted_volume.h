@@ -36,6 +36,8 @@ class MountedVolume {
 
   [[nodiscard]] CommandResult format() const;
   [[nodiscard]] CommandResult mount(Engine engine, const std::string& more_options = "");
+  // Options that every later mount() has as well.
+  void set_mount_options(std::string options) { mount_options_ = std::move(options); }
   // As umount(8) does it: returns when the kernel has let go, perhaps before the daemon has finished.
   [[nodiscard]] CommandResult unmount();
   // fsck -n -f: a full check that changes nothing.
@@ -56,6 +58,7 @@ class MountedVolume {
   std::filesystem::path mount_point_;
   std::filesystem::path outside_;
   TestDevice device_;
+  std::string mount_options_;
   bool mounted_ = false;
 };
 
@@ -63,12 +66,14 @@ class MountedVolume {
 struct Setup {
   Engine engine;
   DeviceKind device;
+  bool through_rings = false;  // FUSE over io_uring instead of what the daemon would choose
 };
 
 // A fixture for tests that run on each: formatted and mounted with the setup's engine.
 class EverySetupTest : public testing::TestWithParam<Setup> {
  protected:
   void SetUp() override;
+  void TearDown() override;
   [[nodiscard]] virtual std::uint64_t volume_bytes() const { return kVolumeBytes; }
   [[nodiscard]] MountedVolume& volume() { return *volume_; }
 
@@ -77,14 +82,22 @@ class EverySetupTest : public testing::TestWithParam<Setup> {
 
  private:
   std::unique_ptr<MountedVolume> volume_;
+  std::string switch_before_;  // of FUSE over io_uring
 };
 
 [[nodiscard]] std::string setup_name(const testing::TestParamInfo<Setup>& info);
 
+#ifdef ASHLAR_THROUGH_RINGS
+inline auto every_setup() {
+  return testing::Values(Setup{Engine::io_uring, DeviceKind::image, true},
+                         Setup{Engine::aio, DeviceKind::loop_512, true});
+}
+#else
 inline auto every_setup() {
   return testing::Values(Setup{Engine::io_uring, DeviceKind::image}, Setup{Engine::io_uring, DeviceKind::loop_512},
                          Setup{Engine::io_uring, DeviceKind::loop_4096}, Setup{Engine::aio, DeviceKind::image},
                          Setup{Engine::aio, DeviceKind::loop_512}, Setup{Engine::aio, DeviceKind::loop_4096});
 }
+#endif
 
 }  // namespace ashlar::mount_test

@@ -42,7 +42,7 @@ void look(Volume& volume, Context& context, InodeNumber directory, const std::st
       look(volume, context, number, here, view);
     } else if (S_ISREG(attributes->mode)) {
       blockio::AlignedBuffer buffer(attributes->size + 2 * 4096);
-      const auto read = volume.read(context, number, 0, attributes->size, buffer);
+      const auto read = volume.read(context, number, 0, attributes->size, buffer.span());
       seen += read ? std::string(reinterpret_cast<const char*>(read->data()), read->size()) : read.error().message();
     }
     seen += volume.get_xattr(context, number, "user.x").value_or("");

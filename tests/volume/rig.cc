@@ -222,7 +222,7 @@ void Rig::truncate(InodeNumber inode, std::uint64_t size) {
 
 Result<std::string> Rig::try_read(InodeNumber inode, std::uint64_t offset, std::size_t length) {
   blockio::AlignedBuffer buffer(length + 2 * geometry_.block_size);
-  const auto bytes = TRY(volume_->read(context_, inode, offset, length, buffer));
+  const auto bytes = TRY(volume_->read(context_, inode, offset, length, buffer.span()));
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 

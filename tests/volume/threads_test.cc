@@ -50,7 +50,7 @@ TEST_F(Threads, FilesOfTheirOwn) {
         ASSERT_TRUE(volume.sync_inode(context, made->inode, false));
       }
       blockio::AlignedBuffer buffer(data.size() + 2 * 4096);
-      const auto read = volume.read(context, made->inode, 0, data.size(), buffer);
+      const auto read = volume.read(context, made->inode, 0, data.size(), buffer.span());
       ASSERT_TRUE(read);
       EXPECT_TRUE(std::equal(read->begin(), read->end(), bytes_of(data).begin(), bytes_of(data).end()));
       if (i % 3 == 0) {
@@ -80,7 +80,7 @@ TEST_F(Threads, OneFileWrittenAndReadByAll) {
         ASSERT_TRUE(rig.volume().write(context, file, offset, bytes_of(mine), false));
         continue;
       }
-      const auto read = rig.volume().read(context, file, offset, kBlock, buffer);
+      const auto read = rig.volume().read(context, file, offset, kBlock, buffer.span());
       ASSERT_TRUE(read) << read.error().message();
       ASSERT_EQ(read->size(), kBlock);
       // One writer's, whole.
