@@ -168,12 +168,10 @@ Status ItemChecker::verify_data(const format::Extent& extent) {
 
 void ItemChecker::take_dirents(const Key& key, std::span<const std::byte> value) {
   if (inode_ && !S_ISDIR(inode_->mode)) context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind));
-  format::DirentCursor cursor(value);
+  format::DirentCursor cursor(value, format::DirentCursor::Names::any);
   std::vector<std::string_view> seen;  // equal names have equal hashes, so they meet here
   while (const std::optional<format::Dirent> entry = cursor.next()) {
-    const bool bad = entry->name.empty() || entry->name == "." || entry->name == ".." ||
-                     entry->name.find_first_of(std::string_view("/\0", 2)) != std::string_view::npos;
-    if (bad) context_.report.add(FindingId::name_bad, number_);
+    if (!format::is_dirent_name(entry->name)) context_.report.add(FindingId::name_bad, number_);
     if (format::hash_name(entry->name, context_.superblock.hash_seed) != key.offset) {
       context_.report.add(FindingId::name_hash_wrong, number_);
     }

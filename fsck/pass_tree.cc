@@ -113,7 +113,10 @@ class TreeWalk {
         } else if (!read.ok()) {
           outcomes[copy] = fail(read.error());
         } else {
-          outcomes[copy] = format::validate_node(image(i, copy), context_.superblock.uuid, &batch[i].pointer);
+          // The level is a finding of its own.
+          format::NodePointer expected = batch[i].pointer;
+          expected.level = format::header_of(image(i, copy)).level;
+          outcomes[copy] = format::validate_node(image(i, copy), context_.superblock.uuid, &expected);
         }
       }
       TRY(check_node(batch[i], i, outcomes));

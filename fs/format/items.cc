@@ -47,11 +47,6 @@ bool is_dirent_type(std::uint8_t type) noexcept {
   return type < 16 && is_file_type(static_cast<std::uint32_t>(type) << 12);  // DT_* are the type bits of a mode
 }
 
-bool is_dirent_name(std::string_view name) noexcept {
-  if (name.empty() || name.size() > kMaxNameLength || name == "." || name == "..") return false;
-  return name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
-}
-
 }  // namespace
 
 std::uint32_t max_checksummed_blocks(std::uint32_t node_size) noexcept {
@@ -73,6 +68,11 @@ std::uint64_t hash_name(std::string_view name, const std::uint8_t (&seed)[16]) n
   return kFirstDirentHash + (hash >> 1) % kRange;
 }
 
+bool is_dirent_name(std::string_view name) noexcept {
+  if (name.empty() || name.size() > kMaxNameLength || name == "." || name == "..") return false;
+  return name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
+}
+
 std::optional<Dirent> DirentCursor::next() noexcept {
   if (rest_.empty() || malformed_) return std::nullopt;
   malformed_ = true;  // until the entry proves sound
@@ -81,7 +81,7 @@ std::optional<Dirent> DirentCursor::next() noexcept {
   const auto after = rest_.subspan(sizeof entry);
   if (entry.inode == 0 || !is_dirent_type(entry.type) || entry.name_length > after.size()) return std::nullopt;
   const std::string_view name = text_of(after.first(entry.name_length));
-  if (!is_dirent_name(name)) return std::nullopt;
+  if (names_ == Names::allowed && !is_dirent_name(name)) return std::nullopt;
   malformed_ = false;
   rest_ = after.subspan(name.size());
   return Dirent{InodeNumber{entry.inode}, entry.type, name};

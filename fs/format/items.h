@@ -114,14 +114,21 @@ struct Dirent {
 };
 class DirentCursor {
  public:
-  explicit DirentCursor(std::span<const std::byte> value) noexcept : rest_(value) {}
+  enum class Names : std::uint8_t { allowed, any };  // `any`: a name that is not allowed is an entry like others
+
+  explicit DirentCursor(std::span<const std::byte> value, Names names = Names::allowed) noexcept
+      : rest_(value), names_(names) {}
   [[nodiscard]] std::optional<Dirent> next() noexcept;
   [[nodiscard]] bool malformed() const noexcept { return malformed_; }
 
  private:
   std::span<const std::byte> rest_;
+  Names names_;
   bool malformed_ = false;
 };
+
+// 1 to 255 bytes without NUL and '/', neither "." nor "..".
+[[nodiscard]] bool is_dirent_name(std::string_view name) noexcept;
 
 // Likewise for the entries of an xattr item's value. Names are any bytes but NUL.
 struct Xattr {

@@ -1,0 +1,77 @@
+// One bad copy of anything that has two: found, healed when that is asked for, and nothing lost.
+#include "tests/fsck/damaged_volume.h"
+
+namespace ashlar::fsck::testing {
+namespace {
+
+struct Copy {
+  std::uint64_t offset = 0;
+  std::string name;
+};
+
+// Both copies of all metadata in use.
+std::vector<Copy> metadata_copies(ImageEditor& image) {
+  std::vector<Copy> copies;
+  const format::Layout layout = image.layout();
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+    copies.push_back(
+        {format::superblock_offset(image.superblock.generation % format::kSuperblockSlots, copy), "superblock"});
+    for (std::uint32_t i = 0; i < layout.group_table_blocks(); ++i)
+      copies.push_back({layout.byte_offset(layout.group_table_block(i, image.table_slot(i), copy)), "group table"});
+    for (std::uint32_t group = 0; group < layout.group_count(); ++group) {
+      if ((image.group_entry(group).flags & format::kGroupInitialised) != 0)
+        copies.push_back({layout.byte_offset(image.bitmap_block(group, copy)), "bitmap"});
+    }
+    for (const NodePath& path : image.nodes())
+      copies.push_back({layout.byte_offset(image.pointer_to(path).address[copy]), "node"});
+  }
+  return copies;
+}
+
+CheckOptions healing() {
+  CheckOptions options;
+  options.heal = true;
+  return options;
+}
+
+TEST(Heal, EveryCopyInTurn) {
+  SampleVolume sample;
+  ImageEditor image(sample.device());
+  const std::vector<Copy> copies = metadata_copies(image);
+  ASSERT_GT(copies.size(), 40U);
+  for (const Copy& copy : copies) {
+    SCOPED_TRACE(copy.name + " at " + std::to_string(copy.offset));
+    const std::vector<std::byte> good = image.read_at(copy.offset, format::kMinBlockSize);
+    image.damage_at(copy.offset);
+
+    const Report seen = check(sample.device());
+    EXPECT_FALSE(seen.is_clean());
+    EXPECT_FALSE(seen.is_repaired());
+    EXPECT_EQ(seen.total(), 1U);
+    EXPECT_EQ(kind_of(seen.findings().front().id).severity, Severity::healable);
+
+    const Report healed = check(sample.device(), healing());
+    EXPECT_TRUE(healed.is_repaired());
+    EXPECT_EQ(names_of(healed), names_of(seen));
+    EXPECT_EQ(image.read_at(copy.offset, format::kMinBlockSize), good);
+    EXPECT_EQ(check(sample.device()).total(), 0U);
+  }
+}
+
+TEST(Heal, AllFirstCopiesAtOnce) {
+  SampleVolume sample;
+  ImageEditor image(sample.device());
+  const std::vector<Copy> copies = metadata_copies(image);
+  for (std::size_t i = 0; i < copies.size() / 2; ++i) image.damage_at(copies[i].offset);
+  const Report healed = check(sample.device(), healing());
+  EXPECT_TRUE(healed.is_repaired());
+  EXPECT_EQ(healed.total(), copies.size() / 2);
+  EXPECT_EQ(check(sample.device()).total(), 0U);
+  sample.rig.mount();
+  EXPECT_TRUE(volume::testing::same(sample.rig.read(sample.file, 0, 8 * sample.rig.block_size()),
+                                    volume::testing::pattern(8 * sample.rig.block_size(), 1)));
+  sample.rig.check();
+}
+
+}  // namespace
+}  // namespace ashlar::fsck::testing

@@ -1,0 +1,44 @@
+// A volume with some of everything in it, not mounted, and a way to check it.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "fsck/check.h"
+#include "tests/volume/rig.h"
+
+namespace ashlar::fsck::testing {
+
+using volume::testing::Geometry;
+using volume::testing::Rig;
+
+// The names of the findings, each once.
+using Names = std::set<std::string>;
+[[nodiscard]] Names names_of(const Report& report);
+[[nodiscard]] Report check(blockio::BlockDevice& device, const CheckOptions& options = {});
+
+class SampleVolume {
+ public:
+  static constexpr std::uint64_t kSparseBlocks = 300;  // every other block of `sparse`
+
+  explicit SampleVolume(const Geometry& geometry = volume::testing::kMiddleNodes);
+
+  [[nodiscard]] blockio::MemoryDevice& device() { return rig.device(); }
+
+  Rig rig;                  // unmounted
+  InodeNumber directory;    // "d" in the root; all below are in it
+  InodeNumber file;         // "f", 8 blocks in one extent
+  InodeNumber other;        // "other", likewise
+  InodeNumber small;        // "small", inline
+  InodeNumber sparse;       // "sparse", its extents fill several leaves
+  InodeNumber xattr_owner;  // "x", with a value that lies apart
+  InodeNumber fifo;         // "fifo"
+  InodeNumber symlink;      // "symlink"
+  InodeNumber left;         // "left", a directory
+  InodeNumber right;        // "right", a directory
+
+ private:
+  void fill();
+};
+
+}  // namespace ashlar::fsck::testing

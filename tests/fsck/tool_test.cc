@@ -1,0 +1,192 @@
+// The fsck.ashlarfs program: options, exit status, what it prints.
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "blockio/file_device.h"
+#include "tests/fsck/damaged_volume.h"
+#include "tests/mkfs/command.h"
+#include "tests/mkfs/scratch.h"
+
+namespace ashlar::fsck::testing {
+namespace {
+
+using ashlar::testing::CommandResult;
+using ashlar::testing::contents_of;
+using ashlar::testing::run_command;
+using ashlar::testing::Scratch;
+using ::testing::HasSubstr;
+
+CommandResult fsck(const std::string& arguments) { return run_command(ASHLAR_FSCK " " + arguments); }
+
+class Tool : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(scratch.ready()); }
+
+  // The volume as an image file.
+  std::string save(const std::string& name = "volume.img") {
+    const blockio::MemoryImage image = volume.device().snapshot();
+    std::string path = scratch.make_file(name, image.size());
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    std::string bytes(1U << 20, '\0');
+    const std::string zeros(bytes.size(), '\0');
+    for (std::uint64_t offset = 0; offset < image.size(); offset += bytes.size()) {
+      image.read(offset, std::as_writable_bytes(std::span(bytes)));
+      if (bytes == zeros) continue;
+      file.seekp(static_cast<std::streamoff>(offset));
+      file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    }
+    return path;
+  }
+  void damage_one_copy() {
+    volume.edit_image(
+        [](ImageEditor& image) { image.damage_block(image.pointer_to(image.leaves().front()).address[1]); });
+  }
+  void contradict() {
+    volume.edit_items(
+        [&](ItemEditor& items) { items.edit_inode(volume.file, [](format::InodeItem& item) { item.links = 7; }); });
+  }
+
+  Scratch scratch;
+  DamagedVolume volume;
+};
+
+TEST_F(Tool, ACleanVolumeIsNotLookedAtWithoutForce) {
+  damage_one_copy();
+  const std::string path = save();
+  const CommandResult skipped = fsck(path);
+  EXPECT_EQ(skipped.status, 0);
+  EXPECT_EQ(skipped.output, path + ": clean\n");
+  EXPECT_EQ(fsck("-p " + path).status, 0);
+  EXPECT_EQ(fsck("-n -f " + path).status, 4);
+}
+
+TEST_F(Tool, ACleanVolumeChecked) {
+  const std::string path = save();
+  for (const char* options : {"-n -f ", "-f ", "-p -f ", "-a -f ", "-y -f ", "-f --data ", "-v -f "}) {
+    const CommandResult result = fsck(options + path);
+    EXPECT_EQ(result.status, 0) << options << result.output;
+    EXPECT_THAT(result.output, HasSubstr(path + ": clean, 111 inodes (4 directories)")) << options;
+  }
+}
+
+TEST_F(Tool, OneBadCopyIsHealed) {
+  damage_one_copy();
+  const std::string path = save();
+  const std::string before = contents_of(path);
+  EXPECT_EQ(fsck("-n -f " + path).status, 4);
+  EXPECT_TRUE(contents_of(path) == before) << "-n wrote";
+  for (const char* options : {"-p -f ", "-a -f ", "-y -f "}) {
+    const std::string copy = save("copy.img");
+    const CommandResult healed = fsck(options + copy);
+    EXPECT_EQ(healed.status, 1) << options << healed.output;
+    EXPECT_THAT(healed.output, HasSubstr("[030] healable: tree node"));
+    EXPECT_THAT(healed.output, HasSubstr(": repaired"));
+    EXPECT_EQ(fsck("-n -f " + copy).status, 0) << options;
+  }
+}
+
+TEST_F(Tool, Contradictions) {
+  contradict();
+  const std::string path = save();
+  const CommandResult result = fsck("-n -f " + path);
+  EXPECT_EQ(result.status, 4);
+  EXPECT_THAT(result.output, HasSubstr(path + ": [077] error: inode "));
+  EXPECT_THAT(result.output, HasSubstr("counts 7 links, it has 2"));
+}
+
+TEST_F(Tool, Json) {
+  contradict();
+  const std::string path = save();
+  const CommandResult result = fsck("--json -n -f " + path);
+  EXPECT_EQ(result.status, 4);
+  const nlohmann::json json = nlohmann::json::parse(result.output, nullptr, false);
+  ASSERT_FALSE(json.is_discarded()) << result.output;
+  EXPECT_EQ(json["device"], path);
+  EXPECT_EQ(json["clean"], false);
+  EXPECT_EQ(json["exit_status"], 4);
+  EXPECT_EQ(json["inodes"], 111);
+  ASSERT_EQ(json["findings"].size(), 1U);
+  EXPECT_EQ(json["findings"][0]["id"], 77);
+  EXPECT_EQ(json["findings"][0]["name"], "link_count_wrong");
+  EXPECT_EQ(json["findings"][0]["severity"], "error");
+  EXPECT_EQ(json["findings"][0]["repaired"], false);
+}
+
+TEST_F(Tool, Progress) {
+  const std::string path = save();
+  const CommandResult result = fsck("-n -f -C 1 " + path);
+  EXPECT_EQ(result.status, 0);
+  EXPECT_THAT(result.output, HasSubstr("100 100 " + path + "\n"));
+}
+
+TEST_F(Tool, WhatIsNoVolume) {
+  const std::string zeros = scratch.make_file("zeros.img", 64U << 20);
+  const std::string tiny = scratch.make_file("tiny.img", 4096);
+  for (const std::string& path : {zeros, tiny, scratch.file("missing.img")}) {
+    const CommandResult result = fsck("-y -f " + path);
+    EXPECT_EQ(result.status, 8) << result.output;
+    EXPECT_THAT(result.output, HasSubstr("fsck.ashlarfs: " + path + ": "));
+    EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
+  }
+}
+
+TEST_F(Tool, ANewerFormatIsLeftAlone) {
+  volume.edit_image([](ImageEditor& image) {
+    image.superblock.incompatible = 1ULL << 60;
+    image.write_superblock();
+  });
+  const std::string path = save();
+  const std::string before = contents_of(path);
+  const CommandResult result = fsck("-y -f " + path);
+  EXPECT_EQ(result.status, 8);
+  EXPECT_THAT(result.output, HasSubstr("use a newer AshlarFS"));
+  EXPECT_TRUE(contents_of(path) == before);
+}
+
+TEST_F(Tool, Usage) {
+  EXPECT_EQ(fsck("").status, 16);
+  EXPECT_EQ(fsck("--no-such-option x").status, 16);
+  EXPECT_EQ(fsck("-n -p x").status, 16);
+  EXPECT_EQ(fsck("-n -y x").status, 16);
+  const CommandResult help = fsck("--help");
+  EXPECT_EQ(help.status, 0);
+  EXPECT_THAT(help.output, HasSubstr("--json"));
+  const CommandResult version = fsck("-V");
+  EXPECT_EQ(version.status, 0);
+  EXPECT_THAT(version.output, ::testing::StartsWith("fsck.ashlarfs "));
+}
+
+bool catches(pid_t process, int signal) {
+  std::ifstream status("/proc/" + std::to_string(process) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("SigCgt:")) return (std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1) != 0;
+  }
+  return false;
+}
+
+// It waits for the device, which is in use, when the signal comes; so what follows does not depend on time.
+TEST_F(Tool, Interrupted) {
+  const std::string path = save();
+  auto device = blockio::open_device(path, {});
+  ASSERT_TRUE(device);
+  const pid_t child = fork();
+  if (child == 0) {
+    execl(ASHLAR_FSCK, ASHLAR_FSCK, "-n", "-f", path.c_str(), nullptr);
+    _exit(99);
+  }
+  while (!catches(child, SIGINT)) usleep(1000);
+  ASSERT_EQ(kill(child, SIGINT), 0);
+  device->reset();
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 32);
+}
+
+}  // namespace
+}  // namespace ashlar::fsck::testing
