@@ -1,14 +1,15 @@
 // The Linux kernel AIO engine.
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <linux/aio_abi.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <vector>
@@ -23,17 +24,20 @@ long io_destroy(aio_context_t context) { return syscall(SYS_io_destroy, context)
 long io_submit(aio_context_t context, long count, iocb** blocks) {
   return syscall(SYS_io_submit, context, count, blocks);
 }
+long io_cancel(aio_context_t context, iocb* block, io_event* event) {
+  return syscall(SYS_io_cancel, context, block, event);
+}
 long io_getevents(aio_context_t context, long min, long max, io_event* events, timespec* timeout) {
   return syscall(SYS_io_getevents, context, min, max, events, timeout);
 }
 
 class AioEngine final : public Engine {
  public:
-  AioEngine(int descriptor, unsigned depth) : descriptor_(descriptor), blocks_(depth), events_(depth) {
-    free_.reserve(depth);
+  AioEngine(int descriptor, unsigned depth) : descriptor_(descriptor), blocks_(depth + 1), events_(depth + 1) {
+    free_.reserve(blocks_.size());
     for (iocb& block : blocks_) free_.push_back(&block);
-    batch_.reserve(depth);
-    ended_.reserve(depth);
+    batch_.reserve(blocks_.size());
+    ended_.reserve(blocks_.size());
   }
   ~AioEngine() override {
     if (context_ != 0) io_destroy(context_);
@@ -41,23 +45,22 @@ class AioEngine final : public Engine {
 
   [[nodiscard]] int set_up() { return io_setup(static_cast<unsigned>(blocks_.size()), &context_) == 0 ? 0 : errno; }
 
+  bool handles(OpKind kind) const noexcept override {
+    return kind != OpKind::discard && kind != OpKind::write_zeroes && kind != OpKind::compute;
+  }
+
   std::size_t start(std::span<Transfer* const> transfers) override {
     batch_.clear();
-    std::size_t taken = 0;
-    for (; taken < transfers.size() && !free_.empty(); ++taken) {
-      Transfer& transfer = *transfers[taken];
-      if (transfer.kind == OpKind::discard || transfer.kind == OpKind::write_zeroes) {
-        if (!batch_.empty()) break;  // what is taken must be a prefix
-        allocate_range(transfer);
-        continue;
-      }
-      iocb* block = free_.back();
+    for (std::size_t i = 0; i < transfers.size() && !free_.empty(); ++i) {
+      iocb* const block = free_.back();
       free_.pop_back();
-      prepare(*block, transfer);
+      prepare(*block, *transfers[i]);
       batch_.push_back(block);
     }
-    return taken - give_back(submit_batch());
+    return batch_.size() - give_back(submit_batch());
   }
+
+  void kick() override {}
 
   std::size_t reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout,
                    std::span<Transfer*> finished) override {
@@ -75,17 +78,29 @@ class AioEngine final : public Engine {
       limit.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(*timeout).count();
       limit.tv_nsec = (*timeout % std::chrono::seconds(1)).count();
     }
-    // EINTR ends the wait early; the caller asks again.
     const long got = io_getevents(context_, static_cast<long>(still), static_cast<long>(room), events_.data(),
                                   timeout || still == 0 ? &limit : nullptr);
-    for (long i = 0; i < got; ++i) {
-      const io_event& event = events_[static_cast<std::size_t>(i)];
-      auto* transfer = reinterpret_cast<Transfer*>(event.data);
-      transfer->result = event.res;
-      free_.push_back(reinterpret_cast<iocb*>(event.obj));
-      finished[count++] = transfer;
+    if (got < 0) {
+      // EINTR ends the wait early; the caller asks again. Nothing else can be but misuse, and what the kernel holds of
+      // ours could never be reaped.
+      if (errno == EINTR) return count;
+      fmt::print(stderr, "io_getevents: {}\n", std::strerror(errno));
+      std::abort();
     }
+    for (long i = 0; i < got; ++i) finished[count++] = take(events_[static_cast<std::size_t>(i)]);
     return count;
+  }
+
+  // The kernel can cancel a poll and nothing else.
+  void cancel(Transfer& transfer) override {
+    if (transfer.kind != OpKind::watch) return;
+    for (iocb& block : blocks_) {
+      if (block.aio_data != reinterpret_cast<std::uintptr_t>(&transfer)) continue;
+      io_event unused{};
+      // Its outcome, whichever, comes with the others.
+      static_cast<void>(io_cancel(context_, &block, &unused));
+      return;
+    }
   }
 
  private:
@@ -97,9 +112,22 @@ class AioEngine final : public Engine {
       block.aio_lio_opcode = IOCB_CMD_FDSYNC;
       return;
     }
-    block.aio_lio_opcode = transfer.kind == OpKind::read ? IOCB_CMD_PREADV : IOCB_CMD_PWRITEV;
-    block.aio_buf = reinterpret_cast<std::uintptr_t>(transfer.segments);
-    block.aio_nbytes = transfer.segment_count;
+    if (transfer.kind == OpKind::watch) {
+      block.aio_lio_opcode = IOCB_CMD_POLL;
+      block.aio_fildes = static_cast<std::uint32_t>(transfer.watched);
+      block.aio_buf = POLLIN;
+      return;
+    }
+    const bool reads = transfer.kind == OpKind::read;
+    if (transfer.segment_count == 1) {
+      block.aio_lio_opcode = reads ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE;
+      block.aio_buf = reinterpret_cast<std::uintptr_t>(transfer.segments[0].iov_base);
+      block.aio_nbytes = transfer.length;
+    } else {
+      block.aio_lio_opcode = reads ? IOCB_CMD_PREADV : IOCB_CMD_PWRITEV;
+      block.aio_buf = reinterpret_cast<std::uintptr_t>(transfer.segments);
+      block.aio_nbytes = transfer.segment_count;
+    }
     block.aio_offset = static_cast<std::int64_t>(transfer.offset);
     if (transfer.durable) block.aio_rw_flags = RWF_DSYNC;
   }
@@ -116,32 +144,36 @@ class AioEngine final : public Engine {
       }
       if (taken < 0 && errno == EINTR) continue;
       if (taken == 0 || errno == EAGAIN) break;
-      end_with(batch_[done], -errno);
+      end_with(*batch_[done], -errno);
       ++done;
     }
     return batch_.size() - done;
   }
 
   std::size_t give_back(std::size_t untaken) {
-    for (std::size_t i = batch_.size() - untaken; i < batch_.size(); ++i) free_.push_back(batch_[i]);
+    for (std::size_t i = batch_.size() - untaken; i < batch_.size(); ++i) release(*batch_[i]);
     return untaken;
   }
 
-  void end_with(iocb* block, int result) {
-    auto* transfer = reinterpret_cast<Transfer*>(block->aio_data);
-    transfer->result = result;
-    ended_.push_back(transfer);
-    free_.push_back(block);
+  void release(iocb& block) {
+    block.aio_data = 0;
+    free_.push_back(&block);
   }
 
-  // Kernel AIO has no such command.
-  void allocate_range(Transfer& transfer) {
-    const int mode =
-        FALLOC_FL_KEEP_SIZE | (transfer.kind == OpKind::discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
-    const int outcome =
-        fallocate(descriptor_, mode, static_cast<off_t>(transfer.offset), static_cast<off_t>(transfer.length));
-    transfer.result = outcome == 0 ? 0 : -errno;
-    ended_.push_back(&transfer);
+  void end_with(iocb& block, int result) {
+    auto* const transfer = reinterpret_cast<Transfer*>(block.aio_data);
+    transfer->result = result;
+    ended_.push_back(transfer);
+    release(block);
+  }
+
+  Transfer* take(const io_event& event) {
+    auto* const transfer = reinterpret_cast<Transfer*>(event.data);
+    transfer->result = event.res;
+    // A poll that ends without an event was cancelled.
+    if (transfer->kind == OpKind::watch && event.res == 0) transfer->result = -ECANCELED;
+    release(*reinterpret_cast<iocb*>(event.obj));
+    return transfer;
   }
 
   int descriptor_;
@@ -150,8 +182,11 @@ class AioEngine final : public Engine {
   std::vector<iocb*> free_;
   std::vector<iocb*> batch_;
   std::vector<io_event> events_;
-  std::vector<Transfer*> ended_;  // refused at once, or done without the kernel's queue
+  std::vector<Transfer*> ended_;  // refused at once
 };
+
+// Below this a queue is of no use.
+constexpr std::uint32_t kLeastDepth = 4;
 
 std::string first_line(const char* path) {
   std::ifstream file(path);
@@ -160,19 +195,34 @@ std::string first_line(const char* path) {
   return line;
 }
 
+std::string aio_in_use() {
+  return fmt::format("fs.aio-nr {} of fs.aio-max-nr {} in use; raise the latter", first_line("/proc/sys/fs/aio-nr"),
+                     first_line("/proc/sys/fs/aio-max-nr"));
+}
+
 }  // namespace
 
-Result<std::unique_ptr<Engine>> open_aio_engine(int descriptor, const QueueConfig& config) {
-  auto engine = std::make_unique<AioEngine>(descriptor, config.depth);
-  if (const int error = engine->set_up(); error != 0) {
-    std::string detail = fmt::format("io_setup: {}", std::strerror(error));
-    if (error == EAGAIN) {
-      detail += fmt::format(" (fs.aio-nr {} of fs.aio-max-nr {} in use; raise the latter)",
-                            first_line("/proc/sys/fs/aio-nr"), first_line("/proc/sys/fs/aio-max-nr"));
+// Where the system's requests are nearly used up, with a smaller depth rather than not at all.
+Result<OpenedEngine> open_aio_engine(int descriptor, const QueueConfig& config) {
+  OpenedEngine opened;
+  opened.selection.engine = EngineChoice::aio;
+  const std::uint32_t least = std::min(config.depth, kLeastDepth);
+  int error = 0;
+  for (std::uint32_t depth = config.depth; depth >= least; depth /= 2) {
+    auto engine = std::make_unique<AioEngine>(descriptor, depth);
+    error = engine->set_up();
+    if (error == 0) {
+      opened.selection.depth = depth;
+      if (depth < config.depth) opened.selection.dropped = fmt::format("depth {} ({})", config.depth, aio_in_use());
+      opened.engine = std::move(engine);
+      return opened;
     }
-    return fail(from_errno(error), std::move(detail));
+    if (error != EAGAIN) break;
   }
-  return std::unique_ptr<Engine>(std::move(engine));
+  std::string detail = fmt::format("io_setup: {}", std::strerror(error));
+  if (error == EAGAIN) detail += fmt::format(" ({})", aio_in_use());
+  if (error == ENOSYS) detail += " (the kernel has no AIO, or a seccomp filter hides it)";
+  return fail(from_errno(error), std::move(detail));
 }
 
 }  // namespace ashlar::blockio

@@ -1,8 +1,11 @@
 #include "blockio/device_queue.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <thread>
 
 #include "blockio/request_check.h"
 
@@ -10,156 +13,256 @@ namespace ashlar::blockio {
 namespace {
 
 constexpr std::size_t kReapBatch = 64;
+// How long to leave the kernel alone that takes nothing although nothing is in flight, and how often.
+constexpr std::int64_t kShortageDelay = 1'000'000;
+constexpr std::uint32_t kMostShortages = 1000;
 
-bool is_transfer(OpKind kind) noexcept {
-  return kind == OpKind::read || kind == OpKind::write || kind == OpKind::write_durable;
-}
+void sleep_for(std::int64_t nanoseconds) { std::this_thread::sleep_for(std::chrono::nanoseconds(nanoseconds)); }
 
 }  // namespace
 
-DeviceQueue::DeviceQueue(std::unique_ptr<Engine> engine, const Geometry& geometry, std::uint32_t depth)
-    : engine_(std::move(engine)), geometry_(geometry), slots_(depth) {
-  free_.reserve(depth);
-  ready_.reserve(depth);
-  for (Slot& slot : slots_) free_.push_back(&slot);
+DeviceQueue::DeviceQueue(std::unique_ptr<Engine> engine, const Geometry& geometry, DeviceQueueSetup setup)
+    : waker_(std::move(setup.waker)),
+      engine_(std::move(engine)),
+      geometry_(geometry),
+      helpers_(setup.helpers),
+      descriptor_(setup.descriptor),
+      merge_(setup.merge),
+      wakeable_(waker_ != nullptr),
+      slots_(setup.selection.depth) {
+  selection_ = std::move(setup.selection);
+  free_.reserve(slots_.size());
+  ready_.reserve(slots_.size());
+  for (auto slot = slots_.rbegin(); slot != slots_.rend(); ++slot) {
+    slot->queue = this;
+    slot->run = help;
+    free_.push_back(&*slot);
+  }
+  wake_.kind = OpKind::watch;
+  wake_.slot = kNowhere;
 }
 
 DeviceQueue::~DeviceQueue() { drain(); }
 
 void DeviceQueue::submit(std::span<IoOp* const> ops) {
-  for (IoOp* op : ops) {
-    begin(*op);
-    if (const std::optional<ErrorCode> error = check_request(geometry_, *op)) {
-      finish(*op, *error);
-      continue;
-    }
-    while (free_.empty()) wait(1, std::nullopt);
-    Slot& slot = *free_.back();
-    free_.pop_back();
-    slot.op = op;
-    slot.moved = 0;
-    slot.flushing = false;
-    prepare_step(slot);
-  }
+  enqueue(ops);
   start_ready();
+  engine_->kick();
 }
 
-void DeviceQueue::prepare_step(Slot& slot) {
-  const IoOp& op = *slot.op;
-  Transfer& transfer = slot.transfer;
-  transfer = Transfer{};
-  transfer.slot = static_cast<std::size_t>(&slot - slots_.data());
-  transfer.kind = slot.flushing ? OpKind::flush : op.kind;
-  if (transfer.kind == OpKind::discard || transfer.kind == OpKind::write_zeroes) {
-    transfer.offset = geometry_.window_offset + op.offset;
-    transfer.length = op.length;
-  } else if (transfer.kind != OpKind::flush) {
-    gather_segments(slot, std::min(op.length - slot.moved, kMaxTransfer));
-    transfer.offset = geometry_.window_offset + op.offset + slot.moved;
-    transfer.segments = slot.segments.data();
-    transfer.segment_count = static_cast<unsigned>(slot.segments.size());
-    transfer.durable = op.kind == OpKind::write_durable && geometry_.durable_write_flushes;
+// The wait after it enters the kernel anyway, and takes the new ones along.
+Status DeviceQueue::run(std::span<IoOp* const> ops) {
+  enqueue(ops);
+  for (;;) {
+    const auto missing = std::count_if(ops.begin(), ops.end(), [](const IoOp* op) { return !op->done(); });
+    if (missing == 0) break;
+    progress(static_cast<std::size_t>(missing), kNever, false);
   }
-  ready_.push_back(&transfer);
+  for (const IoOp* op : ops) {
+    if (!op->ok()) return fail(op->error());
+  }
+  return {};
 }
 
-// The memory of the next step: `length` bytes from slot.moved on.
-void DeviceQueue::gather_segments(Slot& slot, std::uint64_t length) {
-  const IoOp& op = *slot.op;
-  slot.segments.clear();
-  const std::span<const iovec> all = op.segments.empty() ? std::span(&op.single, 1) : op.segments;
-  std::uint64_t skip = slot.moved;
-  std::uint64_t wanted = length;
-  for (const iovec& segment : all) {
-    if (wanted == 0) break;
-    if (skip >= segment.iov_len) {
-      skip -= segment.iov_len;
+void DeviceQueue::enqueue(std::span<IoOp* const> ops) {
+  const std::int64_t time = now();
+  OpSlot* open = nullptr;  // where the next one may join
+  const auto close = [&] {
+    if (open != nullptr) prepare_step(*std::exchange(open, nullptr));
+  };
+  for (IoOp* op : ops) {
+    begin(*op, time);
+    std::optional<ErrorCode> refusal = check_request(geometry_, *op);
+    if (draining_ && op->kind == OpKind::watch) refusal = ErrorCode::cancelled;
+    if (refusal) {
+      decide(*op, refusal);
+      place_of(*op) = kNowhere;
+      ended_.push(*op);
       continue;
     }
-    const std::uint64_t take = std::min(segment.iov_len - skip, wanted);
-    slot.segments.push_back(iovec{static_cast<std::byte*>(segment.iov_base) + skip, take});
-    skip = 0;
-    wanted -= take;
+    if (open != nullptr && may_join(*open, *op)) {
+      join(*open, *op);
+      continue;
+    }
+    close();
+    while (free_.empty()) progress(1, kNever, false);
+    open = &take_slot(*op);
   }
-  slot.transfer.length = length;
+  close();
+}
+
+bool DeviceQueue::may_join(const OpSlot& slot, const IoOp& op) const noexcept {
+  if (!merge_ || (op.kind != OpKind::read && op.kind != OpKind::write)) return false;
+  const IoOp& before = *slot.last;
+  return before.kind == op.kind && before.offset + before.length == op.offset && op.deadline.count() == 0 &&
+         before.deadline.count() == 0 && slot.length + op.length <= kMaxTransfer &&
+         slot.segment_count + std::max<std::size_t>(op.segments.size(), 1) <= kMaxSegments;
+}
+
+void DeviceQueue::join(OpSlot& slot, IoOp& op) {
+  next_of(*slot.last) = &op;
+  slot.last = &op;
+  slot.length += op.length;
+  slot.segment_count += std::max<std::size_t>(op.segments.size(), 1);
+  place_of(op) = place_of(*slot.first);
+  statistics_.merged.add(1);
+}
+
+OpSlot& DeviceQueue::take_slot(IoOp& op) {
+  OpSlot& slot = *free_.back();
+  free_.pop_back();
+  statistics_.most_slots.raise_to(slots_.size() - free_.size());
+  slot.first = &op;
+  slot.last = &op;
+  slot.length = op.length;
+  slot.moved = 0;
+  slot.segment_count = std::max<std::size_t>(op.segments.size(), 1);
+  slot.retries = 0;
+  slot.flushing = slot.one_by_one = slot.cancelled = slot.expired = false;
+  slot.unplain =
+      op.length > kMaxTransfer || op.kind == OpKind::watch || !engine_->handles(op.kind) || needs_second_flush(op);
+  if (slot.unplain) ++unplain_;
+  slot.deadline = deadline_of(op);
+  if (slot.deadline != kNever) set_timer(slot.deadline);
+  place_of(op) = static_cast<std::uint32_t>(&slot - slots_.data());
+  return slot;
 }
 
 void DeviceQueue::start_ready() {
   if (ready_.empty()) return;
   const std::size_t taken = engine_->start(ready_);
+  for (std::size_t i = 0; i < taken; ++i) slots_[ready_[i]->slot].place = OpSlot::Place::engine;
   ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(taken));
+  in_engine_ += taken;
+  statistics_.steps.add(taken);
+  if (in_engine_ != 0) {
+    shortages_ = 0;
+    return;
+  }
+  // The kernel is short of something and there is nothing of ours to wait for.
+  if (++shortages_ < kMostShortages) return sleep_for(kShortageDelay);
+  shortages_ = 0;
+  OpSlot& slot = slots_[ready_.front()->slot];
+  ready_.erase(ready_.begin());
+  slot.one_by_one = true;
+  fail_step(slot, ErrorCode::try_again);
 }
 
-bool DeviceQueue::settle(Slot& slot) {
-  const Transfer& transfer = slot.transfer;
-  if (transfer.result == -EAGAIN || transfer.result == -EINTR) return false;  // nothing moved; the same step again
-  if (transfer.result < 0) {
-    complete(slot, from_errno(static_cast<int>(-transfer.result)));
-    return true;
-  }
-  if (slot.flushing || !is_transfer(slot.op->kind)) {
-    complete(slot, std::nullopt);
-    return true;
-  }
-  // A transfer that ended inside a sector is repeated from the sector's start.
-  auto moved = static_cast<std::uint64_t>(transfer.result);
-  moved -= moved % geometry_.logical_sector;
-  if (moved == 0) {
-    complete(slot, ErrorCode::short_transfer);
-    return true;
-  }
-  slot.moved += moved;
-  if (slot.moved < slot.op->length) return false;
-  if (slot.op->kind == OpKind::write_durable && !geometry_.durable_write_flushes) {
-    slot.flushing = true;
-    return false;
-  }
-  complete(slot, std::nullopt);
-  return true;
-}
-
-void DeviceQueue::complete(Slot& slot, std::optional<ErrorCode> error) {
-  IoOp& op = *slot.op;
-  slot.op = nullptr;
-  free_.push_back(&slot);  // first: the completion may submit
-  ++completed_;
-  if (error) {
-    finish(op, *error);
-  } else {
-    finish(op);
+void DeviceQueue::run_ended() {
+  if (ended_.empty()) return;
+  const std::int64_t time = now();
+  // Not those that completions add: a refused operation that its completion submits again would go on for ever.
+  for (std::size_t left = ended_.size(); left > 0 && !ended_.empty(); --left) {
+    ++completed_;
+    finish(ended_.pop(), time);
   }
 }
 
-std::size_t DeviceQueue::reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) {
+std::size_t DeviceQueue::wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) {
+  std::int64_t until = kNever;
+  if (timeout) {
+    const std::int64_t time = now();
+    until = timeout->count() < kNever - time ? time + std::max<std::int64_t>(timeout->count(), 0) : kNever;
+  }
+  return progress(min, until, true);
+}
+
+std::size_t DeviceQueue::progress(std::size_t min, std::int64_t until, bool heed_wake) {
+  const std::uint64_t before = completed_;
+  for (;;) {
+    std::int64_t time = until != kNever || next_timer_ != kNever ? now() : 0;
+    if (next_timer_ <= time) fire_timers(time);
+    run_ended();
+    start_ready();
+    std::size_t ran = completed_ - before;
+    if (is_idle() && (!wakeable_ || !heed_wake || ran >= min)) return ran;
+    const bool enough = ran >= min || until <= time || (heed_wake && woken_) || !ended_.empty();
+    reap(enough ? 0 : min - ran, time, std::min(until, next_timer_));
+    run_ended();
+    ran = completed_ - before;
+    if (heed_wake && std::exchange(woken_, false)) return ran;
+    if (ran >= min || until <= time) return ran;
+  }
+}
+
+// Waits for `min` transfers (fewer where something else may happen that the caller must see), until `until`.
+void DeviceQueue::reap(std::size_t min, std::int64_t time, std::int64_t until) {
+  std::optional<std::chrono::nanoseconds> timeout;
+  if (until != kNever) timeout = std::chrono::nanoseconds(std::max<std::int64_t>(until - time, 0));
+  if (min == 0) timeout = std::chrono::nanoseconds(0);
+  const bool expects_wake = wakeable_ || helped_in_flight_ != 0;
+  if (expects_wake) arm_wake();
+  const std::size_t watched = in_engine_ + (wake_armed_ ? 1 : 0);
+  if (watched != 0 && !(expects_wake && !wake_armed_ && in_engine_ == 0)) {
+    const bool plain = unplain_ == 0 && !wake_armed_ && ready_.empty();
+    const std::size_t wanted = plain ? std::min(min, in_engine_) : std::min<std::size_t>(min, 1);
+    static_cast<void>(reap_engine(wanted, timeout));
+  } else if (expects_wake) {
+    pollfd source{waker_->descriptor(), POLLIN, 0};
+    timespec limit{};
+    if (timeout) {
+      limit.tv_sec = timeout->count() / 1'000'000'000;
+      limit.tv_nsec = timeout->count() % 1'000'000'000;
+    }
+    static_cast<void>(ppoll(&source, 1, timeout ? &limit : nullptr, nullptr));  // an early end does no harm
+  } else if (timeout && ready_.empty()) {
+    sleep_for(timeout->count());
+  }
+  if (expects_wake && !wake_armed_) {
+    if (waker_->take()) woken_ = true;
+    collect_helped();
+  }
+}
+
+std::size_t DeviceQueue::reap_engine(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) {
   // Not a member: completions may submit and wait, and so come here again.
   std::array<Transfer*, kReapBatch> finished;
   const std::size_t count = engine_->reap(min, timeout, finished);
   for (std::size_t i = 0; i < count; ++i) {
-    Slot& slot = slots_[finished[i]->slot];
-    if (!settle(slot)) prepare_step(slot);
+    if (finished[i] == &wake_) {
+      wake_armed_ = false;
+      continue;
+    }
+    --in_engine_;
+    settle(slots_[finished[i]->slot]);
   }
-  start_ready();
+  if (!ready_.empty()) {
+    start_ready();
+    engine_->kick();
+  }
   return count;
 }
 
-std::size_t DeviceQueue::wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) {
-  const std::size_t before = completed_;
-  const auto deadline = timeout ? std::optional(std::chrono::steady_clock::now() + *timeout) : std::nullopt;
-  for (;;) {
-    start_ready();
-    const std::size_t ran = completed_ - before;
-    if (is_idle()) return ran;
-    std::optional<std::chrono::nanoseconds> left;
-    if (deadline) left = std::max(std::chrono::nanoseconds(0), *deadline - std::chrono::steady_clock::now());
-    reap(ran < min ? 1 : 0, left);
-    const std::size_t now = completed_ - before;
-    if (now >= min) return now;
-    if (left && left->count() == 0) return now;
+void DeviceQueue::arm_wake() {
+  if (wake_armed_ || !engine_->handles(OpKind::watch)) return;
+  wake_.watched = waker_->descriptor();
+  Transfer* const pointer = &wake_;
+  wake_armed_ = engine_->start(std::span(&pointer, 1)) == 1;
+}
+
+void DeviceQueue::cancel_watches() {
+  for (OpSlot& slot : slots_) {
+    if (slot.place != OpSlot::Place::free && slot.first->kind == OpKind::watch && !slot.cancelled) {
+      slot.cancelled = true;
+      stop(slot);
+    }
   }
 }
 
 void DeviceQueue::drain() {
-  while (!is_idle()) wait(1, std::nullopt);
+  const bool outer = !std::exchange(draining_, true);
+  cancel_watches();
+  while (!is_idle()) progress(1, kNever, false);
+  if (outer) draining_ = false;
+}
+
+void DeviceQueue::cancel(IoOp& op) {
+  const std::uint32_t place = place_of(op);
+  if (op.done() || place >= slots_.size()) return;
+  OpSlot& slot = slots_[place];
+  if (slot.first != &op || slot.last != &op || slot.place == OpSlot::Place::free || slot.is_stopping()) return;
+  slot.cancelled = true;
+  stop(slot);
 }
 
 }  // namespace ashlar::blockio

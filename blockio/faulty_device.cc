@@ -1,8 +1,10 @@
 #include "blockio/faulty_device.h"
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <random>
+#include <thread>
 
 #include "blockio/immediate_queue.h"
 
@@ -28,7 +30,7 @@ FaultPlan at_random(std::uint64_t seed, std::uint32_t one_in, Fault fault) {
   };
 }
 
-// Operations that go right pass through to the inner queue; the others are decided when submitted and complete in
+// Operations that go right pass through to the inner queue; the others are carried out when submitted and complete in
 // wait().
 class FaultyQueue final : public IoQueue {
  public:
@@ -37,47 +39,105 @@ class FaultyQueue final : public IoQueue {
 
   void submit(std::span<IoOp* const> ops) override {
     for (IoOp* op : ops) {
-      const Fault fault = device_.decide(*op);
+      const bool on_device = op->kind != OpKind::watch && op->kind != OpKind::compute;
+      const Fault fault = on_device ? device_.decide(*op) : Fault::none;
       if (fault == Fault::none) {
         inner_->submit(std::span(&op, 1));
-      } else {
-        begin(*op);
-        ended_.push_back({op, perform(*op, fault)});
+        continue;
       }
+      const std::int64_t time = now();
+      begin(*op, time);
+      decide(*op, perform(*op, fault));
+      const std::int64_t due = fault == Fault::delay ? time + std::chrono::nanoseconds(kFaultDelay).count() : time;
+      ended_.push_back({op, due});
     }
   }
 
   std::size_t wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) override {
+    const std::int64_t began = now();
     std::size_t ran = 0;
-    while (!ended_.empty()) {
-      const Ended ended = ended_.front();
-      ended_.pop_front();
-      ++ran;
-      if (ended.error) {
-        finish(*ended.op, *ended.error);
-      } else {
-        finish(*ended.op);
-      }
+    for (;;) {
+      ran += run_due();
+      const std::int64_t next_due = earliest();
+      std::int64_t limit = timeout ? began + timeout->count() : kNever;
+      const bool last = ran >= min || limit <= now();
+      limit = std::min(limit, next_due);
+      std::optional<std::chrono::nanoseconds> inner_timeout;
+      if (limit != kNever) inner_timeout = std::chrono::nanoseconds(std::max<std::int64_t>(limit - now(), 0));
+      if (last) inner_timeout = std::chrono::nanoseconds(0);
+      const std::size_t inner_ran = inner_->wait(last ? 0 : min - ran, inner_timeout);
+      ran += inner_ran;
+      if (last || ended_.empty()) return ran;
+      // The inner queue had nothing to wait for.
+      if (inner_ran == 0 && next_due > now()) std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
-    return ran + inner_->wait(min > ran ? min - ran : 0, timeout);
   }
 
   void drain() override {
-    while (!ended_.empty()) wait(0, std::nullopt);
+    do {
+      inner_->drain();
+      while (!ended_.empty()) wait(1, std::nullopt);
+      // Completions of those may have submitted others.
+    } while (inner_->wait(0, std::chrono::nanoseconds(0)) != 0 || !ended_.empty());
     inner_->drain();
   }
+
+  void cancel(IoOp& op) override {
+    const bool here = std::any_of(ended_.begin(), ended_.end(), [&op](const Ended& ended) { return ended.op == &op; });
+    if (!here) inner_->cancel(op);
+  }
+
+  [[nodiscard]] Waker* waker() noexcept override { return inner_->waker(); }
+  [[nodiscard]] const QueueStatistics& statistics() const noexcept override { return inner_->statistics(); }
+  [[nodiscard]] const EngineSelection& selection() const noexcept override { return inner_->selection(); }
 
  private:
   struct Ended {
     IoOp* op;
-    std::optional<ErrorCode> error;
+    std::int64_t due;
   };
+
+  [[nodiscard]] std::int64_t earliest() const noexcept {
+    std::int64_t due = kNever;
+    for (const Ended& ended : ended_) due = std::min(due, ended.due);
+    return due;
+  }
+
+  // Runs the completions that are due, without those that they add.
+  std::size_t run_due() {
+    if (ended_.empty()) return 0;
+    const std::int64_t time = now();
+    std::size_t ran = 0;
+    for (std::size_t left = ended_.size(); left > 0 && !ended_.empty(); --left) {
+      const Ended ended = ended_.front();
+      ended_.pop_front();
+      if (ended.due > time) {
+        ended_.push_back(ended);
+        continue;
+      }
+      ++ran;
+      finish(*ended.op, time);
+    }
+    return ran;
+  }
 
   std::optional<ErrorCode> perform(IoOp& op, Fault fault) {
     if (fault == Fault::fail) return ErrorCode::io_error;
     if (fault == Fault::lose && op.kind != OpKind::read) return std::nullopt;
     IoOp copy = op;
     copy.complete = nullptr;
+    const bool transfers = op.kind == OpKind::read || op.kind == OpKind::write || op.kind == OpKind::write_durable;
+    std::optional<ErrorCode> error;
+    iovec half{};
+    if (fault == Fault::shorten && transfers) {
+      const std::uint64_t sector = device_.geometry().logical_sector;
+      half = op.segments.empty() ? op.single : op.segments.front();
+      half.iov_len = std::max(sector, half.iov_len / 2 / sector * sector);
+      copy.segments = {};
+      copy.single = half;
+      copy.length = half.iov_len;
+      error = ErrorCode::short_transfer;
+    }
     if (fault == Fault::misdirect && op.length <= device_.geometry().size - op.offset - op.length)
       copy.offset += op.length;
     if (const Status status = inner_->run(copy); !status) return status.error().code();
@@ -88,7 +148,7 @@ class FaultyQueue final : public IoQueue {
         flipped = true;
       });
     }
-    return std::nullopt;
+    return error;
   }
 
   FaultyDevice& device_;

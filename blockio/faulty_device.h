@@ -1,6 +1,7 @@
 // A device that goes wrong where a test wants it to.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,8 +18,12 @@ enum class Fault : std::uint8_t {
   fail,       // the operation fails with io_error and does nothing
   lose,       // a write or flush says it succeeded and did nothing
   flip_bit,   // a read returns one wrong bit
+  shorten,    // half of it (a sector at least) is moved and it fails with short_transfer, as when a device shrank
+  delay,      // it goes right, and completes kFaultDelay later than it would have
   misdirect,  // a write lands one sector-aligned transfer length further on, a read comes from there
 };
+
+inline constexpr std::chrono::milliseconds kFaultDelay{5};
 
 // What a plan is asked about: the operation and its index among all that the device was given, from 0.
 struct FaultQuestion {
@@ -33,7 +38,8 @@ using FaultPlan = std::function<Fault(const FaultQuestion&)>;
 [[nodiscard]] FaultPlan fail_nth(OpKind kind, std::uint64_t nth);  // the nth of that kind, from 0
 [[nodiscard]] FaultPlan at_random(std::uint64_t seed, std::uint32_t one_in, Fault fault);
 
-// Wraps a device, which outlives it. Thread-safe as that is.
+// Wraps a device, which outlives it. Thread-safe as that is. Plans are asked about operations on the device, and so not
+// about watches and computations. Statistics are those of the wrapped queue.
 class FaultyDevice final : public BlockDevice {
  public:
   explicit FaultyDevice(BlockDevice& inner) noexcept : inner_(inner) {}

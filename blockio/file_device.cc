@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -14,6 +15,7 @@
 #include "blockio/aligned_buffer.h"
 #include "blockio/device_geometry.h"
 #include "blockio/device_queue.h"
+#include "blockio/request_check.h"
 
 namespace ashlar::blockio {
 namespace {
@@ -162,50 +164,89 @@ Status FileDevice::probe(Engine& engine) const {
   return fail(from_errno(error), fmt::format("a trial read failed: {}", std::strerror(error)));
 }
 
-Result<EngineSelection> FileDevice::select_engine(const QueueConfig& config) {
-  QueueConfig trial = config;
-  trial.depth = 1;
-  EngineSelection selection{config.engine, {}, "as asked for"};
+Result<EngineSelection> FileDevice::try_engine(const QueueConfig& config) const {
+  OpenedEngine opened = TRY(config.engine == EngineChoice::aio ? open_aio_engine(descriptor_, config)
+                                                               : open_uring_engine(descriptor_, config));
+  TRY(probe(*opened.engine));
+  return std::move(opened.selection);
+}
+
+Result<FileDevice::Resolved> FileDevice::resolve(const QueueConfig& config) const {
+  Resolved resolved{config, {}, {}};
+  // The trial is thrown away: a ring belongs to the thread that used it. Nor does it need more than one slot.
+  const auto attempt = [&](const QueueConfig& wanted) {
+    QueueConfig trial = wanted;
+    trial.depth = 1;
+    trial.buffers = nullptr;
+    return try_engine(trial);
+  };
   std::string uring_refusal;
   if (config.engine != EngineChoice::aio) {
-    Result<std::unique_ptr<Engine>> engine = open_uring_engine(descriptor_, trial, selection.flags);
-    Status usable = engine ? probe(**engine) : Status(tl::unexpected<Error>(std::move(engine).error()));
-    if (usable) {
-      if (config.engine == EngineChoice::automatic) selection.reason = "a trial read succeeded";
-      selection.engine = EngineChoice::io_uring;
-      return selection;
+    resolved.config.engine = EngineChoice::io_uring;
+    Result<EngineSelection> selection = attempt(resolved.config);
+    if (!selection && config.poll_device == Wish::if_possible) {
+      // Only a read tells whether the device has polled queues.
+      const std::string refusal = selection.error().message();
+      resolved.config.poll_device = Wish::no;
+      selection = attempt(resolved.config);
+      if (selection) resolved.dropped = fmt::format("poll_device ({})", refusal);
+    }
+    if (selection) {
+      resolved.selection = *std::move(selection);
+      resolved.selection.reason = config.engine == EngineChoice::automatic ? "a trial read succeeded" : "as asked for";
+      return resolved;
     }
     if (config.engine == EngineChoice::io_uring) {
-      return fail(usable.error().code(), fmt::format("{}: io_uring cannot be used: {}; try -o io_engine=auto", path_,
-                                                     usable.error().message()));
+      return fail(selection.error().code(), fmt::format("{}: io_uring cannot be used: {}; try -o io_engine=auto", path_,
+                                                        selection.error().message()));
     }
-    uring_refusal = usable.error().message();
+    uring_refusal = selection.error().message();
   }
-  Result<std::unique_ptr<Engine>> engine = open_aio_engine(descriptor_, trial);
-  const Status usable = engine ? probe(**engine) : Status(tl::unexpected<Error>(std::move(engine).error()));
-  if (!usable) {
-    return fail(usable.error().code(), fmt::format("{}: AIO cannot be used: {}", path_, usable.error().message()));
+  resolved.config.engine = EngineChoice::aio;
+  Result<EngineSelection> selection = attempt(resolved.config);
+  if (!selection) {
+    return fail(selection.error().code(),
+                fmt::format("{}: AIO cannot be used: {}", path_, selection.error().message()));
   }
-  selection.engine = EngineChoice::aio;
-  selection.flags.clear();
-  if (!uring_refusal.empty()) selection.reason = fmt::format("io_uring cannot be used: {}", uring_refusal);
-  return selection;
+  resolved.selection = *std::move(selection);
+  resolved.selection.reason =
+      uring_refusal.empty() ? "as asked for" : fmt::format("io_uring cannot be used: {}", uring_refusal);
+  return resolved;
+}
+
+Result<EngineSelection> FileDevice::select_engine(const QueueConfig& config) {
+  return std::move(TRY(resolve(config)).selection);
 }
 
 Result<std::unique_ptr<IoQueue>> FileDevice::open_queue(const QueueConfig& config) {
-  if (config.depth == 0 || config.depth > kMaxQueueDepth) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("queue depth {} is not between 1 and {}", config.depth, kMaxQueueDepth));
+  TRY(check_depth(config));
+  Resolved resolved{config, {}, {}};
+  resolved.selection.reason = "as asked for";
+  if (config.engine == EngineChoice::automatic || config.poll_device != Wish::no) resolved = TRY(resolve(config));
+  Result<OpenedEngine> opened = resolved.config.engine == EngineChoice::io_uring
+                                    ? open_uring_engine(descriptor_, resolved.config)
+                                    : open_aio_engine(descriptor_, resolved.config);
+  if (!opened) return fail(std::move(opened).error().with_context(path_));
+  DeviceQueueSetup setup;
+  setup.selection = std::move(opened->selection);
+  setup.selection.reason = std::move(resolved.selection.reason);
+  if (!resolved.dropped.empty()) {
+    if (!setup.selection.dropped.empty()) setup.selection.dropped += "; ";
+    setup.selection.dropped += resolved.dropped;
   }
-  QueueConfig resolved = config;
-  if (config.engine == EngineChoice::automatic) resolved.engine = TRY(select_engine(config))
-  .engine;
-  std::string flags;
-  Result<std::unique_ptr<Engine>> engine = resolved.engine == EngineChoice::io_uring
-                                               ? open_uring_engine(descriptor_, resolved, flags)
-                                               : open_aio_engine(descriptor_, resolved);
-  if (!engine) return fail(std::move(engine).error().with_context(path_));
-  return std::unique_ptr<IoQueue>(std::make_unique<DeviceQueue>(*std::move(engine), geometry_, resolved.depth));
+  if (config.wakeable) setup.waker = TRY(Waker::create());
+  setup.helpers = &helpers_;
+  setup.descriptor = descriptor_;
+  setup.merge = config.merge;
+  return std::unique_ptr<IoQueue>(
+      std::make_unique<DeviceQueue>(std::move(opened->engine), geometry_, std::move(setup)));
+}
+
+Result<std::uint64_t> FileDevice::current_size() const {
+  const Geometry whole = TRY(read_geometry(descriptor_));
+  const std::uint64_t from_window = whole.size > options_.window_offset ? whole.size - options_.window_offset : 0;
+  const std::uint64_t size = options_.window_size != 0 ? std::min(options_.window_size, from_window) : from_window;
+  return size - size % geometry_.logical_sector;
 }
 
 }  // namespace ashlar::blockio

@@ -7,6 +7,7 @@
 
 #include "blockio/block_device.h"
 #include "blockio/engine.h"
+#include "blockio/helper_threads.h"
 
 namespace ashlar::blockio {
 
@@ -39,6 +40,9 @@ class FileDevice final : public BlockDevice {
   // What open_queue would take, and why; resolves `automatic` once so that every queue is of the same kind.
   [[nodiscard]] Result<EngineSelection> select_engine(const QueueConfig& config);
 
+  // The bytes that the window has by now: a device or image may have grown or shrunk. geometry() stays what it was.
+  [[nodiscard]] Result<std::uint64_t> current_size() const;
+
   // Gives up the claim on a block device so that the kernel can take its own (fuseblk mounts); reading and writing go
   // on. No effect on an image file.
   void release_exclusive();
@@ -49,12 +53,21 @@ class FileDevice final : public BlockDevice {
   FileDevice(std::string path, int descriptor, const DeviceOptions& options);
   [[nodiscard]] Status learn_geometry();
   [[nodiscard]] Status probe(Engine& engine) const;
+  // A configuration without `automatic` and without what the device cannot do, and what a trial with it came to.
+  struct Resolved {
+    QueueConfig config;
+    EngineSelection selection;
+    std::string dropped;
+  };
+  [[nodiscard]] Result<EngineSelection> try_engine(const QueueConfig& config) const;
+  [[nodiscard]] Result<Resolved> resolve(const QueueConfig& config) const;
 
   std::string path_;
   int descriptor_;
   int claim_ = -1;  // of a block device: opened O_EXCL, and for nothing else
   DeviceOptions options_;
   Geometry geometry_;
+  HelperThreads helpers_;  // of all queues
 };
 
 [[nodiscard]] Result<std::unique_ptr<FileDevice>> open_device(const std::string& path, const DeviceOptions& options);

@@ -26,6 +26,20 @@ void* memory_of(std::span<const std::byte> buffer) noexcept { return const_cast<
 
 }  // namespace
 
+std::string_view name_of(OpKind kind) noexcept {
+  switch (kind) {
+    case OpKind::read: return "read";
+    case OpKind::write: return "write";
+    case OpKind::write_durable: return "write_durable";
+    case OpKind::flush: return "flush";
+    case OpKind::discard: return "discard";
+    case OpKind::write_zeroes: return "write_zeroes";
+    case OpKind::watch: return "watch";
+    case OpKind::compute: return "compute";
+  }
+  return "unknown";
+}
+
 IoOp IoOp::read(std::uint64_t offset, std::span<std::byte> buffer) noexcept {
   return plain(OpKind::read, offset, buffer.data(), buffer.size());
 }
@@ -47,6 +61,17 @@ IoOp IoOp::discard(std::uint64_t offset, std::uint64_t length) noexcept {
 }
 IoOp IoOp::write_zeroes(std::uint64_t offset, std::uint64_t length) noexcept {
   return plain(OpKind::write_zeroes, offset, nullptr, length);
+}
+IoOp IoOp::watch(int descriptor) noexcept {
+  IoOp op = plain(OpKind::watch, 0, nullptr, 0);
+  op.descriptor = descriptor;
+  return op;
+}
+IoOp IoOp::compute(Work work, void* context) noexcept {
+  IoOp op = plain(OpKind::compute, 0, nullptr, 0);
+  op.work = work;
+  op.context = context;
+  return op;
 }
 
 }  // namespace ashlar::blockio

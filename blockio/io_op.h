@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -20,7 +21,13 @@ enum class OpKind : std::uint8_t {
   flush,          // all writes that completed before its submit are on the medium when it completes
   discard,        // contents undefined afterwards
   write_zeroes,
+  watch,    // completes once when a descriptor is readable or closed at its other end; occupies the queue as any other
+  compute,  // runs a function on a helper thread; completes on the queue's
 };
+inline constexpr std::size_t kOpKinds = 8;
+
+// A word for it, as statistics are labelled: "read", "write_durable".
+[[nodiscard]] std::string_view name_of(OpKind kind) noexcept;
 
 // The most segments a vectored operation may have.
 inline constexpr std::size_t kMaxSegments = 256;
@@ -28,6 +35,7 @@ inline constexpr std::size_t kMaxSegments = 256;
 class IoOp {
  public:
   using Completion = void (*)(IoOp&) noexcept;
+  using Work = void (*)(IoOp&) noexcept;
 
   IoOp() = default;
   // Offsets and lengths in bytes, multiples of the device's logical sector; memory aligned to kBufferAlignment.
@@ -39,17 +47,26 @@ class IoOp {
   static IoOp flush() noexcept;
   static IoOp discard(std::uint64_t offset, std::uint64_t length) noexcept;
   static IoOp write_zeroes(std::uint64_t offset, std::uint64_t length) noexcept;
+  // The descriptor stays the caller's, open until this completed.
+  static IoOp watch(int descriptor) noexcept;
+  // `work` runs on another thread (on this one where there is none to be had) and may use `context`; it cannot fail.
+  static IoOp compute(Work work, void* context) noexcept;
 
   OpKind kind = OpKind::flush;
+  int descriptor = -1;  // of a watch
   std::uint64_t offset = 0;
   std::uint64_t length = 0;         // bytes in all
   std::span<const iovec> segments;  // of a vectored operation; the array stays the caller's
   iovec single{};                   // of a plain one
-  std::chrono::nanoseconds deadline{
-      0};  // from submit; 0: none. Past it the operation is cancelled where the engine can
+  // From submit; 0: none. Past it the operation is cancelled where the engine can, and then fails with timed_out. What
+  // the kernel cannot take back any more ends when and as it ends: its memory is in use until then.
+  std::chrono::nanoseconds deadline{0};
 
-  Completion complete = nullptr;  // runs once, on the queue owner's thread, from inside wait() or drain(); may submit
+  // Runs once, on the queue owner's thread, from inside wait(), run(), drain() or a submit() that waits for room; may
+  // submit, this operation too. Never from a submit() that finds room, refused operations included.
+  Completion complete = nullptr;
   void* context = nullptr;
+  Work work = nullptr;  // of a compute
 
   // Valid once completed. A transfer is whole or an error: short ones are resubmitted below this interface.
   [[nodiscard]] bool ok() const noexcept { return !failed_; }
@@ -61,6 +78,9 @@ class IoOp {
   ErrorCode error_ = ErrorCode::io_error;
   bool failed_ = false;
   bool done_ = false;
+  std::uint32_t place_ = 0;   // where its queue keeps it
+  std::int64_t started_ = 0;  // nanoseconds of the monotonic clock
+  IoOp* next_ = nullptr;      // its queue's, for lists
 };
 
 }  // namespace ashlar::blockio

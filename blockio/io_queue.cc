@@ -6,7 +6,9 @@ namespace ashlar::blockio {
 
 Status IoQueue::run(std::span<IoOp* const> ops) {
   submit(ops);
-  while (!std::all_of(ops.begin(), ops.end(), [](const IoOp* op) { return op->done(); })) wait(1);
+  for (const IoOp* op : ops) {
+    while (!op->done()) wait(1);
+  }
   for (const IoOp* op : ops) {
     if (!op->ok()) return fail(op->error());
   }
@@ -18,20 +20,39 @@ Status IoQueue::run(IoOp& op) {
   return run(std::span(&pointer, 1));
 }
 
-void IoQueue::begin(IoOp& op) noexcept {
-  op.done_ = false;
-  op.failed_ = false;
+std::int64_t IoQueue::now() noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
-void IoQueue::finish(IoOp& op) noexcept {
+void IoQueue::begin(IoOp& op, std::int64_t time) noexcept {
+  op.done_ = false;
+  op.failed_ = false;
+  op.next_ = nullptr;
+  op.started_ = time;
+}
+
+void IoQueue::decide(IoOp& op, std::optional<ErrorCode> error) noexcept {
+  op.failed_ = error.has_value();
+  if (error) op.error_ = *error;
+}
+
+void IoQueue::finish(IoOp& op, std::int64_t time) noexcept {
+  OperationStatistics& figures = statistics_.of(op.kind);
+  figures.completed.add(1);
+  if (op.failed_) {
+    figures.failed.add(1);
+  } else {
+    figures.bytes.add(op.length);
+  }
+  figures.latency.add(static_cast<std::uint64_t>(std::max<std::int64_t>(time - op.started_, 0)));
   op.done_ = true;
   if (op.complete != nullptr) op.complete(op);
 }
 
-void IoQueue::finish(IoOp& op, ErrorCode error) noexcept {
-  op.failed_ = true;
-  op.error_ = error;
-  finish(op);
+std::int64_t IoQueue::deadline_of(const IoOp& op) noexcept {
+  const std::int64_t length = op.deadline.count();
+  return length <= 0 || length > kNever - op.started_ ? kNever : op.started_ + length;
 }
 
 }  // namespace ashlar::blockio

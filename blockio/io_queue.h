@@ -1,5 +1,5 @@
 // A submission queue on a device. Made anywhere, it belongs to the thread that submits first; destroying it, idle, may
-// be left to another. No lock inside it.
+// be left to another. No lock inside it. Only waker() and statistics() are for other threads.
 #pragma once
 
 #include <chrono>
@@ -8,6 +8,9 @@
 #include <span>
 
 #include "blockio/io_op.h"
+#include "blockio/queue_config.h"
+#include "blockio/queue_statistics.h"
+#include "blockio/waker.h"
 #include "fs/base/result.h"
 
 namespace ashlar::blockio {
@@ -19,27 +22,55 @@ class IoQueue {
   IoQueue& operator=(const IoQueue&) = delete;
 
   // Takes every operation; an operation that cannot be started completes with its error like any other. Blocks,
-  // reaping, while the queue is at its depth.
+  // reaping, while the queue is at its depth (and for ever where that is all watches). Nothing orders operations that
+  // are in flight together.
   virtual void submit(std::span<IoOp* const> ops) = 0;
 
-  // Runs completions until at least `min` ran or `timeout` passed; returns how many ran. Nothing in flight: returns 0.
+  // Runs completions until at least `min` ran, `timeout` passed or the waker was called; returns how many ran. Nothing
+  // in flight: returns 0 at once, unless the queue is wakeable: then it waits for that.
   virtual std::size_t wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout = std::nullopt) = 0;
 
-  // Until nothing is in flight.
+  // Until nothing is in flight. Watches are cancelled, those too that completions submit meanwhile.
   virtual void drain() = 0;
+
+  // Asks for an early end of an operation that this queue took and has not completed. It completes in any case, in
+  // wait(): with `cancelled` when it could be stopped, otherwise as it ended. What has not reached the kernel and a
+  // watch can always be stopped, unless merged with a neighbour; a transfer under way hardly ever.
+  virtual void cancel(IoOp& op) = 0;
 
   // Submits all and waits until these completed (others may complete too). The first error, if any. Each operation
   // keeps its own outcome.
-  [[nodiscard]] Status run(std::span<IoOp* const> ops);
+  [[nodiscard]] virtual Status run(std::span<IoOp* const> ops);
   [[nodiscard]] Status run(IoOp& op);
+
+  // Null unless opened wakeable.
+  [[nodiscard]] virtual Waker* waker() noexcept { return nullptr; }
+  // Since it was opened.
+  [[nodiscard]] virtual const QueueStatistics& statistics() const noexcept { return statistics_; }
+  // What the configuration came to.
+  [[nodiscard]] virtual const EngineSelection& selection() const noexcept { return selection_; }
+  // Of the ring, for share_workers_with; -1 where there is none.
+  [[nodiscard]] virtual int ring_descriptor() const noexcept { return -1; }
 
  protected:
   IoQueue() = default;
 
-  // Marks the operation as taken, as failed or as done; the latter two run its completion.
-  static void begin(IoOp& op) noexcept;
-  static void finish(IoOp& op) noexcept;
-  static void finish(IoOp& op, ErrorCode error) noexcept;
+  // Nanoseconds of the monotonic clock.
+  [[nodiscard]] static std::int64_t now() noexcept;
+
+  // An operation's way: taken, its outcome known, its completion run.
+  static void begin(IoOp& op, std::int64_t time) noexcept;
+  static void decide(IoOp& op, std::optional<ErrorCode> error) noexcept;
+  void finish(IoOp& op, std::int64_t time) noexcept;
+
+  [[nodiscard]] static std::uint32_t& place_of(IoOp& op) noexcept { return op.place_; }
+  [[nodiscard]] static IoOp*& next_of(IoOp& op) noexcept { return op.next_; }
+  [[nodiscard]] static std::int64_t deadline_of(const IoOp& op) noexcept;  // kNever without
+
+  static constexpr std::int64_t kNever = INT64_MAX;
+
+  QueueStatistics statistics_;
+  EngineSelection selection_;
 };
 
 }  // namespace ashlar::blockio

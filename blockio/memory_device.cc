@@ -73,8 +73,7 @@ MemoryDevice::MemoryDevice(MemoryImage image, const MemoryDeviceOptions& options
 }
 
 Result<std::unique_ptr<IoQueue>> MemoryDevice::open_queue(const QueueConfig& config) {
-  return std::unique_ptr<IoQueue>(
-      std::make_unique<ImmediateQueue>(geometry_, config.depth, [this](const IoOp& op) { return perform(op); }));
+  return ImmediateQueue::open(geometry_, config, {[this](const IoOp& op, std::size_t&) { return perform(op); }, {}});
 }
 
 std::optional<ErrorCode> MemoryDevice::perform(const IoOp& op) {
@@ -89,7 +88,9 @@ std::optional<ErrorCode> MemoryDevice::perform(const IoOp& op) {
       break;
     case OpKind::discard:
     case OpKind::write_zeroes: image_.zero(op.offset, op.length); break;
-    case OpKind::flush: break;
+    case OpKind::flush:
+    case OpKind::watch:
+    case OpKind::compute: break;
   }
   return std::nullopt;
 }

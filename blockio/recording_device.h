@@ -23,8 +23,7 @@ struct RecordedEvent {
 };
 
 // Thread-safe. Behaves as a device with a volatile cache: a write is durable once a flush or durable write that was
-// submitted after it completed has completed. (Operations take effect one after the other here, so that is: once such
-// an event follows it.)
+// submitted after it completed has completed. Completed means that the submitter was told, in wait() or drain().
 class RecordingDevice final : public BlockDevice {
  public:
   explicit RecordingDevice(MemoryImage base, const MemoryDeviceOptions& options = {});
@@ -37,21 +36,33 @@ class RecordingDevice final : public BlockDevice {
   [[nodiscard]] RecordedEvent event(std::size_t index) const;
   [[nodiscard]] MemoryImage contents() const { return memory_.snapshot(); }
 
-  // The device after a power cut when `events` events had happened. What was durable then is there; each later write
-  // is, by turns of `random`: there, lost, or torn (some of its sectors there). Without `random` all of them are there,
-  // in order: the state at a write boundary.
+  // The device after a power cut when `events` events had happened and all had completed that did before the next one.
+  // What was durable then is there; each later write (zeroing, discard) is, by turns of `random`: there, lost, or torn
+  // (some of its sectors there). Without `random` all of them are there, in order: the state at a write boundary.
   [[nodiscard]] MemoryImage after_power_cut(std::size_t events, std::mt19937_64* random = nullptr) const;
 
+  // The same a moment earlier: the last of these `events`, and what else had not completed when it was submitted, is
+  // still under way. So a durable write may have arrived while the writes that it was to make durable did not.
+  [[nodiscard]] MemoryImage during_last(std::size_t events, std::mt19937_64& random) const;
+
  private:
-  [[nodiscard]] std::optional<ErrorCode> perform(const IoOp& op);
-  [[nodiscard]] std::size_t durable_before(std::size_t events) const;  // how many events are durable for sure
+  struct Recorded {
+    RecordedEvent event;
+    std::size_t completed = SIZE_MAX;  // how many events there were when it did
+  };
+
+  [[nodiscard]] std::optional<ErrorCode> perform(const IoOp& op, std::size_t& ticket);
+  // Which of the first `events` are durable, those being complete that were before event `complete_before` (an event
+  // that completed when there were fewer).
+  [[nodiscard]] std::vector<bool> durable(std::size_t events, std::size_t complete_before) const;
+  [[nodiscard]] MemoryImage after(std::size_t events, std::size_t complete_before, std::mt19937_64* random) const;
   void apply(const RecordedEvent& event, MemoryImage& image) const;
   void apply_torn(const RecordedEvent& event, MemoryImage& image, std::mt19937_64& random) const;
 
   MemoryImage base_;
   MemoryDevice memory_;
   mutable std::mutex mutex_;
-  std::vector<RecordedEvent> events_;  // guarded by mutex_
+  std::vector<Recorded> events_;  // guarded by mutex_
 };
 
 }  // namespace ashlar::blockio

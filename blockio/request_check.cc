@@ -1,36 +1,61 @@
 #include "blockio/request_check.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 namespace ashlar::blockio {
 namespace {
 
+std::span<const iovec> memory_of(const IoOp& op) noexcept {
+  return op.segments.empty() ? std::span<const iovec>(&op.single, 1) : op.segments;
+}
+
 bool memory_is_aligned(const Geometry& geometry, const IoOp& op) noexcept {
   const std::uint64_t alignment = std::max<std::uint64_t>(geometry.memory_alignment, 1);
-  const auto fits = [&](const iovec& segment) {
-    return reinterpret_cast<std::uintptr_t>(segment.iov_base) % alignment == 0 &&
-           segment.iov_len % geometry.logical_sector == 0;
-  };
-  if (op.segments.empty()) return fits(op.single);
-  for (const iovec& segment : op.segments) {
-    if (!fits(segment)) return false;
+  for (const iovec& segment : memory_of(op)) {
+    if (reinterpret_cast<std::uintptr_t>(segment.iov_base) % alignment != 0 ||
+        segment.iov_len % geometry.logical_sector != 0) {
+      return false;
+    }
   }
   return true;
+}
+
+// The kernel is told of the memory, and everything else goes by the length.
+bool memory_is_as_long(const IoOp& op) noexcept {
+  std::uint64_t left = op.length;
+  for (const iovec& segment : memory_of(op)) {
+    if (segment.iov_len > left) return false;
+    left -= segment.iov_len;
+  }
+  return left == 0;
 }
 
 }  // namespace
 
 std::optional<ErrorCode> check_request(const Geometry& geometry, const IoOp& op) noexcept {
-  if (op.kind != OpKind::read && geometry.read_only)
-    return op.kind == OpKind::flush ? std::nullopt : std::optional(ErrorCode::read_only);
-  if (op.kind == OpKind::flush) return std::nullopt;
+  switch (op.kind) {
+    case OpKind::flush: return std::nullopt;
+    case OpKind::watch: return op.descriptor < 0 ? std::optional(ErrorCode::bad_descriptor) : std::nullopt;
+    case OpKind::compute: return op.work == nullptr ? std::optional(ErrorCode::invalid_argument) : std::nullopt;
+    default: break;
+  }
+  if (op.kind != OpKind::read && geometry.read_only) return ErrorCode::read_only;
   if (op.length == 0 || op.segments.size() > kMaxSegments) return ErrorCode::invalid_argument;
   if (op.offset % geometry.logical_sector != 0 || op.length % geometry.logical_sector != 0)
     return ErrorCode::misaligned;
   if (op.offset > geometry.size || op.length > geometry.size - op.offset) return ErrorCode::beyond_device;
-  const bool transfers = op.kind == OpKind::read || op.kind == OpKind::write || op.kind == OpKind::write_durable;
-  if (transfers && !memory_is_aligned(geometry, op)) return ErrorCode::misaligned;
+  if (op.kind == OpKind::discard || op.kind == OpKind::write_zeroes) return std::nullopt;
+  if (!memory_is_as_long(op)) return ErrorCode::invalid_argument;
+  if (!memory_is_aligned(geometry, op)) return ErrorCode::misaligned;
   return std::nullopt;
+}
+
+Status check_depth(const QueueConfig& config) {
+  if (config.depth >= 1 && config.depth <= kMaxQueueDepth) return {};
+  return fail(ErrorCode::invalid_argument,
+              fmt::format("queue depth {} is not between 1 and {}", config.depth, kMaxQueueDepth));
 }
 
 }  // namespace ashlar::blockio

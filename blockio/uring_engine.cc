@@ -1,35 +1,29 @@
 // The io_uring engine.
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <liburing.h>
 #include <linux/falloc.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <vector>
 
+#include "blockio/buffer_pool.h"
 #include "blockio/engine.h"
+#include "blockio/ring_setup.h"
 
 namespace ashlar::blockio {
 namespace {
 
-struct SetupStep {
-  unsigned flags;
-  const char* name;
-};
+using Clock = std::chrono::steady_clock;
 
-// From the best to the plainest: completions run only when this thread asks for them, then without interrupting it,
-// then as the kernel likes. Each needs a younger kernel than the next.
-constexpr std::array kSetupLadder = {
-    SetupStep{IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, "single_issuer,defer_taskrun"},
-    SetupStep{IORING_SETUP_COOP_TASKRUN, "coop_taskrun"},
-    SetupStep{0, "none"},
-};
+constexpr unsigned kReapBatch = 64;
+constexpr useconds_t kShortageDelay = 1000;  // microseconds
 
 class UringEngine final : public Engine {
  public:
@@ -38,83 +32,146 @@ class UringEngine final : public Engine {
     if (open_) io_uring_queue_exit(&ring_);
   }
 
-  [[nodiscard]] int set_up(unsigned depth, unsigned flags) {
-    io_uring_params parameters{};
-    // Disabled at first, so that the ring belongs to the thread that first uses it and not to the one that made it.
-    parameters.flags = flags | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
-    const int error = io_uring_queue_init_params(depth, &ring_, &parameters);
-    open_ = error == 0;
-    return error;
+  [[nodiscard]] Status set_up(const QueueConfig& config, EngineSelection& selection) {
+    RingOutcome outcome = TRY(set_up_ring(ring_, config));
+    open_ = true;
+    polled_ = (outcome.flags & IORING_SETUP_IOPOLL) != 0;
+    enabled_ = (outcome.flags & IORING_SETUP_R_DISABLED) == 0;
+    selection.engine = EngineChoice::io_uring;
+    selection.depth = config.depth;
+    selection.flags = std::move(outcome.names);
+    selection.dropped = std::move(outcome.dropped);
+    if (config.register_file) note(selection, "registered_file", register_file());
+    if (config.buffers != nullptr) note(selection, "registered_buffers", register_buffers(*config.buffers));
+    return {};
   }
 
-  // A registered file spares the kernel a reference count for each operation; it is a help, not a need.
-  [[nodiscard]] bool register_file() {
-    fixed_ = io_uring_register_files(&ring_, &descriptor_, 1) == 0;
-    return fixed_;
+  // A polled ring does nothing but transfers.
+  bool handles(OpKind kind) const noexcept override {
+    if (kind == OpKind::compute) return false;
+    return !polled_ || kind == OpKind::read || kind == OpKind::write || kind == OpKind::write_durable;
   }
 
   std::size_t start(std::span<Transfer* const> transfers) override {
-    enable();
     std::size_t taken = 0;
     for (; taken < transfers.size(); ++taken) {
-      io_uring_sqe* entry = io_uring_get_sqe(&ring_);
+      io_uring_sqe* const entry = free_entry();
       if (entry == nullptr) break;
       prepare(*entry, *transfers[taken]);
     }
-    // What the kernel does not take now stays in the submission ring and goes with the next enter, here or in reap().
-    submit();
     return taken;
+  }
+
+  // What the kernel does not take now stays in the submission ring and goes with the next call.
+  void kick() override {
+    if (io_uring_sq_ready(&ring_) == 0) return;
+    enable();
+    check(io_uring_submit(&ring_));
   }
 
   std::size_t reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout,
                    std::span<Transfer*> finished) override {
-    if (min > 0 && io_uring_cq_ready(&ring_) < min) enter_and_wait(static_cast<unsigned>(min), timeout);
-    if (min == 0) submit_and_get_events();
-    std::size_t count = 0;
-    io_uring_cqe* entry = nullptr;
-    while (count < finished.size() && io_uring_peek_cqe(&ring_, &entry) == 0) {
-      auto* transfer = static_cast<Transfer*>(io_uring_cqe_get_data(entry));
-      transfer->result = entry->res;
-      finished[count++] = transfer;
-      io_uring_cqe_seen(&ring_, entry);
+    enable();
+    if (min > io_uring_cq_ready(&ring_)) {
+      enter_and_wait(static_cast<unsigned>(min), timeout);
+    } else {
+      kick();
+      if (io_uring_cq_ready(&ring_) == 0) check(io_uring_get_events(&ring_));
     }
+    std::array<io_uring_cqe*, kReapBatch> entries;
+    const auto room = static_cast<unsigned>(std::min<std::size_t>(finished.size(), entries.size()));
+    const unsigned ready = io_uring_peek_batch_cqe(&ring_, entries.data(), room);
+    std::size_t count = 0;
+    for (unsigned i = 0; i < ready; ++i) {
+      auto* const transfer = static_cast<Transfer*>(io_uring_cqe_get_data(entries[i]));
+      if (transfer == nullptr) continue;  // the answer to a cancellation
+      transfer->result = entries[i]->res;
+      finished[count++] = transfer;
+    }
+    io_uring_cq_advance(&ring_, ready);
     return count;
   }
 
+  // Without room for the request it is not made: the transfer ends by itself.
+  void cancel(Transfer& transfer) override {
+    io_uring_sqe* const entry = free_entry();
+    if (entry == nullptr) return;
+    io_uring_prep_cancel(entry, &transfer, 0);
+    io_uring_sqe_set_data(entry, nullptr);
+    kick();
+  }
+
+  int ring_descriptor() const noexcept override { return ring_.ring_fd; }
+
  private:
+  static void note(EngineSelection& selection, const char* what, int error) {
+    std::string& list = error == 0 ? selection.flags : selection.dropped;
+    if (error == 0 && list == "none") list.clear();
+    if (!list.empty()) list += error == 0 ? "," : "; ";
+    list += error == 0 ? what : fmt::format("{} ({})", what, std::strerror(error));
+  }
+
+  // Both are a help, not a need; 0 or an errno.
+  int register_file() {
+    const int error = -io_uring_register_files(&ring_, &descriptor_, 1);
+    fixed_file_ = error == 0;
+    return error;
+  }
+  int register_buffers(const BufferPool& pool) {
+    const iovec all{pool.memory().data(), pool.memory().size()};
+    const int error = -io_uring_register_buffers(&ring_, &all, 1);
+    if (error == 0) registered_ = pool.memory();
+    return error;
+  }
+
+  io_uring_sqe* free_entry() {
+    io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
+    if (entry != nullptr) return entry;
+    kick();
+    return io_uring_get_sqe(&ring_);
+  }
+
+  [[nodiscard]] bool is_registered(const iovec& memory) const noexcept {
+    const auto* const begin = static_cast<const std::byte*>(memory.iov_base);
+    return !registered_.empty() && std::greater_equal<>()(begin, registered_.data()) &&
+           std::less_equal<>()(begin + memory.iov_len, registered_.data() + registered_.size());
+  }
+
+  void prepare_transfer(io_uring_sqe& entry, int file, const Transfer& transfer) const {
+    const bool reads = transfer.kind == OpKind::read;
+    const iovec& memory = transfer.segments[0];
+    const auto length = static_cast<unsigned>(transfer.length);
+    if (transfer.segment_count != 1) {
+      (reads ? io_uring_prep_readv : io_uring_prep_writev)(&entry, file, transfer.segments, transfer.segment_count,
+                                                           transfer.offset);
+    } else if (!is_registered(memory)) {
+      reads ? io_uring_prep_read(&entry, file, memory.iov_base, length, transfer.offset)
+            : io_uring_prep_write(&entry, file, memory.iov_base, length, transfer.offset);
+    } else {
+      reads ? io_uring_prep_read_fixed(&entry, file, memory.iov_base, length, transfer.offset, 0)
+            : io_uring_prep_write_fixed(&entry, file, memory.iov_base, length, transfer.offset, 0);
+    }
+    if (transfer.durable) entry.rw_flags = RWF_DSYNC;
+  }
+
   void prepare(io_uring_sqe& entry, Transfer& transfer) const {
-    const int file = fixed_ ? 0 : descriptor_;
-    const auto length = static_cast<off_t>(transfer.length);
+    const int file = fixed_file_ ? 0 : descriptor_;
     switch (transfer.kind) {
       case OpKind::read:
-        if (transfer.segment_count == 1) {
-          io_uring_prep_read(&entry, file, transfer.segments[0].iov_base, static_cast<unsigned>(transfer.length),
-                             transfer.offset);
-        } else {
-          io_uring_prep_readv(&entry, file, transfer.segments, transfer.segment_count, transfer.offset);
-        }
-        break;
       case OpKind::write:
-      case OpKind::write_durable:
-        if (transfer.segment_count == 1) {
-          io_uring_prep_write(&entry, file, transfer.segments[0].iov_base, static_cast<unsigned>(transfer.length),
-                              transfer.offset);
-        } else {
-          io_uring_prep_writev(&entry, file, transfer.segments, transfer.segment_count, transfer.offset);
-        }
-        if (transfer.durable) entry.rw_flags = RWF_DSYNC;
-        break;
+      case OpKind::write_durable: prepare_transfer(entry, file, transfer); break;
       case OpKind::flush: io_uring_prep_fsync(&entry, file, IORING_FSYNC_DATASYNC); break;
       case OpKind::discard:
-        io_uring_prep_fallocate(&entry, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                static_cast<off_t>(transfer.offset), length);
-        break;
       case OpKind::write_zeroes:
-        io_uring_prep_fallocate(&entry, file, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
-                                static_cast<off_t>(transfer.offset), length);
+        io_uring_prep_fallocate(
+            &entry, file,
+            FALLOC_FL_KEEP_SIZE | (transfer.kind == OpKind::discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE),
+            static_cast<off_t>(transfer.offset), static_cast<off_t>(transfer.length));
         break;
+      case OpKind::watch: io_uring_prep_poll_add(&entry, transfer.watched, POLLIN); break;
+      case OpKind::compute: std::abort();  // handles() says no
     }
-    if (fixed_) entry.flags |= IOSQE_FIXED_FILE;
+    if (fixed_file_ && transfer.kind != OpKind::watch) entry.flags |= IOSQE_FIXED_FILE;
     io_uring_sqe_set_data(&entry, &transfer);
   }
 
@@ -126,68 +183,58 @@ class UringEngine final : public Engine {
     enabled_ = true;
   }
 
-  // EAGAIN and EBUSY: the kernel is short of memory or of room for completions; the entries wait for the next enter.
-  // EINTR and ETIME end a wait early; the caller asks again. Anything else means that the ring is used against its
-  // contract (EEXIST: by two threads), and what the kernel holds of ours could never be reaped.
-  static void check(int result) {
-    switch (result) {
-      case -EAGAIN:
-      case -EBUSY:
-      case -EINTR:
-      case -ETIME: return;
-      default:
-        if (result >= 0) return;
-        fmt::print(stderr, "io_uring_enter: {}\n", std::strerror(-result));
-        std::abort();
+  // EAGAIN and EBUSY: the kernel is short of memory or of room for completions; the entries wait for the next call,
+  // which comes at once, so not too soon. EINTR and ETIME end a wait early; the caller asks again. Anything else means
+  // that the ring is used against its contract (EEXIST: by two threads), and what the kernel holds of ours could never
+  // be reaped.
+  void check(int result) {
+    if (result >= 0 || result == -EINTR || result == -ETIME) return;
+    if (result == -EAGAIN || result == -EBUSY) {
+      if (io_uring_cq_ready(&ring_) == 0) usleep(kShortageDelay);
+      return;
     }
-  }
-
-  void submit() { check(io_uring_submit(&ring_)); }
-
-  void submit_and_get_events() {
-    if (io_uring_sq_ready(&ring_) != 0) submit();
-    if (io_uring_cq_ready(&ring_) == 0) check(io_uring_get_events(&ring_));
+    fmt::print(stderr, "io_uring_enter: {}\n", std::strerror(-result));
+    std::abort();
   }
 
   void enter_and_wait(unsigned min, std::optional<std::chrono::nanoseconds> timeout) {
-    io_uring_cqe* entry = nullptr;
     if (!timeout) {
       check(io_uring_submit_and_wait(&ring_, min));
       return;
     }
+    if (polled_) return poll_until(min, Clock::now() + *timeout);
     __kernel_timespec limit{};
     limit.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(*timeout).count();
     limit.tv_nsec = (*timeout % std::chrono::seconds(1)).count();
+    io_uring_cqe* entry = nullptr;
     check(io_uring_submit_and_wait_timeout(&ring_, &entry, min, &limit, nullptr));
   }
 
+  // The kernel knows no time limit where it polls.
+  void poll_until(unsigned min, Clock::time_point end) {
+    kick();
+    do {
+      check(io_uring_get_events(&ring_));
+    } while (io_uring_cq_ready(&ring_) < min && Clock::now() < end);
+  }
+
   int descriptor_;
-  bool fixed_ = false;
+  bool fixed_file_ = false;
   bool open_ = false;
   bool enabled_ = false;
+  bool polled_ = false;
+  std::span<std::byte> registered_;
   io_uring ring_{};
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> open_uring_engine(int descriptor, const QueueConfig& config, std::string& flags) {
-  int first_error = 0;
-  for (const SetupStep& step : kSetupLadder) {
-    auto engine = std::make_unique<UringEngine>(descriptor);
-    const int error = engine->set_up(config.depth, step.flags);
-    if (error == 0) {
-      flags = step.name;
-      if (engine->register_file()) flags += ",registered_file";
-      return std::unique_ptr<Engine>(std::move(engine));
-    }
-    if (first_error == 0) first_error = -error;
-    if (error != -EINVAL) break;  // only an unknown flag is worth another try
-  }
-  const char* hint = "";
-  if (first_error == EPERM) hint = " (kernel.io_uring_disabled, or a seccomp filter such as a container's)";
-  if (first_error == ENOSYS) hint = " (the kernel has no io_uring, or a seccomp filter hides it)";
-  if (first_error == ENOMEM) hint = " (raise RLIMIT_MEMLOCK)";
-  return fail(from_errno(first_error), fmt::format("io_uring_setup: {}{}", std::strerror(first_error), hint));
+Result<OpenedEngine> open_uring_engine(int descriptor, const QueueConfig& config) {
+  auto engine = std::make_unique<UringEngine>(descriptor);
+  OpenedEngine opened;
+  TRY(engine->set_up(config, opened.selection));
+  opened.engine = std::move(engine);
+  return opened;
 }
 
 }  // namespace ashlar::blockio

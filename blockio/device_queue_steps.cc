@@ -1,0 +1,210 @@
+// DeviceQueue: the way of a slot from its first step to its end.
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "blockio/device_queue.h"
+
+namespace ashlar::blockio {
+namespace {
+
+constexpr std::int64_t kRetryDelay = 1'000'000;
+
+bool is_transfer(OpKind kind) noexcept {
+  return kind == OpKind::read || kind == OpKind::write || kind == OpKind::write_durable;
+}
+
+// For a helper thread: what the engine has no asynchronous form of.
+std::int64_t perform_blocking(int descriptor, const Transfer& transfer) noexcept {
+  if (transfer.kind == OpKind::flush) return fdatasync(descriptor) == 0 ? 0 : -errno;
+  const int mode =
+      FALLOC_FL_KEEP_SIZE | (transfer.kind == OpKind::discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+  const int outcome =
+      fallocate(descriptor, mode, static_cast<off_t>(transfer.offset), static_cast<off_t>(transfer.length));
+  return outcome == 0 ? 0 : -errno;
+}
+
+}  // namespace
+
+bool DeviceQueue::needs_second_flush(const IoOp& op) const noexcept {
+  return op.kind == OpKind::write_durable && !geometry_.durable_write_flushes;
+}
+
+void DeviceQueue::prepare_step(OpSlot& slot) {
+  const IoOp& op = *slot.first;
+  Transfer& transfer = slot.transfer;
+  transfer = Transfer{};
+  transfer.slot = static_cast<std::uint32_t>(&slot - slots_.data());
+  transfer.kind = slot.flushing ? OpKind::flush : op.kind;
+  if (is_transfer(transfer.kind)) {
+    const std::uint64_t whole = slot.one_by_one ? op.length : slot.length;
+    slot.gather(std::min(whole - slot.moved, kMaxTransfer), next);
+    transfer.offset = geometry_.window_offset + op.offset + slot.moved;
+    transfer.durable = op.kind == OpKind::write_durable && geometry_.durable_write_flushes;
+  } else if (transfer.kind == OpKind::discard || transfer.kind == OpKind::write_zeroes) {
+    transfer.offset = geometry_.window_offset + op.offset;
+    transfer.length = op.length;
+  } else if (transfer.kind == OpKind::watch) {
+    transfer.watched = op.descriptor;
+  }
+  if (!engine_->handles(transfer.kind)) return hand_to_helper(slot);
+  slot.place = OpSlot::Place::ready;
+  ready_.push_back(&transfer);
+}
+
+void DeviceQueue::hand_to_helper(OpSlot& slot) {
+  if (slot.transfer.kind == OpKind::watch) return fail_step(slot, ErrorCode::not_supported);
+  if (!waker_) {
+    if (Result<std::unique_ptr<Waker>> waker = Waker::create()) waker_ = *std::move(waker);
+  }
+  slot.place = OpSlot::Place::helper;
+  ++helped_in_flight_;
+  if (waker_ && helpers_ != nullptr) return helpers_->submit(slot);
+  // Nobody to help, or no means to hear of it.
+  help(slot);
+  if (!waker_) collect_helped();
+}
+
+// On a helper's thread, which lets go of the slot, and with it perhaps of the queue, when it unlocks.
+void DeviceQueue::help(HelperJob& job) noexcept {
+  auto& slot = static_cast<OpSlot&>(job);
+  DeviceQueue& queue = *slot.queue;
+  if (slot.transfer.kind == OpKind::compute) {
+    slot.first->work(*slot.first);
+  } else {
+    slot.transfer.result = perform_blocking(queue.descriptor_, slot.transfer);
+  }
+  const std::scoped_lock lock(queue.helped_mutex_);
+  job.next_job = queue.helped_;
+  queue.helped_ = &job;
+  if (queue.waker_) queue.waker_->ring();
+}
+
+void DeviceQueue::collect_helped() {
+  HelperJob* job = nullptr;
+  {
+    const std::scoped_lock lock(helped_mutex_);
+    job = std::exchange(helped_, nullptr);
+  }
+  while (job != nullptr) {
+    auto& slot = static_cast<OpSlot&>(*job);
+    job = job->next_job;
+    --helped_in_flight_;
+    settle(slot);
+  }
+}
+
+void DeviceQueue::settle(OpSlot& slot) {
+  const std::int64_t result = slot.transfer.result;
+  if (result >= 0) {
+    if (is_transfer(slot.transfer.kind)) return settle_bytes(slot);
+    return end_first(slot, std::nullopt);
+  }
+  const auto error = static_cast<int>(-result);
+  const bool again = error == EAGAIN || error == EINTR;
+  if (again && !slot.is_stopping() && slot.retries < kMostRetries) return retry(slot);
+  if ((again || error == ECANCELED) && slot.is_stopping()) {
+    return fail_step(slot, slot.expired ? ErrorCode::timed_out : ErrorCode::cancelled);
+  }
+  fail_step(slot, from_errno(error));
+}
+
+void DeviceQueue::settle_bytes(OpSlot& slot) {
+  const auto result = static_cast<std::uint64_t>(slot.transfer.result);
+  // A transfer that ended inside a sector is repeated from the sector's start.
+  const std::uint64_t moved = result - result % geometry_.logical_sector;
+  if (moved == 0) return fail_step(slot, ErrorCode::short_transfer);
+  if (moved < slot.transfer.length) statistics_.shortened.add(1);
+  slot.retries = 0;
+  slot.moved += moved;
+  if (slot.moved == slot.first->length && needs_second_flush(*slot.first)) {
+    slot.flushing = true;
+    return prepare_step(slot);
+  }
+  while (slot.moved >= slot.first->length) {
+    const bool last = slot.first == slot.last;
+    slot.moved -= slot.first->length;
+    const bool others_moved = slot.moved != 0;
+    end_first(slot, std::nullopt);
+    if (last || !others_moved) return;  // end_first() sends what nothing of has moved
+  }
+  if (slot.is_stopping()) return fail_step(slot, slot.expired ? ErrorCode::timed_out : ErrorCode::cancelled);
+  prepare_step(slot);
+}
+
+void DeviceQueue::retry(OpSlot& slot) {
+  statistics_.retried.add(1);
+  if (slot.retries++ < kImmediateRetries) return prepare_step(slot);
+  slot.place = OpSlot::Place::delayed;
+  slot.resume_at = now() + kRetryDelay;
+  set_timer(slot.resume_at);
+}
+
+void DeviceQueue::fail_step(OpSlot& slot, ErrorCode error) {
+  if (slot.first == slot.last || slot.one_by_one) {
+    slot.moved = 0;
+    return end_first(slot, error);
+  }
+  slot.one_by_one = true;
+  slot.retries = 0;
+  prepare_step(slot);
+}
+
+// Takes the outcome of the slot's first operation; sends the next or frees the slot.
+void DeviceQueue::end_first(OpSlot& slot, std::optional<ErrorCode> error) {
+  IoOp& op = *slot.first;
+  const bool alone = slot.first == slot.last;
+  slot.first = next_of(op);
+  slot.length -= op.length;
+  decide(op, error);
+  place_of(op) = kNowhere;
+  ended_.push(op);
+  if (alone) {
+    release(slot);
+  } else if (slot.moved == 0) {
+    slot.retries = 0;
+    prepare_step(slot);
+  }
+}
+
+void DeviceQueue::release(OpSlot& slot) {
+  if (slot.unplain) --unplain_;
+  slot.place = OpSlot::Place::free;
+  slot.first = nullptr;
+  slot.last = nullptr;
+  free_.push_back(&slot);
+}
+
+// The slot is cancelled or expired.
+void DeviceQueue::stop(OpSlot& slot) {
+  statistics_.cancelled.add(1);
+  switch (slot.place) {
+    case OpSlot::Place::engine: engine_->cancel(slot.transfer); break;
+    case OpSlot::Place::ready: ready_.erase(std::find(ready_.begin(), ready_.end(), &slot.transfer)); [[fallthrough]];
+    case OpSlot::Place::delayed: fail_step(slot, slot.expired ? ErrorCode::timed_out : ErrorCode::cancelled); break;
+    case OpSlot::Place::helper:
+    case OpSlot::Place::free: break;  // ends when it ends
+  }
+}
+
+void DeviceQueue::set_timer(std::int64_t at) noexcept { next_timer_ = std::min(next_timer_, at); }
+
+void DeviceQueue::fire_timers(std::int64_t time) {
+  next_timer_ = kNever;
+  for (OpSlot& slot : slots_) {
+    if (slot.place == OpSlot::Place::free) continue;
+    if (slot.deadline <= time && !slot.is_stopping()) {
+      slot.expired = true;
+      stop(slot);
+    }
+    if (slot.place == OpSlot::Place::delayed && slot.resume_at <= time) prepare_step(slot);
+    if (slot.place == OpSlot::Place::free) continue;
+    if (slot.place == OpSlot::Place::delayed) set_timer(slot.resume_at);
+    if (!slot.is_stopping()) set_timer(slot.deadline);
+  }
+}
+
+}  // namespace ashlar::blockio

@@ -1,0 +1,64 @@
+#include "blockio/helper_threads.h"
+
+#include <system_error>
+
+namespace ashlar::blockio {
+
+HelperThreads::~HelperThreads() {
+  {
+    const std::scoped_lock lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+bool HelperThreads::start_one() {
+  try {
+    threads_.emplace_back([this] { work(); });
+    return true;
+  } catch (const std::system_error&) {
+    return false;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+void HelperThreads::submit(HelperJob& job) {
+  job.next_job = nullptr;
+  {
+    std::unique_lock lock(mutex_);
+    if (waiting_ >= idle_ && threads_.size() < most_ && !start_one() && threads_.empty()) {
+      lock.unlock();
+      job.run(job);
+      return;
+    }
+    if (last_ != nullptr) {
+      last_->next_job = &job;
+    } else {
+      first_ = &job;
+    }
+    last_ = &job;
+    ++waiting_;
+  }
+  changed_.notify_one();
+}
+
+void HelperThreads::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    ++idle_;
+    changed_.wait(lock, [this] { return ending_ || first_ != nullptr; });
+    --idle_;
+    if (first_ == nullptr) return;
+    HelperJob& job = *first_;
+    first_ = job.next_job;
+    if (first_ == nullptr) last_ = nullptr;
+    --waiting_;
+    lock.unlock();
+    job.run(job);
+    lock.lock();
+  }
+}
+
+}  // namespace ashlar::blockio

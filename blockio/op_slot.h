@@ -1,0 +1,50 @@
+// Where an operation, or neighbours that go out together, lives from submit to completion.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "blockio/engine.h"
+#include "blockio/helper_threads.h"
+
+namespace ashlar::blockio {
+
+class DeviceQueue;
+
+// The most one transfer moves: larger O_DIRECT requests are split by the kernel and may end half done.
+inline constexpr std::uint64_t kMaxTransfer = 1U << 20;
+
+struct OpSlot : HelperJob {
+  enum class Place : std::uint8_t { free, ready, engine, helper, delayed };
+
+  DeviceQueue* queue = nullptr;
+  Transfer transfer;
+  IoOp* first = nullptr;  // in the device's order, linked; each begins where the one before it ends
+  IoOp* last = nullptr;
+  std::uint64_t length = 0;  // of all
+  std::uint64_t moved = 0;   // of that, from the front, done
+  std::size_t segment_count = 0;
+  std::uint32_t retries = 0;  // in a row, of the step
+  Place place = Place::free;
+  bool flushing = false;    // the second half of a durable write
+  bool one_by_one = false;  // a step of all together failed: each finds out for itself
+  bool unplain = false;     // more than one step may be needed, or the kernel is not what ends it
+  bool cancelled = false;
+  bool expired = false;
+  std::int64_t deadline = 0;
+  std::int64_t resume_at = 0;  // of a delayed one
+
+  [[nodiscard]] bool is_stopping() const noexcept { return cancelled || expired; }
+
+  // Sets the transfer's memory to `wanted` bytes from `moved` on. Allocates only when a step needs more segments than
+  // any before it in this slot did.
+  void gather(std::uint64_t wanted, IoOp* (*next)(IoOp&));
+
+ private:
+  void add(std::byte* base, std::uint64_t bytes);
+
+  iovec single_{};
+  std::vector<iovec> segments_;
+};
+
+}  // namespace ashlar::blockio
