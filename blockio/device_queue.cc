@@ -50,20 +50,6 @@ void DeviceQueue::submit(std::span<IoOp* const> ops) {
   engine_->kick();
 }
 
-// The wait after it enters the kernel anyway, and takes the new ones along.
-Status DeviceQueue::run(std::span<IoOp* const> ops) {
-  enqueue(ops);
-  for (;;) {
-    const auto missing = std::count_if(ops.begin(), ops.end(), [](const IoOp* op) { return !op->done(); });
-    if (missing == 0) break;
-    progress(static_cast<std::size_t>(missing), kNever, false);
-  }
-  for (const IoOp* op : ops) {
-    if (!op->ok()) return fail(op->error());
-  }
-  return {};
-}
-
 void DeviceQueue::enqueue(std::span<IoOp* const> ops) {
   const std::int64_t time = now();
   OpSlot* open = nullptr;  // where the next one may join
@@ -166,6 +152,8 @@ std::size_t DeviceQueue::wait(std::size_t min, std::optional<std::chrono::nanose
   }
   return progress(min, until, true);
 }
+
+void DeviceQueue::advance(std::size_t min) { progress(min, kNever, false); }
 
 std::size_t DeviceQueue::progress(std::size_t min, std::int64_t until, bool heed_wake) {
   const std::uint64_t before = completed_;

@@ -39,10 +39,9 @@ class DeviceQueue final : public IoQueue {
 
   void submit(std::span<IoOp* const> ops) override;
   std::size_t wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) override;
+  void advance(std::size_t min) override;
   void drain() override;
   void cancel(IoOp& op) override;
-  using IoQueue::run;
-  [[nodiscard]] Status run(std::span<IoOp* const> ops) override;
   [[nodiscard]] Waker* waker() noexcept override { return wakeable_ ? waker_.get() : nullptr; }
   [[nodiscard]] int ring_descriptor() const noexcept override { return engine_->ring_descriptor(); }
 
@@ -55,7 +54,8 @@ class DeviceQueue final : public IoQueue {
   [[nodiscard]] bool needs_second_flush(const IoOp& op) const noexcept;
 
   // submission (device_queue.cc)
-  void enqueue(std::span<IoOp* const> ops);
+  // Leaves them to the wait after it, which enters the kernel anyway.
+  void enqueue(std::span<IoOp* const> ops) override;
   [[nodiscard]] bool may_join(const OpSlot& slot, const IoOp& op) const noexcept;
   void join(OpSlot& slot, IoOp& op);
   OpSlot& take_slot(IoOp& op);

@@ -54,24 +54,11 @@ class FaultyQueue final : public IoQueue {
   }
 
   std::size_t wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) override {
-    const std::int64_t began = now();
-    std::size_t ran = 0;
-    for (;;) {
-      ran += run_due();
-      const std::int64_t next_due = earliest();
-      std::int64_t limit = timeout ? began + timeout->count() : kNever;
-      const bool last = ran >= min || limit <= now();
-      limit = std::min(limit, next_due);
-      std::optional<std::chrono::nanoseconds> inner_timeout;
-      if (limit != kNever) inner_timeout = std::chrono::nanoseconds(std::max<std::int64_t>(limit - now(), 0));
-      if (last) inner_timeout = std::chrono::nanoseconds(0);
-      const std::size_t inner_ran = inner_->wait(last ? 0 : min - ran, inner_timeout);
-      ran += inner_ran;
-      if (last || ended_.empty()) return ran;
-      // The inner queue had nothing to wait for.
-      if (inner_ran == 0 && next_due > now()) std::this_thread::sleep_for(std::chrono::microseconds(100));
-    }
+    const std::int64_t until = timeout ? now() + std::min(timeout->count(), kNever / 2) : kNever;
+    return progress(min, until, true);
   }
+
+  void advance(std::size_t min) override { progress(min, kNever, false); }
 
   void drain() override {
     do {
@@ -92,6 +79,8 @@ class FaultyQueue final : public IoQueue {
   [[nodiscard]] const EngineSelection& selection() const noexcept override { return inner_->selection(); }
 
  private:
+  static constexpr std::int64_t kPause = 100'000;
+
   struct Ended {
     IoOp* op;
     std::int64_t due;
@@ -101,6 +90,42 @@ class FaultyQueue final : public IoQueue {
     std::int64_t due = kNever;
     for (const Ended& ended : ended_) due = std::min(due, ended.due);
     return due;
+  }
+
+  // A call of the waker belongs to the inner queue's wait(), so without `heed_wake` that waits only for what is in
+  // flight there.
+  std::size_t progress(std::size_t min, std::int64_t until, bool heed_wake) {
+    std::size_t ran = 0;
+    for (;;) {
+      ran += run_due();
+      const std::int64_t time = now();
+      const std::int64_t due = earliest();
+      if (ran >= min || until <= time) return ran + step_inner(0, 0, heed_wake);
+      if (ended_.empty()) return ran + step_inner(min - ran, until, heed_wake);
+      const std::size_t inner_ran = step_inner(0, 0, false);
+      ran += inner_ran;
+      if (inner_ran == 0) std::this_thread::sleep_for(std::chrono::nanoseconds(std::clamp(due - time, 0L, kPause)));
+    }
+  }
+
+  std::size_t step_inner(std::size_t min, std::int64_t until, bool heed_wake) {
+    const std::uint64_t before = inner_completed();
+    if (!heed_wake) {
+      inner_->advance(min);
+    } else if (until == kNever) {
+      inner_->wait(min);
+    } else {
+      inner_->wait(min, std::chrono::nanoseconds(std::max<std::int64_t>(until - now(), 0)));
+    }
+    return inner_completed() - before;
+  }
+
+  [[nodiscard]] std::uint64_t inner_completed() const noexcept {
+    std::uint64_t sum = 0;
+    for (std::size_t kind = 0; kind < kOpKinds; ++kind) {
+      sum += inner_->statistics().of(static_cast<OpKind>(kind)).completed.get();
+    }
+    return sum;
   }
 
   // Runs the completions that are due, without those that they add.

@@ -13,14 +13,12 @@ HelperThreads::~HelperThreads() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool HelperThreads::start_one() {
+// Those that are there do where another cannot be had.
+void HelperThreads::start_one() {
   try {
     threads_.emplace_back([this] { work(); });
-    return true;
-  } catch (const std::system_error&) {
-    return false;
-  } catch (const std::bad_alloc&) {
-    return false;
+  } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch)
+  } catch (const std::bad_alloc&) {     // NOLINT(bugprone-empty-catch)
   }
 }
 
@@ -28,7 +26,8 @@ void HelperThreads::submit(HelperJob& job) {
   job.next_job = nullptr;
   {
     std::unique_lock lock(mutex_);
-    if (waiting_ >= idle_ && threads_.size() < most_ && !start_one() && threads_.empty()) {
+    if (waiting_ >= idle_ && threads_.size() < most_) start_one();
+    if (threads_.empty()) {
       lock.unlock();
       job.run(job);
       return;

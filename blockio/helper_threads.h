@@ -32,7 +32,7 @@ class HelperThreads {
   void submit(HelperJob& job);
 
  private:
-  [[nodiscard]] bool start_one();  // with mutex_ held
+  void start_one();  // with mutex_ held
   void work();
 
   const std::size_t most_;

@@ -29,6 +29,7 @@ class ImmediateQueue final : public IoQueue {
 
   void submit(std::span<IoOp* const> ops) override;
   std::size_t wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) override;
+  void advance(std::size_t min) override { progress(min, kNever, false); }
   void drain() override;
   void cancel(IoOp& op) override;
   [[nodiscard]] Waker* waker() noexcept override { return waker_.get(); }

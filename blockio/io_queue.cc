@@ -5,9 +5,11 @@
 namespace ashlar::blockio {
 
 Status IoQueue::run(std::span<IoOp* const> ops) {
-  submit(ops);
-  for (const IoOp* op : ops) {
-    while (!op->done()) wait(1);
+  enqueue(ops);
+  for (;;) {
+    const auto missing = std::count_if(ops.begin(), ops.end(), [](const IoOp* op) { return !op->done(); });
+    if (missing == 0) break;
+    advance(static_cast<std::size_t>(missing));
   }
   for (const IoOp* op : ops) {
     if (!op->ok()) return fail(op->error());

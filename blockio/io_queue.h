@@ -30,6 +30,9 @@ class IoQueue {
   // in flight: returns 0 at once, unless the queue is wakeable: then it waits for that.
   virtual std::size_t wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout = std::nullopt) = 0;
 
+  // As wait() without a time limit, but a call of the waker is left for the next wait().
+  virtual void advance(std::size_t min) = 0;
+
   // Until nothing is in flight. Watches are cancelled, those too that completions submit meanwhile.
   virtual void drain() = 0;
 
@@ -40,7 +43,7 @@ class IoQueue {
 
   // Submits all and waits until these completed (others may complete too). The first error, if any. Each operation
   // keeps its own outcome.
-  [[nodiscard]] virtual Status run(std::span<IoOp* const> ops);
+  [[nodiscard]] Status run(std::span<IoOp* const> ops);
   [[nodiscard]] Status run(IoOp& op);
 
   // Null unless opened wakeable.
@@ -54,6 +57,9 @@ class IoQueue {
 
  protected:
   IoQueue() = default;
+
+  // As submit(), with advance() following at once.
+  virtual void enqueue(std::span<IoOp* const> ops) { submit(ops); }
 
   // Nanoseconds of the monotonic clock.
   [[nodiscard]] static std::int64_t now() noexcept;
