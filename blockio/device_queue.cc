@@ -29,14 +29,17 @@ DeviceQueue::DeviceQueue(std::unique_ptr<Engine> engine, const Geometry& geometr
       descriptor_(setup.descriptor),
       merge_(setup.merge),
       wakeable_(waker_ != nullptr),
-      slots_(setup.selection.depth) {
+      slots_(setup.selection.depth),
+      segments_(std::make_unique_for_overwrite<iovec[]>(slots_.size() * kMaxSegments)) {
   selection_ = std::move(setup.selection);
   free_.reserve(slots_.size());
   ready_.reserve(slots_.size());
-  for (auto slot = slots_.rbegin(); slot != slots_.rend(); ++slot) {
-    slot->queue = this;
-    slot->run = help;
-    free_.push_back(&*slot);
+  for (std::size_t i = slots_.size(); i > 0; --i) {
+    OpSlot& slot = slots_[i - 1];
+    slot.queue = this;
+    slot.run = help;
+    slot.segments = segments_.get() + (i - 1) * kMaxSegments;
+    free_.push_back(&slot);
   }
   wake_.kind = OpKind::watch;
   wake_.slot = kNowhere;

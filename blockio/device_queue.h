@@ -92,6 +92,7 @@ class DeviceQueue final : public IoQueue {
   const bool merge_;
   const bool wakeable_;
   std::vector<OpSlot> slots_;
+  std::unique_ptr<iovec[]> segments_;  // of the slots; memory that no step needs is never touched
   std::vector<OpSlot*> free_;
   std::vector<Transfer*> ready_;  // to be handed to the engine, in order
   OpList<link> ended_;            // outcome known, completion to be run

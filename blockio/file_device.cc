@@ -165,6 +165,10 @@ Status FileDevice::probe(Engine& engine) const {
 }
 
 Result<EngineSelection> FileDevice::try_engine(const QueueConfig& config) const {
+  // A trial read would not tell: one of a hole reaches no device.
+  if (config.engine == EngineChoice::io_uring && config.poll_device != Wish::no && !is_block_device()) {
+    return fail(ErrorCode::not_supported, "only a block device has queues to poll");
+  }
   OpenedEngine opened = TRY(config.engine == EngineChoice::aio ? open_aio_engine(descriptor_, config)
                                                                : open_uring_engine(descriptor_, config));
   TRY(probe(*opened.engine));

@@ -6,25 +6,20 @@ namespace ashlar::blockio {
 
 // Pieces that touch in memory are one to the kernel.
 void OpSlot::add(std::byte* base, std::uint64_t bytes) {
-  if (!segments_.empty()) {
-    iovec& before = segments_.back();
+  if (transfer.segment_count != 0) {
+    iovec& before = segments[transfer.segment_count - 1];
     if (static_cast<std::byte*>(before.iov_base) + before.iov_len == base) {
       before.iov_len += bytes;
       return;
     }
   }
-  segments_.push_back({base, bytes});
+  segments[transfer.segment_count++] = {base, bytes};
 }
 
 void OpSlot::gather(std::uint64_t wanted, IoOp* (*next)(IoOp&)) {
   transfer.length = wanted;
-  if (first == last && first->segments.empty()) {
-    single_ = {static_cast<std::byte*>(first->single.iov_base) + moved, wanted};
-    transfer.segments = &single_;
-    transfer.segment_count = 1;
-    return;
-  }
-  segments_.clear();
+  transfer.segments = segments;
+  transfer.segment_count = 0;
   std::uint64_t skip = moved;
   for (IoOp* op = first; op != nullptr && wanted != 0; op = next(*op)) {
     const std::span<const iovec> pieces = op->segments.empty() ? std::span<const iovec>(&op->single, 1) : op->segments;
@@ -40,8 +35,6 @@ void OpSlot::gather(std::uint64_t wanted, IoOp* (*next)(IoOp&)) {
       wanted -= take;
     }
   }
-  transfer.segments = segments_.data();
-  transfer.segment_count = static_cast<unsigned>(segments_.size());
 }
 
 }  // namespace ashlar::blockio

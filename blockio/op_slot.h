@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "blockio/engine.h"
 #include "blockio/helper_threads.h"
@@ -33,18 +32,15 @@ struct OpSlot : HelperJob {
   bool expired = false;
   std::int64_t deadline = 0;
   std::int64_t resume_at = 0;  // of a delayed one
+  iovec* segments = nullptr;   // of the step; room for kMaxSegments
 
   [[nodiscard]] bool is_stopping() const noexcept { return cancelled || expired; }
 
-  // Sets the transfer's memory to `wanted` bytes from `moved` on. Allocates only when a step needs more segments than
-  // any before it in this slot did.
+  // Sets the transfer's memory to `wanted` bytes from `moved` on.
   void gather(std::uint64_t wanted, IoOp* (*next)(IoOp&));
 
  private:
   void add(std::byte* base, std::uint64_t bytes);
-
-  iovec single_{};
-  std::vector<iovec> segments_;
 };
 
 }  // namespace ashlar::blockio

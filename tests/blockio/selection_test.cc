@@ -1,0 +1,359 @@
+// Which engine a queue gets, with which flags, and why.
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <functional>
+
+#include "blockio/buffer_pool.h"
+#include "blockio/file_device.h"
+#include "tests/blockio/rig.h"
+
+namespace ashlar::blockio::testing {
+namespace {
+
+using ::testing::Test;
+
+// Lets every system call but this through; that fails with `error`. For good, so only in a child.
+bool refuse(long call, unsigned error) {
+  const auto number = static_cast<unsigned>(call);
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{sizeof(filter) / sizeof(filter[0]), filter};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+// Runs `body` in a child, which may spoil itself; the child's complaint, empty when there was none.
+std::string in_child(const std::function<std::string()>& body) {
+  int ends[2];
+  if (pipe(ends) != 0) return "pipe";
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string complaint = body();
+    const bool told = ::write(ends[1], complaint.data(), complaint.size()) == static_cast<ssize_t>(complaint.size());
+    _exit(told ? 0 : 1);
+  }
+  ::close(ends[1]);
+  std::string complaint;
+  char buffer[512];
+  for (ssize_t got = 0; (got = ::read(ends[0], buffer, sizeof(buffer))) > 0;) {
+    complaint.append(buffer, static_cast<std::size_t>(got));
+  }
+  ::close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (status != 0) complaint += " child's status " + std::to_string(status);
+  return complaint;
+}
+
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+class Selection : public Test {
+ protected:
+  Selection() {
+    scratch.make_file("image", kDeviceSize);
+    Result<std::unique_ptr<FileDevice>> opened = open_device(scratch.file("image"), {});
+    if (opened) {
+      device = *std::move(opened);
+    } else {
+      ADD_FAILURE() << opened.error().message();
+    }
+  }
+
+  static QueueConfig with(EngineChoice engine) {
+    QueueConfig config;
+    config.engine = engine;
+    return config;
+  }
+
+  // Opens a queue and reads and writes through it; its selection.
+  EngineSelection use(const QueueConfig& config) {
+    const Result<std::unique_ptr<IoQueue>> queue = device->open_queue(config);
+    if (!queue) {
+      ADD_FAILURE() << queue.error().message();
+      return {};
+    }
+    AlignedBuffer data = pattern(8192, 1);
+    AlignedBuffer back(8192);
+    IoOp write = IoOp::write(4096, data.span());
+    IoOp read = IoOp::read(4096, back.span());
+    EXPECT_TRUE((*queue)->run(write));
+    EXPECT_TRUE((*queue)->run(read)) << describe(read.error());
+    EXPECT_TRUE(same(data.span(), back.span()));
+    return (*queue)->selection();
+  }
+
+  ashlar::testing::Scratch scratch;
+  std::unique_ptr<FileDevice> device;
+};
+
+TEST_F(Selection, AutomaticTakesIoUringWhereItWorks) {
+  const Result<EngineSelection> selection = device->select_engine({});
+  ASSERT_TRUE(selection);
+  EXPECT_EQ(selection->engine, EngineChoice::io_uring);
+  EXPECT_EQ(selection->reason, "a trial read succeeded");
+  EXPECT_EQ(selection->flags, "defer_taskrun,single_issuer,coop_taskrun,registered_file");
+  EXPECT_EQ(use({}).flags, selection->flags);
+}
+
+TEST_F(Selection, AnExplicitChoiceIsKept) {
+  EXPECT_EQ(use(with(EngineChoice::aio)).engine, EngineChoice::aio);
+  EXPECT_EQ(use(with(EngineChoice::io_uring)).engine, EngineChoice::io_uring);
+  EXPECT_EQ(device->select_engine(with(EngineChoice::aio))->reason, "as asked for");
+}
+
+// As container runtimes do.
+TEST_F(Selection, WithoutIoUringAutomaticTakesAioAndSaysWhy) {
+  for (const unsigned error : {unsigned{EPERM}, unsigned{ENOSYS}}) {
+    const std::string complaint = in_child([&]() -> std::string {
+      if (!refuse(SYS_io_uring_setup, error)) return "no filter";
+      const Result<EngineSelection> selection = device->select_engine({});
+      if (!selection) return selection.error().message();
+      if (selection->engine != EngineChoice::aio) return "not aio";
+      if (!contains(selection->reason, "io_uring cannot be used: io_uring_setup: ")) return selection->reason;
+      if (!contains(selection->reason, "seccomp")) return selection->reason;
+      if (contains(selection->reason, "\n")) return "more than a line";
+      const EngineSelection used = use({});
+      return used.engine == EngineChoice::aio && used.reason == selection->reason ? "" : "the queue has another";
+    });
+    EXPECT_EQ(complaint, "") << error;
+  }
+}
+
+TEST_F(Selection, WithoutIoUringAskingForItIsAnErrorThatSaysWhy) {
+  const std::string complaint = in_child([&]() -> std::string {
+    if (!refuse(SYS_io_uring_setup, EPERM)) return "no filter";
+    const Result<EngineSelection> selection = device->select_engine(with(EngineChoice::io_uring));
+    if (selection) return "it was had";
+    const std::string message = selection.error().message();
+    if (selection.error().code() != ErrorCode::not_permitted) return message;
+    if (!contains(message, "kernel.io_uring_disabled") || !contains(message, "io_engine=auto")) return message;
+    return device->open_queue(with(EngineChoice::io_uring)) ? "the queue was had" : "";
+  });
+  EXPECT_EQ(complaint, "");
+}
+
+// A ring that is set up and then refuses to work must not be chosen.
+TEST_F(Selection, NeitherEngineIsAnError) {
+  const std::string complaint = in_child([&]() -> std::string {
+    if (!refuse(SYS_io_uring_setup, EPERM) || !refuse(SYS_io_setup, ENOSYS)) return "no filter";
+    const Result<EngineSelection> selection = device->select_engine({});
+    if (selection) return "it was had";
+    return contains(selection.error().message(), "AIO cannot be used") ? "" : selection.error().message();
+  });
+  EXPECT_EQ(complaint, "");
+}
+
+TEST_F(Selection, AioWithItsRequestsUsedUpSaysSo) {
+  const std::string complaint = in_child([&]() -> std::string {
+    if (!refuse(SYS_io_setup, EAGAIN)) return "no filter";
+    const Result<std::unique_ptr<IoQueue>> queue = device->open_queue(with(EngineChoice::aio));
+    if (queue) return "it was had";
+    return contains(queue.error().message(), "fs.aio-max-nr") ? "" : queue.error().message();
+  });
+  EXPECT_EQ(complaint, "");
+}
+
+// The kernel counts the requests of all processes; these take all that is left but a few, for a moment.
+TEST_F(Selection, AioTakesASmallerDepthRatherThanNone) {
+  QueueConfig config = with(EngineChoice::aio);
+  config.depth = kMaxQueueDepth;
+  std::vector<std::unique_ptr<IoQueue>> queues;
+  bool smaller = false;
+  for (int i = 0; i < 64 && !smaller; ++i) {
+    Result<std::unique_ptr<IoQueue>> queue = device->open_queue(config);
+    if (!queue) {
+      EXPECT_TRUE(contains(queue.error().message(), "fs.aio-max-nr")) << queue.error().message();
+      break;
+    }
+    const EngineSelection& selection = (*queue)->selection();
+    smaller = selection.depth < config.depth;
+    if (smaller) {
+      EXPECT_TRUE(contains(selection.dropped, "depth 4096 (fs.aio-nr ")) << selection.dropped;
+      AlignedBuffer data(4096);
+      IoOp read = IoOp::read(0, data.span());
+      EXPECT_TRUE((*queue)->run(read));
+    }
+    queues.push_back(*std::move(queue));
+  }
+  EXPECT_TRUE(smaller);
+}
+
+TEST_F(Selection, DescriptorsUsedUp) {
+  const std::string complaint = in_child([&]() -> std::string {
+    const rlimit none{0, 0};
+    if (setrlimit(RLIMIT_NOFILE, &none) != 0) return "no limit";
+    const Result<std::unique_ptr<IoQueue>> ring = device->open_queue(with(EngineChoice::io_uring));
+    if (ring) return "a ring without a descriptor";
+    if (!contains(ring.error().message(), "RLIMIT_NOFILE")) return ring.error().message();
+    const Result<EngineSelection> selection = device->select_engine({});
+    if (!selection || selection->engine != EngineChoice::aio) return "no fallback";
+    QueueConfig wakeable = with(EngineChoice::aio);
+    wakeable.wakeable = true;
+    if (device->open_queue(wakeable)) return "a waker without a descriptor";
+    // Discards need a helper, and hearing from it a descriptor: here the owner's thread does without either.
+    const Result<std::unique_ptr<IoQueue>> queue = device->open_queue(with(EngineChoice::aio));
+    if (!queue) return queue.error().message();
+    IoOp zero = IoOp::write_zeroes(0, 4096);
+    return (*queue)->run(zero) ? "" : "zeroing failed";
+  });
+  EXPECT_EQ(complaint, "");
+}
+
+struct FlagsCase {
+  const char* name;
+  std::function<void(QueueConfig&)> change;
+  const char* flags;
+};
+
+TEST_F(Selection, OptionsBecomeFlags) {
+  const std::vector<FlagsCase> cases = {
+      {"no defer", [](QueueConfig& c) { c.defer_taskrun = false; }, "single_issuer,coop_taskrun,registered_file"},
+      {"no single issuer", [](QueueConfig& c) { c.single_issuer = false; }, "coop_taskrun,registered_file"},
+      {"no file", [](QueueConfig& c) { c.register_file = false; }, "defer_taskrun,single_issuer,coop_taskrun"},
+      {"plain",
+       [](QueueConfig& c) { c.single_issuer = c.coop_taskrun = c.register_file = c.clamp = c.start_disabled = false; },
+       "none"},
+      {"thread",
+       [](QueueConfig& c) {
+         c.submission_thread = Wish::required;
+         c.submission_idle = std::chrono::milliseconds(20);
+         c.submission_cpu = 0;
+       },
+       "single_issuer,submission_thread,registered_file"},
+      {"completions", [](QueueConfig& c) { c.completion_entries = 4096; },
+       "defer_taskrun,single_issuer,coop_taskrun,registered_file"},
+  };
+  for (const FlagsCase& one : cases) {
+    SCOPED_TRACE(one.name);
+    QueueConfig config = with(EngineChoice::io_uring);
+    one.change(config);
+    const EngineSelection selection = use(config);
+    EXPECT_EQ(selection.flags, one.flags);
+    EXPECT_EQ(selection.dropped, "");
+  }
+}
+
+TEST_F(Selection, WorkersAreShared) {
+  const auto first = device->open_queue(with(EngineChoice::io_uring));
+  ASSERT_TRUE(first);
+  QueueConfig config = with(EngineChoice::io_uring);
+  config.share_workers_with = first->get();
+  EXPECT_TRUE(contains(use(config).flags, "shared_workers"));
+}
+
+// What a processor that is not there is told with EINVAL; the rest of the wish stays.
+TEST_F(Selection, ARefusedFlagIsDroppedAndTold) {
+  QueueConfig config = with(EngineChoice::io_uring);
+  config.submission_thread = Wish::if_possible;
+  config.submission_cpu = 100000;
+  const EngineSelection selection = use(config);
+  EXPECT_TRUE(contains(selection.dropped, "submission_cpu")) << selection.dropped;
+  EXPECT_TRUE(contains(selection.dropped, "Invalid argument")) << selection.dropped;
+}
+
+TEST_F(Selection, AFileIsNotPolled) {
+  QueueConfig config = with(EngineChoice::io_uring);
+  config.poll_device = Wish::if_possible;
+  const EngineSelection selection = use(config);
+  EXPECT_FALSE(contains(selection.flags, "poll_device")) << selection.flags;
+  EXPECT_EQ(selection.dropped, "poll_device (only a block device has queues to poll)");
+  config.poll_device = Wish::required;
+  const Result<std::unique_ptr<IoQueue>> queue = device->open_queue(config);
+  ASSERT_FALSE(queue);
+  EXPECT_TRUE(contains(queue.error().message(), "io_uring cannot be used")) << queue.error().message();
+}
+
+TEST_F(Selection, BuffersAreRegistered) {
+  const auto pool = BufferPool::create(4096, 16);
+  ASSERT_TRUE(pool);
+  QueueConfig config = with(EngineChoice::io_uring);
+  config.buffers = pool->get();
+  const auto queue = device->open_queue(config);
+  ASSERT_TRUE(queue);
+  EXPECT_TRUE(contains((*queue)->selection().flags, "registered_buffers"));
+  PooledBuffer in = (*pool)->take();
+  PooledBuffer out = (*pool)->take();
+  const AlignedBuffer data = pattern(4096, 9);
+  std::copy_n(data.data(), 4096, out.span().data());
+  IoOp write = IoOp::write(0, out.span());
+  IoOp read = IoOp::read(0, in.span());
+  ASSERT_TRUE((*queue)->run(write));
+  ASSERT_TRUE((*queue)->run(read));
+  EXPECT_TRUE(same(in.span(), data.span()));
+  AlignedBuffer other(4096);
+  read = IoOp::read(0, other.span());
+  EXPECT_TRUE((*queue)->run(read)) << "other memory may be used too";
+}
+
+TEST_F(Selection, BuffersThatMayNotBePinnedAreUsedAsTheyAre) {
+  const std::string complaint = in_child([&]() -> std::string {
+    if (!refuse(SYS_io_uring_register, ENOMEM)) return "no filter";
+    const auto pool = BufferPool::create(4096, 16);
+    QueueConfig config = with(EngineChoice::io_uring);
+    config.buffers = pool->get();
+    config.start_disabled = false;  // enabling is a registration too
+    const EngineSelection selection = use(config);
+    if (contains(selection.flags, "registered")) return selection.flags;
+    const bool told =
+        contains(selection.dropped, "registered_buffers (") && contains(selection.dropped, "registered_file (");
+    return told ? "" : selection.dropped;
+  });
+  EXPECT_EQ(complaint, "");
+}
+
+class Shrinking : public OnEveryDevice {};
+
+TEST_P(Shrinking, AFileThatShrankIsAShortTransfer) {
+  const auto queue = rig.queue();
+  auto& device = dynamic_cast<FileDevice&>(rig.device());
+  ASSERT_EQ(*device.current_size(), kDeviceSize);
+  std::filesystem::resize_file(rig.image(), kDeviceSize / 2);
+  EXPECT_EQ(*device.current_size(), kDeviceSize / 2);
+  EXPECT_EQ(device.geometry().size, kDeviceSize);
+  AlignedBuffer data(8192);
+  IoOp beyond = IoOp::read(kDeviceSize / 2, data.span());
+  ASSERT_FALSE(queue->run(beyond));
+  EXPECT_EQ(beyond.error(), ErrorCode::short_transfer);
+  IoOp across = IoOp::read(kDeviceSize / 2 - 4096, data.span());
+  ASSERT_FALSE(queue->run(across));
+  EXPECT_EQ(across.error(), ErrorCode::short_transfer);
+  IoOp inside = IoOp::read(0, data.span());
+  EXPECT_TRUE(queue->run(inside));
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, Shrinking, real_subjects(), subject_name);
+
+class Window : public ::testing::TestWithParam<Subject> {};
+
+TEST_P(Window, NothingOutsideIsTouched) {
+  constexpr std::uint64_t kOffset = 1U << 20;
+  Rig rig(GetParam(), {.read_only = false, .window_offset = kOffset});
+  const auto queue = rig.queue();
+  AlignedBuffer data = pattern(4096, 3);
+  std::vector<IoOp> ops{IoOp::write(0, data.span()), IoOp::write(kDeviceSize - 4096, data.span()),
+                        IoOp::write_zeroes(8192, 4096)};
+  ASSERT_TRUE(queue->run(pointers_to(ops)));
+  IoOp beyond = IoOp::write(kDeviceSize, data.span());
+  EXPECT_FALSE(queue->run(beyond));
+  const std::string contents = ashlar::testing::contents_of(rig.image());
+  ASSERT_EQ(contents.size(), kOffset + kDeviceSize);
+  EXPECT_EQ(contents.find_first_not_of('\0'), kOffset);
+  EXPECT_TRUE(same(std::as_bytes(std::span(contents)).subspan(kOffset, 4096), data.span()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, Window, real_subjects(), subject_name);
+
+}  // namespace
+}  // namespace ashlar::blockio::testing
