@@ -9,8 +9,31 @@
 
 #include "blockio/io_queue.h"
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ASHLAR_THREAD_SANITIZER
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define ASHLAR_THREAD_SANITIZER
+#endif
+#if defined(ASHLAR_THREAD_SANITIZER)
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace ashlar::blockio {
 namespace {
+
+// liburing maps and unmaps by bare system calls, which ThreadSanitizer does not see: to it a new ring where an old one
+// was is the same memory. So it is told that whoever makes a ring comes after whoever ended one.
+#if defined(ASHLAR_THREAD_SANITIZER)
+char ring_memory;
+void note_ring_memory_freed() noexcept { __tsan_release(&ring_memory); }
+void note_ring_memory_used() noexcept { __tsan_acquire(&ring_memory); }
+#else
+void note_ring_memory_freed() noexcept {}
+void note_ring_memory_used() noexcept {}
+#endif
 
 struct SetupFlag {
   unsigned flag;
@@ -136,7 +159,7 @@ Result<RingOutcome> set_up_ring(io_uring& ring, const QueueConfig& config) {
     if (error == 0) {
       for (const Feature& feature : kRequiredFeatures) {
         if ((parameters.features & feature.bit) != 0) continue;
-        io_uring_queue_exit(&ring);
+        tear_down_ring(ring);
         return fail(ErrorCode::not_supported, fmt::format("this kernel's io_uring lacks: {}", feature.name));
       }
       break;
@@ -148,9 +171,15 @@ Result<RingOutcome> set_up_ring(io_uring& ring, const QueueConfig& config) {
     if (given_up->flag == IORING_SETUP_SQPOLL) outcome.flags &= ~unsigned{IORING_SETUP_SQ_AFF};
     dropped += fmt::format("{}{}", dropped.empty() ? "" : ",", given_up->name);
   }
+  note_ring_memory_used();
   outcome.names = names_of(outcome.flags);
   if (!dropped.empty()) outcome.dropped = fmt::format("{} ({})", dropped, std::strerror(first_error));
   return outcome;
+}
+
+void tear_down_ring(io_uring& ring) noexcept {
+  note_ring_memory_freed();
+  io_uring_queue_exit(&ring);
 }
 
 }  // namespace ashlar::blockio

@@ -21,4 +21,7 @@ struct RingOutcome {
 // one met, with a hint at what to do about it.
 [[nodiscard]] Result<RingOutcome> set_up_ring(io_uring& ring, const QueueConfig& config);
 
+// Of a ring that was set up.
+void tear_down_ring(io_uring& ring) noexcept;
+
 }  // namespace ashlar::blockio

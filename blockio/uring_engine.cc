@@ -29,7 +29,7 @@ class UringEngine final : public Engine {
  public:
   explicit UringEngine(int descriptor) noexcept : descriptor_(descriptor) {}
   ~UringEngine() override {
-    if (open_) io_uring_queue_exit(&ring_);
+    if (open_) tear_down_ring(ring_);
   }
 
   [[nodiscard]] Status set_up(const QueueConfig& config, EngineSelection& selection) {
