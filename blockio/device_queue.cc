@@ -49,8 +49,13 @@ DeviceQueue::~DeviceQueue() { drain(); }
 
 void DeviceQueue::submit(std::span<IoOp* const> ops) {
   enqueue(ops);
+  // From completions they all go together, when those have run.
+  if (completing_ == 0) send();
+}
+
+void DeviceQueue::send() {
   start_ready();
-  engine_->kick();
+  if (std::exchange(unsent_, false)) engine_->kick();
 }
 
 void DeviceQueue::enqueue(std::span<IoOp* const> ops) {
@@ -123,6 +128,7 @@ void DeviceQueue::start_ready() {
   for (std::size_t i = 0; i < taken; ++i) slots_[ready_[i]->slot].place = OpSlot::Place::engine;
   ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(taken));
   in_engine_ += taken;
+  unsent_ = unsent_ || taken != 0;
   statistics_.steps.add(taken);
   if (in_engine_ != 0) {
     shortages_ = 0;
@@ -140,11 +146,13 @@ void DeviceQueue::start_ready() {
 void DeviceQueue::run_ended() {
   if (ended_.empty()) return;
   const std::int64_t time = now();
+  ++completing_;
   // Not those that completions add: a refused operation that its completion submits again would go on for ever.
   for (std::size_t left = ended_.size(); left > 0 && !ended_.empty(); --left) {
     ++completed_;
     finish(ended_.pop(), time);
   }
+  --completing_;
 }
 
 std::size_t DeviceQueue::wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) {
@@ -171,8 +179,11 @@ std::size_t DeviceQueue::progress(std::size_t min, std::int64_t until, bool heed
     reap(enough ? 0 : min - ran, time, std::min(until, next_timer_));
     run_ended();
     ran = completed_ - before;
-    if (heed_wake && std::exchange(woken_, false)) return ran;
-    if (ran >= min || until <= time) return ran;
+    if (ran >= min || until <= time || (heed_wake && woken_)) {
+      if (heed_wake) woken_ = false;
+      send();
+      return ran;
+    }
   }
 }
 
@@ -208,6 +219,7 @@ void DeviceQueue::reap(std::size_t min, std::int64_t time, std::int64_t until) {
 std::size_t DeviceQueue::reap_engine(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) {
   // Not a member: completions may submit and wait, and so come here again.
   std::array<Transfer*, kReapBatch> finished;
+  unsent_ = false;
   const std::size_t count = engine_->reap(min, timeout, finished);
   for (std::size_t i = 0; i < count; ++i) {
     if (finished[i] == &wake_) {
@@ -216,10 +228,6 @@ std::size_t DeviceQueue::reap_engine(std::size_t min, std::optional<std::chrono:
     }
     --in_engine_;
     settle(slots_[finished[i]->slot]);
-  }
-  if (!ready_.empty()) {
-    start_ready();
-    engine_->kick();
   }
   return count;
 }

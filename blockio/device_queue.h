@@ -60,6 +60,7 @@ class DeviceQueue final : public IoQueue {
   void join(OpSlot& slot, IoOp& op);
   OpSlot& take_slot(IoOp& op);
   void start_ready();
+  void send();
 
   // waiting (device_queue.cc)
   std::size_t progress(std::size_t min, std::int64_t until, bool heed_wake);
@@ -100,6 +101,8 @@ class DeviceQueue final : public IoQueue {
   bool wake_armed_ = false;
   bool woken_ = false;
   bool draining_ = false;
+  bool unsent_ = false;               // the engine holds transfers that the kernel has not seen
+  std::uint32_t completing_ = 0;      // calls of run_ended() under way
   std::size_t in_engine_ = 0;         // transfers, without wake_
   std::size_t helped_in_flight_ = 0;  // slots at the helpers
   std::size_t unplain_ = 0;           // slots that are
