@@ -31,7 +31,7 @@ class IoQueue {
   virtual std::size_t wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout = std::nullopt) = 0;
 
   // As wait() without a time limit, but a call of the waker is left for the next wait().
-  virtual void advance(std::size_t min) = 0;
+  virtual void advance(std::size_t min) { wait(min); }
 
   // Until nothing is in flight. Watches are cancelled, those too that completions submit meanwhile.
   virtual void drain() = 0;
@@ -39,7 +39,7 @@ class IoQueue {
   // Asks for an early end of an operation that this queue took and has not completed. It completes in any case, in
   // wait(): with `cancelled` when it could be stopped, otherwise as it ended. What has not reached the kernel and a
   // watch can always be stopped, unless merged with a neighbour; a transfer under way hardly ever.
-  virtual void cancel(IoOp& op) = 0;
+  virtual void cancel(IoOp& /*op*/) {}
 
   // Submits all and waits until these completed (others may complete too). The first error, if any. Each operation
   // keeps its own outcome.
