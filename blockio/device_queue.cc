@@ -156,12 +156,7 @@ void DeviceQueue::run_ended() {
 }
 
 std::size_t DeviceQueue::wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) {
-  std::int64_t until = kNever;
-  if (timeout) {
-    const std::int64_t time = now();
-    until = timeout->count() < kNever - time ? time + std::max<std::int64_t>(timeout->count(), 0) : kNever;
-  }
-  return progress(min, until, true);
+  return progress(min, end_of(timeout), true);
 }
 
 void DeviceQueue::advance(std::size_t min) { progress(min, kNever, false); }

@@ -54,8 +54,7 @@ class FaultyQueue final : public IoQueue {
   }
 
   std::size_t wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) override {
-    const std::int64_t until = timeout ? now() + std::min(timeout->count(), kNever / 2) : kNever;
-    return progress(min, until, true);
+    return progress(min, end_of(timeout), true);
   }
 
   void advance(std::size_t min) override { progress(min, kNever, false); }

@@ -66,12 +66,7 @@ void ImmediateQueue::run_outcomes() {
 }
 
 std::size_t ImmediateQueue::wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) {
-  std::int64_t until = kNever;
-  if (timeout) {
-    const std::int64_t time = now();
-    until = timeout->count() < kNever - time ? time + std::max<std::int64_t>(timeout->count(), 0) : kNever;
-  }
-  return progress(min, until, true);
+  return progress(min, end_of(timeout), true);
 }
 
 std::size_t ImmediateQueue::progress(std::size_t min, std::int64_t until, bool heed_wake) {

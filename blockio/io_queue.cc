@@ -27,6 +27,12 @@ std::int64_t IoQueue::now() noexcept {
       .count();
 }
 
+std::int64_t IoQueue::end_of(std::optional<std::chrono::nanoseconds> timeout) noexcept {
+  if (!timeout) return kNever;
+  const std::int64_t time = now();
+  return timeout->count() < kNever - time ? time + std::max<std::int64_t>(timeout->count(), 0) : kNever;
+}
+
 void IoQueue::begin(IoOp& op, std::int64_t time) noexcept {
   op.done_ = false;
   op.failed_ = false;

@@ -61,8 +61,9 @@ class IoQueue {
   // As submit(), with advance() following at once.
   virtual void enqueue(std::span<IoOp* const> ops) { submit(ops); }
 
-  // Nanoseconds of the monotonic clock.
+  // Nanoseconds of the monotonic clock; when a time-out from now on ends, kNever without.
   [[nodiscard]] static std::int64_t now() noexcept;
+  [[nodiscard]] static std::int64_t end_of(std::optional<std::chrono::nanoseconds> timeout) noexcept;
 
   // An operation's way: taken, its outcome known, its completion run.
   static void begin(IoOp& op, std::int64_t time) noexcept;

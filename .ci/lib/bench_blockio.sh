@@ -21,7 +21,8 @@ blockio_fio() {
 blockio_row() {
   local file="$1" engine="$2" depth="$3" block="$4" work="$5" ours theirs
   theirs="$(blockio_fio "$file" "$engine" "$depth" "$block" "$work")"
-  ours="$("$ROOT/$BUILD_RELEASE/bin/bench_blockio" "$file" "$engine" "$depth" "$block" "$work" "$BLOCKIO_SECONDS")"
+  # A session of its own, as fio gives its jobs: the scheduler shares processors out among sessions.
+  ours="$(setsid --wait "$ROOT/$BUILD_RELEASE/bin/bench_blockio" "$file" "$engine" "$depth" "$block" "$work" "$BLOCKIO_SECONDS")"
   awk -v engine="$engine" -v work="$work" -v block="$block" -v depth="$depth" -v ours="$ours" -v theirs="$theirs" 'BEGIN {
     split(ours, o)
     split(theirs, t)

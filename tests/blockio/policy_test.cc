@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <random>
+#include <utility>
 
 #include "blockio/device_queue.h"
 #include "tests/blockio/rig.h"
@@ -36,7 +37,7 @@ class Policy : public ::testing::Test {
 
   // Answers each transfer with the next of these, and then wholly.
   void answer(std::vector<Verdict> verdicts) {
-    engine->script = [verdicts, next = std::size_t{0}](const Transfer&) mutable {
+    engine->script = [verdicts = std::move(verdicts), next = std::size_t{0}](const Transfer&) mutable {
       return next < verdicts.size() ? verdicts[next++] : Verdict{};
     };
   }
