@@ -170,9 +170,13 @@ class WitnessChecker {
   // The lowest record of a piece that is not what it should be, else `none`.
   [[nodiscard]] Result<std::uint64_t> first_false(std::uint64_t none) {
     if (pieces_.empty()) return none;
-    const std::size_t stride = blocks_per_read_ * block_size_;
-    if (buffer_.empty()) buffer_ = blockio::AlignedBuffer(kWitnessReads * stride);
-    if (buffer_.empty()) return fail(ErrorCode::out_of_memory);
+    // As much as these pieces need: most logs end with few and small ones.
+    std::size_t longest = 0;
+    for (const Piece& piece : pieces_) longest = std::max(longest, piece.checksums.size());
+    const std::size_t stride = longest * block_size_;
+    const std::size_t needed = std::min(kWitnessReads, pieces_.size()) * stride;
+    if (buffer_.size() < needed) buffer_ = blockio::AlignedBuffer(needed);
+    if (buffer_.size() < needed) return fail(ErrorCode::out_of_memory);
     for (std::size_t done = 0; done < pieces_.size(); done += kWitnessReads) {
       const std::span<const Piece> batch =
           std::span<const Piece>(pieces_).subspan(done, std::min(kWitnessReads, pieces_.size() - done));
