@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "fs/base/log.h"
+#include "fs/base/seeded_bug.h"
 #include "fs/store/store_state.h"
 
 namespace ashlar::store {
@@ -41,6 +42,7 @@ Reclaim::Guard Store::read_guard() noexcept { return Reclaim::Guard(state_->recl
 Status Store::State::sync(blockio::IoQueue& io, Lsn upto) {
   if (options.read_only) return {};
   if (stopped.load(std::memory_order_acquire)) return fail(ErrorCode::shut_down);
+  if (has_bug(SeededBug::sync_without_write)) return {};
   Status synced = log->sync(io, upto);
   if (!synced) stop(fmt::format("log write failed: {}", synced.error().message()));
   return synced;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "blockio/aligned_buffer.h"
+#include "fs/base/seeded_bug.h"
 
 namespace ashlar::store {
 
@@ -53,6 +54,7 @@ Status write_superblock(blockio::IoQueue& io, format::Superblock& superblock) {
     pointers[copy] = &ops[copy];
   }
   TRY(io.run(pointers));
+  if (has_bug(SeededBug::superblock_not_flushed)) return {};
   blockio::IoOp flush = blockio::IoOp::flush();
   return io.run(flush);
 }

@@ -12,6 +12,9 @@ namespace {
 
 // Of the images, one in so many has more done with it than looking; all write boundaries have.
 constexpr std::uint64_t kUsedShare = 16;
+// Of the write boundaries of a recovery, those whose own recovery is interrupted too.
+constexpr std::size_t kDeeperEvery = 4;
+constexpr unsigned kMostDeeper = 3;
 constexpr int kKeptMemory = 256 << 20;
 
 // What fsck has against the volume. Before recovery, one of two copies may well be torn: that is what two are for.
@@ -115,6 +118,40 @@ std::optional<std::string> Checker::check_run(const blockio::RecordingDevice& de
           known_.emplace(state.identity, std::move(finding));
         }
         wrong = check_state(state, history);
+        return !wrong;
+      });
+  return wrong;
+}
+
+std::optional<std::string> Checker::check_recovery(const blockio::MemoryImage& image, std::uint64_t seed,
+                                                   std::size_t variants, unsigned depth) {
+  const Finding expected = examine(image, Care::mounted);
+  if (!expected.problem.empty()) return expected.problem;
+  blockio::RecordingDevice device(image);
+  {
+    const auto io = device.open_queue({});
+    // And then the process dies.
+    if (!volume::Volume::open(device, **io, quiet_options())) return "cannot be mounted";
+  }
+  std::optional<std::string> wrong;
+  std::unordered_map<std::uint64_t, bool> seen;
+  unsigned deeper = 0;
+  CrashStates states(device, seed);
+  states.enumerate(
+      variants, [&](const CrashState& state) { return seen.emplace(state.identity, true).second; },
+      [&](const CrashState& state) {
+        ++states_;
+        if (state.image == nullptr) return true;
+        ++images_;
+        const Finding finding = examine(*state.image, Care::used);
+        if (!finding.problem.empty()) {
+          wrong = finding.problem;
+        } else if (finding.digest != expected.digest) {
+          wrong = "the second recovery differs from the first:\n" + difference(expected.view, finding.view);
+        } else if (depth > 0 && state.boundary && state.events % kDeeperEvery == 1 && deeper++ < kMostDeeper) {
+          wrong = check_recovery(*state.image, seed + 1, variants, depth - 1);
+        }
+        if (wrong) wrong = "recovery, " + state.description + ": " + *wrong;
         return !wrong;
       });
   return wrong;

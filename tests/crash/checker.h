@@ -34,6 +34,11 @@ class Checker {
   [[nodiscard]] std::optional<std::string> check_run(const blockio::RecordingDevice& device, const History& history,
                                                      std::uint64_t seed, std::size_t variants);
 
+  // Power cuts while that image is recovered, and `depth` times again while what they left is: all end in the same
+  // state.
+  [[nodiscard]] std::optional<std::string> check_recovery(const blockio::MemoryImage& image, std::uint64_t seed,
+                                                          std::size_t variants, unsigned depth);
+
   // A state with that view, when only moments from `first` to `last` may show.
   [[nodiscard]] static std::optional<std::string> judge(const History& history, std::size_t first, std::size_t last,
                                                         const Finding& finding);

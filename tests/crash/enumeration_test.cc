@@ -6,7 +6,7 @@
 
 #include "tests/crash/budget.h"
 #include "tests/crash/checker.h"
-#include "tests/crash/workloads.h"
+#include "tests/crash/recording.h"
 
 namespace ashlar::crash_test {
 namespace {
@@ -20,19 +20,13 @@ TEST_P(EnumerationTest, EveryStateIsAPrefix) {
   std::uint64_t seed = first_seed();
   for (; checker.images() < wanted; ++seed) {
     SCOPED_TRACE("ASHLAR_CRASH_SEED=" + std::to_string(seed));
-    blockio::RecordingDevice device(formatted(GetParam().geometry));
-    Session::Options options;
-    options.events = [&device] { return device.event_count(); };
-    options.seed = seed;
-    Session session(device, std::move(options));
-    ASSERT_TRUE(session.open());
-    GetParam().run(session);
-    ASSERT_EQ(session.contradiction(), "");
-    ASSERT_TRUE(session.failures().empty()) << session.failures().front().first;
-    ASSERT_GT(session.history().moments.size(), 20U);
+    const Recording recording(GetParam(), seed);
+    const blockio::RecordingDevice& device = recording.device;
+    ASSERT_EQ(recording.problem(), "");
+    ASSERT_GT(recording.session.history().moments.size(), 20U);
     events += device.event_count();
     const std::uint64_t variants = std::min<std::uint64_t>(wanted * 3 / 2 / device.event_count() + 1, 40);
-    const std::optional<std::string> wrong = checker.check_run(device, session.history(), seed, variants);
+    const std::optional<std::string> wrong = checker.check_run(device, recording.session.history(), seed, variants);
     ASSERT_FALSE(wrong) << *wrong;
   }
   std::cout << GetParam().name << ": " << checker.images() << " images, " << checker.states() << " states, " << events

@@ -109,6 +109,7 @@ bool Session::failed(const std::string& operation, const Error& error) {
 }
 
 bool Session::done(const std::string& operation, std::initializer_list<ModelNodePtr> changed) {
+  if (!options_.keep_history && !history_.moments.empty()) return true;
   Moment moment;
   moment.events = options_.events ? options_.events() : 0;
   moment.operation = operation;
@@ -330,6 +331,12 @@ bool Session::sync(const ModelNodePtr& file) {
 
 bool Session::sync_all() {
   if (!ended("sync", volume_->sync_all(context_))) return false;
+  promise(history_.moments.size() - 1);
+  return true;
+}
+
+bool Session::commit() {
+  if (!ended("commit", volume_->store().sync(*io_))) return false;
   promise(history_.moments.size() - 1);
   return true;
 }

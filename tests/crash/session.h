@@ -60,6 +60,7 @@ class Session {
  public:
   struct Options {
     std::function<std::size_t()> events;  // of the device so far; none: 0
+    bool keep_history = true;             // else nothing but the model is kept
     bool look = true;                     // the volume is looked at after each operation and compared with the model
     std::uint64_t seed = 1;
     volume::VolumeOptions volume = quiet_options();
@@ -102,6 +103,7 @@ class Session {
   bool sync(const std::string& path) { return sync(node(path)); }
   bool sync(const ModelNodePtr& file);
   bool sync_all();
+  bool commit();  // what commit= does now and then
   bool checkpoint();
 
   [[nodiscard]] ModelNodePtr node(const std::string& path) const;  // null: none

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <stdio.h>
 
+#include <algorithm>
 #include <array>
 
 namespace ashlar::crash_test {
@@ -242,21 +243,41 @@ void log_wraps(Session& s) {
   }
 }
 
-// Files in so many pieces that removing them takes several transactions.
+// Files in so many pieces that cutting and removing them takes several transactions, with so much log before each that
+// some of these come to lie in the next chunk.
 void fragments(Session& s) {
+  constexpr unsigned kPieces = 160;
+  constexpr std::uint64_t kBlock = 512;
+  s.create("pad");
+  // Log until the next chunk has room left for one of the transactions but not for two.
+  const auto pad = [&s] {
+    constexpr std::uint64_t kChunk = 256U << 10;
+    constexpr std::uint64_t kOneTransaction = 5000;
+    constexpr std::uint64_t kOverhead = 300;
+    const std::uint64_t begun = s.volume().store().stats().log.record_bytes;
+    for (;;) {
+      const std::uint64_t used = s.volume().store().stats().log.record_bytes - begun;
+      const std::uint64_t wanted = kChunk - kOneTransaction - kOverhead - used;
+      s.set_xattr("pad", "user.x", std::min<std::uint64_t>(wanted, 7000));
+      if (wanted < 7000) return;
+    }
+  };
   for (unsigned f = 0; f < 2; ++f) {
     const std::string name = numbered("f", f);
     s.create(name);
-    for (unsigned i = 0; i < 40; ++i) s.write(name, (79 - 2 * i) * 4096, 4096);
+    for (unsigned i = 0; i < kPieces; ++i) s.write(name, (2 * kPieces - 2 * i) * kBlock, kBlock);
     s.sync(name);
+    pad();
+    if (f == 0) {
+      s.truncate(name, 30 * kBlock + 100);
+    } else {
+      s.unlink(name);
+    }
+    s.commit();
   }
-  s.truncate("f0", 3000);
-  s.sync("f0");
   s.write("f0", 10'000, 100);
-  s.unlink("f1");
-  s.create("f2");
-  s.sync("f2");
   s.truncate("f0", 0);
+  s.sync("f0");
 }
 
 void attributes(Session& s) {
@@ -282,7 +303,7 @@ void without_copy_on_write(Session& s) {
   s.sync_all();
   for (unsigned i = 0; i < 16; ++i) {
     s.write("f", i * 8192, 8192);
-    if (i % 4 == 1) s.sync("f");
+    if (i % 4 == 1) s.commit();
   }
   s.create("g");
   s.set_flags("g", FS_NOCOW_FL);
@@ -299,6 +320,7 @@ void random_mix(Session& s) {
   for (unsigned i = 0; i < 110; ++i) {
     random_operation(s);
     if (s.below(9) == 0) s.sync_all();
+    if (s.below(18) == 0) s.commit();
     if (s.below(25) == 0) s.checkpoint();
   }
 }
