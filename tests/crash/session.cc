@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "mkfs/format_volume.h"
-#include "tests/volume/rig.h"
+#include "tests/volume/pattern.h"
 
 namespace ashlar::crash_test {
 
