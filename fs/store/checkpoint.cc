@@ -75,7 +75,10 @@ Status Store::State::checkpoint(blockio::IoQueue& io, bool clean, std::optional<
   TRY(check_writable());
   if (unless_past && checkpoints.load() > *unless_past) return {};
   Status written = write_checkpoint(io, clean);
-  if (!written) stop(fmt::format("checkpoint failed: {}", written.error().message()));
+  if (!written) {
+    stop(fmt::format("checkpoint failed: {}", written.error().message()));
+    mark_failed(io);
+  }
   return written;
 }
 

@@ -59,4 +59,17 @@ Status write_superblock(blockio::IoQueue& io, format::Superblock& superblock) {
   return io.run(flush);
 }
 
+Status rewrite_superblock(blockio::IoQueue& io, format::Superblock& superblock) {
+  blockio::AlignedBuffer buffer(kSuperblockSize);
+  if (buffer.empty()) return fail(ErrorCode::out_of_memory);
+  format::seal(superblock);
+  std::memcpy(buffer.data(), &superblock, kSuperblockSize);
+  for (std::size_t copy = 0; copy < kCopies; ++copy) {
+    const std::size_t slot = superblock.generation % kSuperblockSlots;
+    blockio::IoOp write = blockio::IoOp::write_durable(format::superblock_offset(slot, copy), buffer.span());
+    TRY(io.run(write));
+  }
+  return {};
+}
+
 }  // namespace ashlar::store

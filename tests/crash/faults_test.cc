@@ -2,11 +2,14 @@
 // volume that stops says so, and what was acknowledged is there after the next mount.
 #include <gtest/gtest.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 
 #include <algorithm>
 #include <iostream>
 
 #include "blockio/faulty_device.h"
+#include "fs/format/superblock.h"
+#include "fs/store/superblock_io.h"
 #include "tests/crash/budget.h"
 #include "tests/crash/checker.h"
 #include "tests/crash/session.h"
@@ -142,6 +145,65 @@ INSTANTIATE_TEST_SUITE_P(Devices, InputOutputErrorTest, ::testing::Values(Lastin
                          [](const ::testing::TestParamInfo<Lasting>& lasting) {
                            return lasting.param == Lasting::once ? "Once" : "ForGood";
                          });
+
+// Each kind of write that must not fail stops the volume once, for good, and the superblock says that fsck should look.
+TEST(FailurePolicyTest, StopsOnceAndSaysSo) {
+  using blockio::OpKind;
+  struct Stopper {
+    OpKind kind;
+    std::function<bool(Session&)> act;
+  };
+  const std::vector<Stopper> stoppers = {
+      {OpKind::write_durable, [](Session& s) { return s.sync("f"); }},
+      {OpKind::write_durable, [](Session& s) { return s.commit(); }},
+      {OpKind::write, [](Session& s) { return s.checkpoint(); }},
+      {OpKind::flush, [](Session& s) { return s.checkpoint(); }},
+      {OpKind::flush,
+       [](Session& s) { return s.create("n") && s.set_flags("n", FS_NOCOW_FL) && s.write("n", 0, 8192); }},
+  };
+  for (const Stopper& stopper : stoppers) {
+    blockio::MemoryDevice memory(formatted({}));
+    blockio::FaultyDevice faulty(memory);
+    unsigned calls = 0;
+    Session::Options counting = options(1);
+    counting.volume.store.on_failure = [&calls] { ++calls; };
+    Session session(faulty, std::move(counting));
+    ASSERT_TRUE(session.open());
+    ASSERT_TRUE(session.create("f"));
+    ASSERT_TRUE(session.write("f", 0, 100));
+    const auto io = memory.open_queue({});
+    faulty.set_plan(blockio::fail_nth(stopper.kind, 0));
+    EXPECT_FALSE(stopper.act(session));
+    EXPECT_EQ(calls, 1U);
+    EXPECT_FALSE(session.sync("f"));
+    EXPECT_FALSE(session.sync_all());
+    EXPECT_FALSE(session.checkpoint());
+    EXPECT_FALSE(session.close());
+    EXPECT_EQ(calls, 1U);
+    session.crash();
+    const auto superblock = store::read_superblock(memory.geometry(), **io, false);
+    ASSERT_TRUE(superblock);
+    EXPECT_NE(superblock->flags & format::kHasErrors, 0U);
+    ASSERT_NO_FATAL_FAILURE(expect_promises(memory, session));
+  }
+}
+
+// A failed write of data is its caller's error and nobody else's.
+TEST(FailurePolicyTest, FailedDataLeavesTheOld) {
+  blockio::MemoryDevice memory(formatted({}));
+  blockio::FaultyDevice faulty(memory);
+  Session session(faulty, options(1));
+  ASSERT_TRUE(session.open());
+  ASSERT_TRUE(session.create("f"));
+  ASSERT_TRUE(session.write("f", 0, 50'000));
+  faulty.set_plan(blockio::fail_nth(blockio::OpKind::write, 0));
+  EXPECT_FALSE(session.write("f", 4096, 8192));
+  EXPECT_FALSE(session.volume().store().read_only());
+  EXPECT_TRUE(session.write("f", 4096, 8192));
+  EXPECT_TRUE(session.sync("f"));
+  session.crash();
+  ASSERT_NO_FATAL_FAILURE(expect_promises(memory, session));
+}
 
 // Takes blocks until at most `left` are available, or none can be had.
 void fill(Session& session, std::uint64_t left) {
