@@ -108,7 +108,7 @@ void Viewer::add(InodeNumber number, const std::string& path) {
 void Viewer::add_contents(InodeNumber number, std::uint64_t size) {
   const Digest state = new_digest();
   for (std::uint64_t at = 0; at < size; at += kPiece) {
-    const auto bytes = volume_->read(*context_, number, at, std::min<std::uint64_t>(kPiece, size - at), buffer_);
+    const auto bytes = volume_->read(*context_, number, at, std::min<std::uint64_t>(kPiece, size - at), buffer_.span());
     if (!bytes) {
       text_ += bytes.error().message();
       return;
