@@ -94,6 +94,18 @@ test_quick() {
   finish
 }
 
+# The programs themselves, without the time limits of ctest.
+test_long() {
+  export ASHLAR_CRASH_SCALE="${ASHLAR_CRASH_SCALE:-100}"
+  install_packages
+  check "Build: g++" build_release "crash_test crash_teeth_test crash_kill_test ashlarfs mkfs.ashlarfs fsck.ashlarfs"
+  local program
+  for program in crash_test crash_teeth_test crash_kill_test; do
+    check "Crash tests, scale $ASHLAR_CRASH_SCALE: $program" "$BUILD_RELEASE/bin/$program"
+  done
+  finish
+}
+
 test_sanitized() {
   install_packages
   run_sanitizers

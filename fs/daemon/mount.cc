@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -145,6 +146,10 @@ Status open_volume(const MountRequest& request, Mount& mount) {
   options.store.cache_bytes = request.cache_bytes;
   options.store.commit_interval = request.commit_interval;
   options.store.queue = mount.queue;
+  if (request.on_failure == OnFailure::panic) {
+    // At once: destructors would still answer requests.
+    options.store.on_failure = [] { std::_Exit(EXIT_FAILURE); };
+  }
   options.no_access_time = request.no_access_time;
   options.no_copy_on_write = request.no_copy_on_write;
   auto opened = volume::Volume::open(*mount.device, *mount.io, options);

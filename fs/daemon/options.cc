@@ -94,6 +94,14 @@ Result<fuse::TransportChoice> parse_transport(std::string_view value) {
   return bad_value("fuse_transport", value, "use auto, io_uring or dev");
 }
 
+// Going on after a failed log write would be a promise that cannot be kept: as in ext4, whose journal stops then too,
+// `continue` is about lesser errors, which are only ever the failing operation's.
+Result<OnFailure> parse_on_failure(std::string_view value) {
+  if (value == "remount-ro" || value == "continue") return OnFailure::remount_read_only;
+  if (value == "panic") return OnFailure::panic;
+  return bad_value("errors", value, "use remount-ro, continue or panic");
+}
+
 Status parse_valued_option(std::string_view name, std::string_view value, MountRequest& request) {
   if (name == "io_engine") {
     request.engine = TRY(parse_engine(value));
@@ -109,7 +117,7 @@ Status parse_valued_option(std::string_view name, std::string_view value, MountR
   } else if (name == "threads") {
     request.threads = static_cast<unsigned>(TRY(parse_number(name, value, 1, kMaxThreads)));
   } else if (name == "errors") {
-    if (value != "remount-ro") return bad_value(name, value, "only remount-ro is supported");
+    request.on_failure = TRY(parse_on_failure(value));
   } else if (name != "uhelper" && name != "fsname" && name != "subtype" && name != "comment") {
     return fail(ErrorCode::invalid_argument, fmt::format("unknown option {}", name));
   }
@@ -185,7 +193,7 @@ CommandLine parse_command_line(int count, char** arguments) {
   app.add_option("-o", lists,
                  "mount options: ro, rw, io_engine=auto|io_uring|aio, fuse_transport=auto|io_uring|dev,\n"
                  "commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime,\n"
-                 "nodatacow, norecovery, errors=remount-ro, nodev, nosuid, noexec, allow_other, ...")
+                 "nodatacow, norecovery, errors=remount-ro|continue|panic, nodev, nosuid, noexec, allow_other, ...")
       ->allow_extra_args(false);
   app.add_flag("-f,--foreground", request.foreground, "stay in the foreground and log to standard error");
   app.add_flag("-v,--verbose", request.verbose, "say what was mounted and how");

@@ -13,6 +13,12 @@
 
 namespace ashlar::daemon {
 
+// What a failed write of the log or of a checkpoint brings about, besides the end of writing.
+enum class OnFailure : std::uint8_t {
+  remount_read_only,  // reading goes on
+  panic,              // the daemon dies at once, and every use of the mount fails
+};
+
 struct MountRequest {
   std::string device;
   std::string mount_point;
@@ -26,6 +32,7 @@ struct MountRequest {
   fuse::TransportChoice transport = fuse::TransportChoice::automatic;
   std::chrono::seconds commit_interval{5};
   std::uint64_t cache_bytes = 256ULL << 20;
+  OnFailure on_failure = OnFailure::remount_read_only;
   std::uint64_t offset = 0;                 // of the volume on the device, bytes
   unsigned threads = 0;                     // 0: chosen from the number of processors
   std::vector<std::string> kernel_options;  // for FUSE: nodev, noexec, allow_other, ...

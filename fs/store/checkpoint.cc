@@ -7,6 +7,7 @@
 
 #include "blockio/aligned_buffer.h"
 #include "fs/base/log.h"
+#include "fs/base/seeded_bug.h"
 #include "fs/store/store_state.h"
 #include "fs/store/superblock_io.h"
 
@@ -74,7 +75,10 @@ Status Store::State::checkpoint(blockio::IoQueue& io, bool clean, std::optional<
   TRY(check_writable());
   if (unless_past && checkpoints.load() > *unless_past) return {};
   Status written = write_checkpoint(io, clean);
-  if (!written) stop(fmt::format("checkpoint failed: {}", written.error().message()));
+  if (!written) {
+    stop(fmt::format("checkpoint failed: {}", written.error().message()));
+    mark_failed(io);
+  }
   return written;
 }
 
@@ -96,12 +100,12 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
   if (!sink.has_memory()) return fail(ErrorCode::out_of_memory);
   std::vector<format::NodePointer> replaced;
   const format::NodePointer root = TRY(tree->write_frozen(sink, replaced));
-  TRY(sink.flush_batch());
+  if (!has_bug(SeededBug::superblock_before_nodes)) TRY(sink.flush_batch());
   TRY(free_replaced_nodes(io, replaced));
   const FrozenTotals blocks = TRY(allocator->write_frozen(io));
   // Everything the superblock will speak of, data included, must be on the medium before it.
   blockio::IoOp flush = blockio::IoOp::flush();
-  TRY(io.run(flush));
+  if (!has_bug(SeededBug::checkpoint_not_flushed)) TRY(io.run(flush));
 
   format::Superblock next = current;
   next.generation = generation.value();
@@ -119,6 +123,7 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
   next.metadata_errors = mounted.metadata_errors + nodes.bad_copies() + allocator->healed();
   next.metadata_healed = mounted.metadata_healed + nodes.nodes_healed() + allocator->healed();
   TRY(write_superblock(io, next));
+  if (has_bug(SeededBug::superblock_before_nodes)) TRY(sink.flush_batch());
   current = next;
 
   {

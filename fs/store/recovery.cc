@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "fs/base/log.h"
+#include "fs/base/seeded_bug.h"
 #include "fs/format/log.h"
 #include "fs/store/log/log_reader.h"
 #include "fs/store/store_state.h"
@@ -86,7 +87,11 @@ Status Store::State::recover(blockio::IoQueue& io) {
 
   // The first checkpoint holds what was replayed and begins a new epoch behind the old log, whose chunks stay untouched
   // until it is durable: a crash in here finds them again.
-  log = std::make_unique<LogWriter>(layout, mounted.uuid, LogPosition{mounted.log_epoch + 1, end.next, 0});
+  LogPosition position{mounted.log_epoch + 1, end.next, 0};
+  if (has_bug(SeededBug::recovery_repeats_epoch)) {
+    position = {mounted.log_epoch, Lsn{mounted.log_start}, mounted.log_start_chain};
+  }
+  log = std::make_unique<LogWriter>(layout, mounted.uuid, position);
   pool = std::make_unique<NodePool>(layout, *allocator);
   current.mount_count = current.mount_count + 1;
   current.mounted_time = static_cast<std::uint64_t>(std::time(nullptr));
@@ -114,7 +119,9 @@ Status Store::State::replay_ops(blockio::IoQueue& io, std::span<const std::byte>
   while (TRY(cursor.next(op))) {
     switch (op.op) {
       case format::LogOpKind::allocate: TRY(allocator->replay_allocate(io, op.run)); break;
-      case format::LogOpKind::free: TRY(allocator->replay_free(io, op.run)); break;
+      case format::LogOpKind::free:
+        if (!has_bug(SeededBug::recovery_forgets_frees)) TRY(allocator->replay_free(io, op.run));
+        break;
       case format::LogOpKind::counter:
         if (op.counter == format::Counter::next_inode && op.counter_value > next_inode.load())
           next_inode.store(op.counter_value);

@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include "fs/base/log.h"
+#include "fs/base/seeded_bug.h"
 #include "fs/store/store_state.h"
+#include "fs/store/superblock_io.h"
 
 namespace ashlar::store {
 
@@ -41,8 +43,13 @@ Reclaim::Guard Store::read_guard() noexcept { return Reclaim::Guard(state_->recl
 Status Store::State::sync(blockio::IoQueue& io, Lsn upto) {
   if (options.read_only) return {};
   if (stopped.load(std::memory_order_acquire)) return fail(ErrorCode::shut_down);
+  if (has_bug(SeededBug::sync_without_write)) return {};
   Status synced = log->sync(io, upto);
-  if (!synced) stop(fmt::format("log write failed: {}", synced.error().message()));
+  if (!synced) {
+    stop(fmt::format("log write failed: {}", synced.error().message()));
+    const std::scoped_lock lock(checkpoint_lock);
+    mark_failed(io);
+  }
   return synced;
 }
 
@@ -55,7 +62,11 @@ Status Store::flush_device(blockio::IoQueue& io) {
   blockio::IoOp flush = blockio::IoOp::flush();
   Status flushed = io.run(flush);
   // What the device lost with a failed flush nobody knows, so nothing later may claim to be durable.
-  if (!flushed) state_->stop(fmt::format("flush failed: {}", flushed.error().message()));
+  if (!flushed) {
+    state_->stop(fmt::format("flush failed: {}", flushed.error().message()));
+    const std::scoped_lock lock(state_->checkpoint_lock);
+    state_->mark_failed(io);
+  }
   return flushed;
 }
 
@@ -76,6 +87,15 @@ void Store::State::stop(std::string reason) {
   }
   nodes.stop_healing();
   if (log) log->fail_permanently();
+  if (options.on_failure) options.on_failure();
+}
+
+void Store::State::mark_failed(blockio::IoQueue& io) {
+  if ((current.flags & format::kHasErrors) != 0) return;
+  current.flags = current.flags | format::kHasErrors;
+  if (const Status written = rewrite_superblock(io, current); !written) {
+    ashlar::log(LogLevel::warning, "{}: the superblock does not say so: {}", device.name(), written.error().message());
+  }
 }
 
 InodeNumber Store::new_inode_number(Transaction& transaction) {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,6 +29,8 @@ struct StoreOptions {
   std::size_t cache_bytes = 256U << 20;
   std::chrono::milliseconds commit_interval{5000};
   blockio::QueueConfig queue;  // for the background thread
+  // Called once, by whichever thread finds out, when the volume stops because of a failure.
+  std::function<void()> on_failure;
 };
 
 // Whether a commit may draw on the reserve kept so that deleting works on a full volume.

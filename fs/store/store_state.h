@@ -43,6 +43,9 @@ struct Store::State {
 
   [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);
   void stop(std::string reason);  // the volume turns read-only for good
+  // After stop(), by whom a failed write made call it: the superblock says that fsck should look, if it can be written.
+  // checkpoint_lock is held.
+  void mark_failed(blockio::IoQueue& io);
 
   void background_loop();
   void stop_background();

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "blockio/aligned_buffer.h"
+#include "fs/base/seeded_bug.h"
 
 namespace ashlar::store {
 
@@ -53,8 +54,22 @@ Status write_superblock(blockio::IoQueue& io, format::Superblock& superblock) {
     pointers[copy] = &ops[copy];
   }
   TRY(io.run(pointers));
+  if (has_bug(SeededBug::superblock_not_flushed)) return {};
   blockio::IoOp flush = blockio::IoOp::flush();
   return io.run(flush);
+}
+
+Status rewrite_superblock(blockio::IoQueue& io, format::Superblock& superblock) {
+  blockio::AlignedBuffer buffer(kSuperblockSize);
+  if (buffer.empty()) return fail(ErrorCode::out_of_memory);
+  format::seal(superblock);
+  std::memcpy(buffer.data(), &superblock, kSuperblockSize);
+  for (std::size_t copy = 0; copy < kCopies; ++copy) {
+    const std::size_t slot = superblock.generation % kSuperblockSlots;
+    blockio::IoOp write = blockio::IoOp::write_durable(format::superblock_offset(slot, copy), buffer.span());
+    TRY(io.run(write));
+  }
+  return {};
 }
 
 }  // namespace ashlar::store

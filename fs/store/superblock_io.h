@@ -19,4 +19,8 @@ namespace ashlar::store {
 // medium before.
 [[nodiscard]] Status write_superblock(blockio::IoQueue& io, format::Superblock& superblock);
 
+// Seals the superblock that is in force and writes it again where it is: one copy after the other, so that a power cut
+// leaves one whole.
+[[nodiscard]] Status rewrite_superblock(blockio::IoQueue& io, format::Superblock& superblock);
+
 }  // namespace ashlar::store

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "blockio/io_op.h"
+#include "fs/base/seeded_bug.h"
 #include "fs/volume/block_reader.h"
 
 namespace ashlar::volume {
@@ -119,7 +120,7 @@ Status ExtentWrite::write_targets() {
   // it.
   const bool named = std::any_of(targets_.begin(), targets_.end(),
                                  [](const Target& t) { return t.kind != Target::Kind::overwritten; });
-  if (no_copy_on_write_ && named) TRY(volume_.store->flush_device(io_));
+  if (no_copy_on_write_ && named && !has_bug(SeededBug::data_flush_left_out)) TRY(volume_.store->flush_device(io_));
   return {};
 }
 

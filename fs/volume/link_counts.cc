@@ -1,5 +1,6 @@
 #include "fs/volume/link_counts.h"
 
+#include "fs/base/seeded_bug.h"
 #include "fs/volume/inode_item.h"
 
 namespace ashlar::volume {
@@ -25,7 +26,7 @@ void drop_name(store::Transaction& transaction, const VolumeState& volume, Stage
   format::InodeItem& item = inode.next;
   item.links = inode.inode().is_directory() || item.links == 0 ? 0 : item.links - 1;
   status_changed(item, now);
-  if (item.links == 0) {
+  if (item.links == 0 && !has_bug(SeededBug::orphan_lost)) {
     put_orphan(transaction, inode.inode().number(), volume.generation, format::OrphanReason::unlinked);
   }
 }

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include "fs/base/log.h"
+#include "fs/base/seeded_bug.h"
 #include "fs/volume/extent_write.h"
 #include "fs/volume/file_contents.h"
 #include "fs/volume/inode_item.h"
@@ -65,7 +66,7 @@ Status shrink(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
   window.remove(first_removed, kEndOfFileBlocks, ExtentWindow::Fate::free_blocks);
   count_blocks(staged.next, window);
   const bool more = window.truncated();
-  if (more && staged.next.links != 0) {
+  if (more && staged.next.links != 0 && !has_bug(SeededBug::truncation_not_remembered)) {
     put_orphan(transaction, inode.number(), volume.generation, format::OrphanReason::truncated);
   }
   window.stage(transaction);

@@ -78,7 +78,13 @@ INSTANTIATE_TEST_SUITE_P(All, RefusedOption,
                          testing::Values("bogus", "bogus=1", "io_engine=posix", "fuse_transport=splice", "commit=0",
                                          "commit=3601", "commit=5s", "commit=", "cache=1M", "cache=5X",
                                          "cache=99999999999T", "cache=-1", "offset=", "offset=99999999999999999999999",
-                                         "threads=0", "threads=65", "errors=continue"));
+                                         "threads=0", "threads=65", "errors=ignore"));
+
+TEST(OptionList, ErrorPolicies) {
+  EXPECT_EQ(parsed_list("ro").on_failure, OnFailure::remount_read_only);
+  EXPECT_EQ(parsed_list("errors=panic").on_failure, OnFailure::panic);
+  EXPECT_EQ(parsed_list("errors=panic,errors=continue").on_failure, OnFailure::remount_read_only);
+}
 
 TEST(CommandLine, NeedsDeviceAndMountPoint) {
   for (const CommandLine& command : {parse({}), parse({"image"})}) {

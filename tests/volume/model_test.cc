@@ -11,22 +11,14 @@
 #include <memory>
 #include <random>
 
+#include "tests/volume/model_node.h"
 #include "tests/volume/rig.h"
 
 namespace ashlar::volume::testing {
 namespace {
 
-// What POSIX says a tree of files is.
-struct Node {
-  std::uint32_t mode = 0;
-  std::string contents;  // of a file
-  std::string target;    // of a symbolic link
-  std::map<std::string, std::shared_ptr<Node>> names;
-  std::map<std::string, std::string> xattrs;
-  unsigned links = 0;
-  [[nodiscard]] bool is_directory() const { return S_ISDIR(mode); }
-};
-using NodePtr = std::shared_ptr<Node>;
+using Node = ModelNode;
+using NodePtr = ModelNodePtr;
 
 class Model : public ::testing::TestWithParam<Geometry> {
  protected:
@@ -151,12 +143,6 @@ void Model::remove() {
   names.erase(found);
 }
 
-bool holds(const Node& above, const Node& sought) {
-  if (&above == &sought) return true;
-  return std::any_of(above.names.begin(), above.names.end(),
-                     [&](const auto& entry) { return entry.second->is_directory() && holds(*entry.second, sought); });
-}
-
 void Model::rename() {
   const Place from = a_directory();
   const Place to = a_directory();
@@ -207,9 +193,7 @@ void Model::write() {
   const std::uint64_t offset = below(3) == 0 ? file->node->contents.size() : below(kMaxFile / 2);
   const std::string data = pattern(1 + below(below(2) == 0 ? 300 : kMaxFile / 2), static_cast<unsigned>(random()));
   rig.write(file->number, offset, data);
-  std::string& contents = file->node->contents;
-  contents.resize(std::max<std::size_t>(contents.size(), offset + data.size()));
-  contents.replace(offset, data.size(), data);
+  file->node->write(offset, data);
 }
 
 void Model::truncate() {
@@ -230,11 +214,7 @@ void Model::allocate() {
   const int mode = modes[below(std::size(modes))];
   const Status status = rig.volume().allocate(rig.context(), file->number, mode, offset, length);
   ASSERT_TRUE(status) << status.error().message();
-  std::string& contents = file->node->contents;
-  if ((mode & FALLOC_FL_KEEP_SIZE) == 0) contents.resize(std::max<std::size_t>(contents.size(), offset + length));
-  if ((mode & ~FALLOC_FL_KEEP_SIZE) == 0 || offset >= contents.size()) return;
-  const std::size_t zeroed = std::min<std::size_t>(length, contents.size() - offset);
-  contents.replace(offset, zeroed, zeroed, '\0');
+  file->node->allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) != 0, (mode & ~FALLOC_FL_KEEP_SIZE) != 0);
 }
 
 // Where data is, is the volume's to say; but no byte that is not zero may be called a hole.

@@ -127,18 +127,6 @@ void check_inode(std::uint64_t number, const Census::Count& inode) {
 
 }  // namespace
 
-std::string pattern(std::size_t length, unsigned seed) {
-  std::string text(length, '\0');
-  std::uint64_t state = seed * 0x9e37'79b9'7f4a'7c15ULL + 1;
-  for (char& c : text) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    c = static_cast<char>(state & 0xff);
-  }
-  return text;
-}
-
 ::testing::AssertionResult same(std::string_view actual, std::string_view expected) {
   if (actual == expected) return ::testing::AssertionSuccess();
   const auto differ = std::mismatch(actual.begin(), actual.end(), expected.begin(), expected.end());

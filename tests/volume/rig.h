@@ -12,6 +12,7 @@
 
 #include "blockio/memory_device.h"
 #include "fs/volume/volume.h"
+#include "tests/volume/pattern.h"
 
 namespace ashlar::volume::testing {
 
@@ -93,8 +94,6 @@ template <typename Outcome>
   if (outcome) return std::nullopt;
   return outcome.error().code();
 }
-
-[[nodiscard]] std::string pattern(std::size_t length, unsigned seed);
 
 // Says where two long strings differ, without printing them.
 [[nodiscard]] ::testing::AssertionResult same(std::string_view actual, std::string_view expected);

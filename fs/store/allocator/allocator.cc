@@ -6,6 +6,7 @@
 #include <cassert>
 
 #include "fs/base/log.h"
+#include "fs/base/seeded_bug.h"
 #include "fs/store/allocator/allocator_state.h"
 
 namespace ashlar::store {
@@ -160,6 +161,9 @@ void Allocator::commit_free(BlockRun run) {
     group.free_committed += piece.count;
   });
   state.free_committed += run.count;
+  if (has_bug(SeededBug::freed_block_reused)) {
+    return state.for_each_piece(run, [&](State::Piece piece) { state.make_free(piece); });
+  }
   state.waiting += run.count;
   state.freed.push_back(run);
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "blockio/aligned_buffer.h"
+#include "fs/base/seeded_bug.h"
 #include "fs/format/checksum.h"
 #include "fs/store/allocator/allocator_state.h"
 
@@ -109,6 +110,7 @@ Result<FrozenTotals> Allocator::write_frozen(blockio::IoQueue& io) {
       record.free_blocks = Bitmap(block).count_clear();
       record.initialised = true;
       record.slot = static_cast<std::uint8_t>(old.initialised ? 1U - old.slot : 0U);
+      if (has_bug(SeededBug::bitmap_in_place)) record.slot = old.slot;
       for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
         const BlockNumber at = state.layout.bitmap_block(batch[i], record.slot, copy);
         ops.push_back(blockio::IoOp::write(state.layout.byte_offset(at), block));

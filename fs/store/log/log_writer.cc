@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cstring>
 
+#include "fs/base/seeded_bug.h"
+
 namespace ashlar::store {
 namespace {
 
@@ -76,6 +78,7 @@ Status LogWriter::reserve(std::size_t bytes, const std::function<Status()>& wait
   std::unique_lock lock(mutex_);
   for (int attempt = 0; worst_use() + cost(bytes) > area_bytes_; ++attempt) {
     if (attempt == kMaxReserveAttempts) return fail(ErrorCode::busy, "the log stays full");
+    if (has_bug(SeededBug::log_lap_overwritten)) break;
     lock.unlock();
     TRY(wait_for_space());
     lock.lock();
@@ -220,7 +223,7 @@ Status LogWriter::write(blockio::IoQueue& io, const std::deque<Chunk>& chunks) c
     TRY(io.run(pointers));
   }
   blockio::IoOp last = op_for(chunks.back());
-  last.kind = blockio::OpKind::write_durable;
+  if (!has_bug(SeededBug::log_write_not_durable)) last.kind = blockio::OpKind::write_durable;
   return io.run(last);
 }
 

@@ -1,0 +1,35 @@
+// A workload run on a device that remembers.
+#pragma once
+
+#include <memory>
+
+#include "blockio/recording_device.h"
+#include "tests/crash/session.h"
+#include "tests/crash/workloads.h"
+
+namespace ashlar::crash_test {
+
+struct Recording {
+  explicit Recording(const Workload& workload, std::uint64_t seed)
+      : device(formatted(workload.geometry)), session(device, options(seed)) {
+    if (session.open()) workload.run(session);
+  }
+
+  // What went wrong without any crash; empty: nothing.
+  [[nodiscard]] std::string problem() const {
+    return session.failures().empty() ? session.contradiction() : session.failures().front().first;
+  }
+
+  blockio::RecordingDevice device;
+  Session session;
+
+ private:
+  [[nodiscard]] Session::Options options(std::uint64_t seed) {
+    Session::Options options;
+    options.events = [this] { return device.event_count(); };
+    options.seed = seed;
+    return options;
+  }
+};
+
+}  // namespace ashlar::crash_test
