@@ -99,7 +99,7 @@ struct CheckContext {
   std::vector<OrphanRecord> orphans;  // ascending, known before the first inode
 };
 
-[[nodiscard]] InodeRecord* find_inode(CheckContext& context, std::uint64_t number) noexcept;
+[[nodiscard]] InodeRecord* find_inode(std::vector<InodeRecord>& inodes, std::uint64_t number) noexcept;
 
 // The passes, each in the file of its name.
 [[nodiscard]] Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& device,

@@ -66,7 +66,7 @@ Status TreeWalk::run() {
     next_level_.clear();
     for (std::size_t done = 0; done < level.size(); done += kNodesInFlight) {
       TRY(check_batch(std::span(level).subspan(done, std::min(kNodesInFlight, level.size() - done))));
-      if (context_.report.is_fatal()) return {};
+      if (context_.report.is_fatal()) return items_->finish();
       TRY(context_.tell_progress(kAfterLog + (kAfterTree - kAfterLog) * part_done()));
     }
     level = std::move(next_level_);
@@ -126,6 +126,7 @@ Status TreeWalk::check_node(const Expected& expected, std::size_t index, const O
   const std::uint64_t address = expected.pointer.address[0].value();
   if (++nodes_ > most_nodes_) {
     context_.report.add(FindingId::tree_too_large);
+    context_.lost.emplace_back();  // all that was not walked yet
     return {};
   }
   if (!outcomes[0] && !outcomes[1]) {
