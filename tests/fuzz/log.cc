@@ -32,7 +32,8 @@ void visit(std::span<const std::byte> record) {
 void run(std::span<const std::uint8_t> input) {
   const std::size_t size = std::min(std::max(input.size(), sizeof(format::ChunkHeader)), kMostBytes);
   std::vector<std::byte> chunk(size);
-  std::memcpy(chunk.data(), input.data(), std::min(input.size(), size));
+  const std::span<const std::byte> bytes = std::as_bytes(input.first(std::min(input.size(), size)));
+  std::copy(bytes.begin(), bytes.end(), chunk.begin());
   auto& header = *reinterpret_cast<format::ChunkHeader*>(chunk.data());
   header.magic = format::kChunkMagic;
   std::memcpy(header.uuid, kUuid, sizeof kUuid);

@@ -47,7 +47,8 @@ void visit_value(const format::Key& key, std::span<const std::byte> value) {
 
 void run(std::span<const std::uint8_t> input) {
   std::vector<std::byte> node(kNodeSize);
-  std::memcpy(node.data(), input.data(), std::min(input.size(), node.size()));
+  const std::span<const std::byte> bytes = std::as_bytes(input.first(std::min(input.size(), node.size())));
+  std::copy(bytes.begin(), bytes.end(), node.begin());
   auto& header = *reinterpret_cast<format::NodeHeader*>(node.data());
   header.magic = format::kNodeMagic;
   std::memcpy(header.uuid, kUuid, sizeof kUuid);

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "blockio/memory_device.h"
 #include "fs/format/layout.h"
@@ -17,7 +16,8 @@ bool inside(const format::Layout& layout, BlockRun run) {
 
 void run(std::span<const std::uint8_t> input) {
   format::Superblock superblock{};
-  std::memcpy(&superblock, input.data(), std::min(input.size(), sizeof superblock));
+  const std::span<const std::byte> bytes = std::as_bytes(input.first(std::min(input.size(), sizeof superblock)));
+  std::copy(bytes.begin(), bytes.end(), std::as_writable_bytes(std::span(&superblock, 1)).begin());
   superblock.magic = format::kSuperblockMagic;
   format::seal(superblock);
   if (!format::validate(superblock, kDeviceBytes, true)) return;
