@@ -37,6 +37,24 @@ std::optional<BlockNumber> BlockMap::claim(BlockRun run) {
   return taken;
 }
 
+std::optional<BlockNumber> BlockMap::first_taken(BlockRun run) const {
+  const std::uint64_t group_blocks = layout_.group_blocks();
+  for (std::uint64_t block = run.first.value(); block < run.end().value();) {
+    const std::vector<std::uint8_t>* const bytes = group(layout_.group_of(BlockNumber{block}));
+    const std::uint64_t bit = block % group_blocks;
+    if (bytes == nullptr) {
+      block += group_blocks - bit;
+    } else if (bit % 8 == 0 && (*bytes)[bit / 8] == 0) {
+      block += 8;
+    } else if (((*bytes)[bit / 8] >> (bit % 8) & 1) != 0) {
+      return BlockNumber{block};
+    } else {
+      ++block;
+    }
+  }
+  return std::nullopt;
+}
+
 const std::vector<std::uint8_t>* BlockMap::group(std::uint32_t group) const {
   const auto found = groups_.find(group);
   return found == groups_.end() ? nullptr : &found->second;

@@ -17,6 +17,9 @@ class BlockMap {
   // Sets the bits of a run inside the volume; returns the first block that was set already, if any.
   [[nodiscard]] std::optional<BlockNumber> claim(BlockRun run);
 
+  // The first block of a run inside the volume whose bit is set, if any.
+  [[nodiscard]] std::optional<BlockNumber> first_taken(BlockRun run) const;
+
   // The group's bits as bytes in bitmap order, null when none was ever set.
   [[nodiscard]] const std::vector<std::uint8_t>* group(std::uint32_t group) const;
 

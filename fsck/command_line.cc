@@ -8,14 +8,15 @@ namespace ashlar::fsck {
 
 CommandLine parse_command_line(int count, char** arguments) {
   CommandLine line;
-  CLI::App app("Checks an AshlarFS volume that is not mounted.", "fsck.ashlarfs");
+  CLI::App app("Checks an AshlarFS volume that is not mounted, and repairs it.", "fsck.ashlarfs");
   app.set_version_flag("-V,--version", "fsck.ashlarfs " ASHLAR_VERSION);
+  bool never = false;
   bool preen = false;
   bool yes = false;
   app.add_option("device", line.device, "block device or image file")->required();
-  CLI::Option* const none = app.add_flag("-n", line.no_changes, "open read-only, change nothing");
-  app.add_flag("-a,-p", preen, "repair what is safe without asking")->excludes(none);
-  app.add_flag("-y", yes, "repair all that can be repaired")->excludes(none);
+  CLI::Option* const none = app.add_flag("-n", never, "open read-only, change nothing");
+  CLI::Option* const safe = app.add_flag("-a,-p", preen, "repair what is safe without asking")->excludes(none);
+  app.add_flag("-y", yes, "repair all that can be repaired without asking")->excludes(none)->excludes(safe);
   app.add_flag("-f", line.force, "check even if the volume is marked clean");
   app.add_flag("-v", line.verbose, "say more");
   app.add_flag("--data", line.data, "also read all file contents and compare their checksums");
@@ -31,7 +32,7 @@ CommandLine parse_command_line(int count, char** arguments) {
                                                        : app.help();
     return line;
   }
-  line.repair = preen || yes;
+  line.mode = never ? Mode::never : preen ? Mode::safe : yes ? Mode::all : Mode::ask;
   line.run = true;
   return line;
 }

@@ -1,6 +1,7 @@
 // The options of fsck.ashlarfs, as fsck(8) and e2fsck(8) have them.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace ashlar::fsck {
@@ -15,12 +16,19 @@ enum ExitStatus : int {
   kCancelled = 32,
 };
 
+// What may be changed.
+enum class Mode : std::uint8_t {
+  ask,    // whatever the user says yes to; nothing without a terminal
+  never,  // -n
+  safe,   // -a, -p: what nothing can be lost by
+  all,    // -y
+};
+
 struct CommandLine {
   bool run = false;
   std::string device;
-  bool no_changes = false;  // -n
-  bool repair = false;      // -a, -p, -y
-  bool force = false;       // -f
+  Mode mode = Mode::ask;
+  bool force = false;  // -f
   bool verbose = false;
   bool data = false;
   bool json = false;

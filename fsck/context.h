@@ -45,6 +45,14 @@ struct OrphanRecord {
   format::OrphanReason reason = format::OrphanReason::unlinked;
 };
 
+// Keys from `lowest` up to `limit`, or all of them.
+struct KeyRange {
+  format::Key lowest = format::kLowestKey;
+  std::optional<format::Key> limit;
+
+  [[nodiscard]] bool holds(const format::Key& key) const { return key >= lowest && (!limit || key < *limit); }
+};
+
 // What the whole work is divided into for progress: the tree is by far the largest part.
 inline constexpr double kAfterLog = 0.05;
 inline constexpr double kAfterTree = 0.80;
@@ -74,6 +82,8 @@ struct CheckContext {
 
   // What the log changes, applied to what is on the device while it is read.
   std::map<format::Key, std::optional<std::vector<std::byte>>> overlay;  // none: erased
+  // What a repair found by scanning, read as if it were in the tree.
+  std::map<format::Key, std::vector<std::byte>> salvaged;
   struct RunChange {
     BlockRun run;
     bool allocated;
@@ -82,13 +92,14 @@ struct CheckContext {
       run_changes;  // by group, in order; a run over a group's end is in both
   std::uint64_t next_inode = 0;
 
+  std::vector<KeyRange> lost;       // keys whose nodes cannot be reached
   BlockMap owned;                   // by nodes and extents
   std::vector<InodeRecord> inodes;  // ascending
   std::vector<NameRecord> names;
   std::vector<OrphanRecord> orphans;  // ascending, known before the first inode
 };
 
-[[nodiscard]] InodeRecord* find_inode(CheckContext& context, std::uint64_t number) noexcept;
+[[nodiscard]] InodeRecord* find_inode(std::vector<InodeRecord>& inodes, std::uint64_t number) noexcept;
 
 // The passes, each in the file of its name.
 [[nodiscard]] Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& device,

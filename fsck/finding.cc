@@ -7,7 +7,8 @@ namespace ashlar::fsck {
 namespace {
 
 constexpr std::array kKinds = {
-#define FINDING(id, name, severity, message) FindingKind{FindingId::name, #name, Severity::severity, message},
+#define FINDING(id, name, severity, repair, message) \
+  FindingKind{FindingId::name, #name, Severity::severity, Repair::repair, message},
 #include "fsck/findings.def"
 #undef FINDING
 };
@@ -37,6 +38,17 @@ std::string_view name_of(Severity severity) noexcept {
   return "error";
 }
 
+std::string_view name_of(Repair repair) noexcept {
+  switch (repair) {
+    case Repair::none: return "none";
+    case Repair::copy: return "copy";
+    case Repair::recount: return "recount";
+    case Repair::rebuild: return "rebuild";
+    case Repair::impossible: return "impossible";
+  }
+  return "impossible";
+}
+
 std::uint64_t Report::count(FindingId id) {
   ++total_;
   const Severity severity = kind_of(id).severity;
@@ -48,6 +60,22 @@ std::uint64_t Report::count(FindingId id) {
 void Report::mark_last_repaired() noexcept {
   ++repaired_;
   if (last_is_kept_) findings_.back().repaired = true;
+}
+
+void Report::mark_repaired(const Report& after) noexcept {
+  const auto is_gone = [&after](FindingId id) {
+    const Repair repair = kind_of(id).repair;
+    return (repair == Repair::recount || repair == Repair::rebuild) && !after.has(id);
+  };
+  for (const auto& [id, count] : counts_) {
+    if (is_gone(id)) repaired_ += count;
+  }
+  for (Finding& finding : findings_) finding.repaired = finding.repaired || is_gone(finding.id);
+}
+
+bool Report::takes(Repair repair) const noexcept {
+  return std::any_of(counts_.begin(), counts_.end(),
+                     [repair](const auto& counted) { return kind_of(counted.first).repair == repair; });
 }
 
 bool Report::has(FindingId id) const noexcept { return counts_.contains(id); }

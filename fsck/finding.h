@@ -18,8 +18,17 @@ enum class Severity : std::uint8_t {
   fatal,     // the check cannot go on
 };
 
+// What puts it right.
+enum class Repair : std::uint8_t {
+  none,        // there is nothing to do
+  copy,        // the bad copy is written anew from the good one
+  recount,     // what can be counted is counted anew; nothing can be lost
+  rebuild,     // something must be given up or moved
+  impossible,  // nothing that is left tells what it was
+};
+
 enum class FindingId : std::uint16_t {
-#define FINDING(id, name, severity, message) name = id,
+#define FINDING(id, name, severity, repair, message) name = id,
 #include "fsck/findings.def"
 #undef FINDING
 };
@@ -28,10 +37,12 @@ struct FindingKind {
   FindingId id;
   std::string_view name;
   Severity severity;
+  Repair repair;
   std::string_view message;
 };
 [[nodiscard]] const FindingKind& kind_of(FindingId id) noexcept;
 [[nodiscard]] std::string_view name_of(Severity severity) noexcept;
+[[nodiscard]] std::string_view name_of(Repair repair) noexcept;
 
 struct Finding {
   FindingId id{};
@@ -52,6 +63,8 @@ class Report {
   }
   // The finding added last has been put right.
   void mark_last_repaired() noexcept;
+  // The volume was repaired, and a check after that says `after`.
+  void mark_repaired(const Report& after) noexcept;
 
   [[nodiscard]] const std::vector<Finding>& findings() const noexcept { return findings_; }
   [[nodiscard]] std::uint64_t total() const noexcept { return total_; }
@@ -59,6 +72,8 @@ class Report {
   [[nodiscard]] bool is_clean() const noexcept { return wrong_ == 0; }             // notes do not count
   [[nodiscard]] bool is_repaired() const noexcept { return wrong_ == repaired_; }  // all that was wrong is right now
   [[nodiscard]] bool is_fatal() const noexcept { return fatal_; }
+  // Whether one of the findings takes that repair.
+  [[nodiscard]] bool takes(Repair repair) const noexcept;
 
   // Of the volume, for the summary line.
   std::uint64_t inodes = 0;

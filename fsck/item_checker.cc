@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "blockio/aligned_buffer.h"
 #include "fs/format/checksum.h"
 
 namespace ashlar::fsck {
@@ -151,11 +150,11 @@ bool ItemChecker::is_listed_orphan() const {
 Status ItemChecker::verify_data(const format::Extent& extent) {
   const std::size_t block_size = context_.layout.block_size();
   const std::size_t blocks_per_read = kDataReadBytes / block_size;
-  blockio::AlignedBuffer buffer(kDataReadBytes);
-  if (buffer.empty()) return fail(ErrorCode::out_of_memory);
+  if (data_.empty()) data_ = blockio::AlignedBuffer(kDataReadBytes);
+  if (data_.empty()) return fail(ErrorCode::out_of_memory);
   for (std::size_t done = 0; done < extent.checksums.size(); done += blocks_per_read) {
     const std::size_t count = std::min(blocks_per_read, extent.checksums.size() - done);
-    const std::span<std::byte> bytes = buffer.span().first(count * block_size);
+    const std::span<std::byte> bytes = data_.span().first(count * block_size);
     blockio::IoOp read = blockio::IoOp::read(context_.layout.byte_offset(extent.physical + done), bytes);
     const bool readable = context_.io.run(read).has_value();
     for (std::size_t i = 0; i < count; ++i) {

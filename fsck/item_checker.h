@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "blockio/aligned_buffer.h"
 #include "fsck/context.h"
 
 namespace ashlar::fsck {
@@ -49,6 +50,7 @@ class ItemChecker {
   bool has_content_item_ = false;
   std::uint32_t xattrs_ = 0;
   std::map<std::uint64_t, ApartValue> apart_;
+  blockio::AlignedBuffer data_;  // of files, when that is read
 };
 
 [[nodiscard]] std::string_view name_of(format::ItemKind kind) noexcept;

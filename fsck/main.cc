@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <string>
 
 #include "blockio/file_device.h"
@@ -11,6 +12,7 @@
 #include "fsck/check.h"
 #include "fsck/command_line.h"
 #include "fsck/print_report.h"
+#include "fsck/repair.h"
 
 namespace {
 
@@ -39,9 +41,51 @@ int fail_with(const CommandLine& line, const Error& error) {
   return error.code() == ErrorCode::cancelled ? kCancelled : kOperationalError;
 }
 
+// Without an answer, and without anyone to ask, it is no.
+bool ask(const CommandLine& line, const char* question) {
+  if (line.json || isatty(STDIN_FILENO) == 0 || isatty(STDOUT_FILENO) == 0) return false;
+  fmt::print("{}: {} (y/n) ", line.device, question);
+  static_cast<void>(fflush(stdout));
+  const int answer = getchar();
+  for (int rest = answer; rest != '\n' && rest != EOF;) rest = getchar();
+  return answer == 'y' || answer == 'Y';
+}
+
+// Whether to rebuild what the check found. What can be counted anew is safe; the rest gives something up.
+bool wants_rebuild(const CommandLine& line, const Report& report) {
+  const bool loses = report.takes(Repair::rebuild);
+  if (!loses && !report.takes(Repair::recount)) return false;
+  switch (line.mode) {
+    case Mode::never: return false;
+    case Mode::safe: return !loses;
+    case Mode::all: return true;
+    case Mode::ask:
+      fmt::print("{}", to_text(report, line));
+      return ask(line,
+                 loses ? "repair all of this? What is damaged beyond repair is given up." : "repair all of this?");
+  }
+  return false;
+}
+
+Result<Report> check_and_repair(const CommandLine& line, blockio::BlockDevice& device, blockio::IoQueue& io) {
+  CheckOptions options;
+  options.heal = line.mode == Mode::safe || line.mode == Mode::all;
+  options.data = line.data;
+  options.progress = [&line](double part) { return show_progress(line, part); };
+  Report report = TRY(check_volume(device, io, options));
+  if (line.mode == Mode::ask && !report.is_clean() && !report.takes(Repair::recount) &&
+      !report.takes(Repair::rebuild) && report.takes(Repair::copy) &&
+      ask(line, "write the bad copies anew from the good ones?")) {
+    options.heal = true;
+    report = TRY(check_volume(device, io, options));
+  }
+  if (wants_rebuild(line, report)) TRY(repair_volume(device, io, options, report));
+  return report;
+}
+
 Result<int> check(const CommandLine& line) {
   blockio::DeviceOptions device_options;
-  device_options.read_only = !line.repair;
+  device_options.read_only = line.mode == Mode::never || (line.mode == Mode::ask && isatty(STDIN_FILENO) == 0);
   device_options.lock_wait_ms = kLockWaitMs;
   const std::unique_ptr<blockio::FileDevice> device = TRY(blockio::open_device(line.device, device_options));
   const std::unique_ptr<blockio::IoQueue> io = TRY(device->open_queue({}));
@@ -52,11 +96,7 @@ Result<int> check(const CommandLine& line) {
       return kClean;
     }
   }
-  CheckOptions options;
-  options.heal = line.repair;
-  options.data = line.data;
-  options.progress = [&line](double part) { return show_progress(line, part); };
-  const Report report = TRY(check_volume(*device, *io, options));
+  const Report report = TRY(check_and_repair(line, *device, *io));
   fmt::print("{}", line.json ? to_json(report, line.device) : to_text(report, line));
   return exit_status_of(report);
 }

@@ -12,8 +12,8 @@ constexpr std::uint64_t kRoot = kRootInode.value();
 
 void count_name(CheckContext& context, const NameRecord& name) {
   Report& report = context.report;
-  InodeRecord* const directory = find_inode(context, name.directory);
-  InodeRecord* const target = find_inode(context, name.target);
+  InodeRecord* const directory = find_inode(context.inodes, name.directory);
+  InodeRecord* const target = find_inode(context.inodes, name.target);
   if (directory != nullptr) ++directory->found_entries;
   if (target == nullptr) return report.add(FindingId::name_dangling, name.directory, name.target);
   if (name.type != (target->mode & S_IFMT) >> 12) report.add(FindingId::name_type_wrong, name.directory, name.target);
@@ -28,7 +28,7 @@ void count_name(CheckContext& context, const NameRecord& name) {
 
 void mark_orphans(CheckContext& context) {
   for (const OrphanRecord& orphan : context.orphans) {
-    InodeRecord* const inode = find_inode(context, orphan.number);
+    InodeRecord* const inode = find_inode(context.inodes, orphan.number);
     if (inode == nullptr) {
       context.report.add(FindingId::orphan_dangling, orphan.number);
     } else if (orphan.reason == format::OrphanReason::unlinked) {
@@ -63,7 +63,7 @@ void check_loops(CheckContext& context) {
     while (at != nullptr && at->walk == Walk::not_yet && at->number != kRoot && at->names != 0) {
       at->walk = Walk::under_way;
       path.push_back(at);
-      at = find_inode(context, at->found_parent);
+      at = find_inode(context.inodes, at->found_parent);
     }
     if (at != nullptr && at->walk == Walk::under_way) context.report.add(FindingId::directory_loop, start.number);
     for (InodeRecord* directory : path) directory->walk = Walk::done;
@@ -72,15 +72,15 @@ void check_loops(CheckContext& context) {
 
 }  // namespace
 
-InodeRecord* find_inode(CheckContext& context, std::uint64_t number) noexcept {
+InodeRecord* find_inode(std::vector<InodeRecord>& inodes, std::uint64_t number) noexcept {
   const auto found =
-      std::lower_bound(context.inodes.begin(), context.inodes.end(), number,
+      std::lower_bound(inodes.begin(), inodes.end(), number,
                        [](const InodeRecord& record, std::uint64_t wanted) { return record.number < wanted; });
-  return found != context.inodes.end() && found->number == number ? &*found : nullptr;
+  return found != inodes.end() && found->number == number ? &*found : nullptr;
 }
 
 void pass_names(CheckContext& context) {
-  const InodeRecord* const root = find_inode(context, kRoot);
+  const InodeRecord* const root = find_inode(context.inodes, kRoot);
   if (root == nullptr || !S_ISDIR(root->mode)) return context.report.add(FindingId::root_missing);
   for (const NameRecord& name : context.names) count_name(context, name);
   mark_orphans(context);

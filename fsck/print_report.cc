@@ -12,9 +12,8 @@ std::string to_text(const Report& report, const CommandLine& line) {
   const auto out = std::back_inserter(text);
   for (const Finding& finding : report.findings()) {
     const FindingKind& kind = kind_of(finding.id);
-    const char* outcome = finding.repaired
-                              ? ": repaired"
-                              : (line.repair && kind.severity == Severity::error ? ": cannot be repaired yet" : "");
+    const bool impossible = kind.repair == Repair::impossible;
+    const char* outcome = finding.repaired ? ": repaired" : (impossible ? ": cannot be repaired" : "");
     fmt::format_to(out, "{}: [{:03}] {}: {}{}\n", line.device, static_cast<unsigned>(finding.id),
                    name_of(kind.severity), finding.text, outcome);
   }
@@ -42,6 +41,7 @@ std::string to_json(const Report& report, const std::string& device) {
     json["findings"].push_back({{"id", static_cast<unsigned>(finding.id)},
                                 {"name", kind.name},
                                 {"severity", name_of(kind.severity)},
+                                {"repair", name_of(kind.repair)},
                                 {"text", finding.text},
                                 {"repaired", finding.repaired}});
   }

@@ -1,5 +1,5 @@
 # `./dev bench`: the same work on AshlarFS and on the kernel's ext4, each on a loop device of its own with direct I/O.
-# Numbers for people to look at; nothing here is a test. `./dev fuzz` has no targets yet.
+# Numbers for people to look at; nothing here is a test.
 # shellcheck shell=bash
 
 BENCH_SECONDS=8
@@ -97,5 +97,3 @@ bench_volume() {
     }
     END { print "\nratio: speed relative to ext4, more is better" }'
 }
-
-fuzz_volume() { die "there are no fuzz targets yet, see issue 6"; }

@@ -190,6 +190,16 @@ std::vector<DamageCase> item_cases() {
   std::vector<DamageCase> all;
   for (std::vector<DamageCase>& some : std::array{content_cases(), block_cases(), name_cases(), reachability_cases()})
     std::move(some.begin(), some.end(), std::back_inserter(all));
+  for (DamageCase& damage : all) {
+    switch (damage.id) {
+      case FindingId::xattr_value_incomplete: damage.harmed = {"x"}; break;
+      // It was made longer to have the blocks of another.
+      case FindingId::block_owned_twice:
+      case FindingId::block_reserved:
+      case FindingId::orphan_waits: damage.harmed = {"other"}; break;
+      default: break;
+    }
+  }
   return all;
 }
 

@@ -217,8 +217,17 @@ std::vector<DamageCase> structure_cases() {
   std::vector<DamageCase> all;
   for (std::vector<DamageCase>& some : std::array{superblock_cases(), bitmap_cases(), log_cases(), node_cases()})
     std::move(some.begin(), some.end(), std::back_inserter(all));
+  for (DamageCase& damage : all) {
+    switch (damage.id) {
+      case FindingId::node_lost:
+      case FindingId::node_out_of_order:
+      case FindingId::node_empty: damage.harmed = {"sparse"}; break;
+      default: break;
+    }
+  }
   all.push_back(image_case(FindingId::tree_too_large, {"node_out_of_order", "node_shared"}, multiply_nodes));
   all.back().geometry = {16ULL << 20, 4096, 16384};
+  all.back().harmed = {"f", "other", "small", "sparse", "x", "symlink"};  // all of it was in the leaves overwritten
   return all;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "fsck/repair.h"
 #include "tests/fsck/damaged_volume.h"
 
 namespace ashlar::fsck::testing {
@@ -47,6 +48,28 @@ TEST_P(Damage, IsFound) {
   EXPECT_FALSE(report.is_repaired() && !report.is_clean());
 }
 
+// On the first pass, and the second is clean; what the damage does not touch is as it was.
+TEST_P(Damage, IsRepaired) {
+  damage.damage(volume);
+  const auto io = volume.device().open_queue({});
+  ASSERT_TRUE(io);
+  CheckOptions options = damage.options;
+  options.heal = true;
+  Report report = check(volume.device(), options);
+  if (report.takes(Repair::impossible)) {
+    EXPECT_EQ(names_of(report), expected_of(damage));
+    return;
+  }
+  if (report.takes(Repair::recount) || report.takes(Repair::rebuild)) {
+    const Status repaired = repair_volume(volume.device(), **io, options, report);
+    ASSERT_TRUE(repaired) << repaired.error().message();
+  }
+  EXPECT_TRUE(report.is_repaired()) << describe(report);
+  const Report second = check(volume.device(), damage.options);
+  EXPECT_TRUE(second.is_clean()) << describe(second);
+  volume.expect_undamaged(damage.harmed);
+}
+
 TEST_P(Damage, IsNotChangedByACheck) {
   damage.damage(volume);
   const blockio::MemoryImage before = volume.device().snapshot();
@@ -68,7 +91,7 @@ TEST(Findings, AllHaveAnImage) {
   for (const DamageCase& damage : all_cases()) shown.push_back(damage.id);
   std::sort(shown.begin(), shown.end());
   const std::vector<FindingId> known = {
-#define FINDING(id, name, severity, message) FindingId::name,
+#define FINDING(id, name, severity, repair, message) FindingId::name,
 #include "fsck/findings.def"
 #undef FINDING
   };

@@ -143,6 +143,28 @@ void DamagedVolume::edit_image(const std::function<void(ImageEditor&)>& edit) {
   edit(image);
 }
 
+void DamagedVolume::expect_undamaged(const Names& harmed) {
+  rig.mount();
+  for (const auto& [name, inode, contents] : files()) {
+    if (harmed.contains(name)) continue;
+    SCOPED_TRACE(name);
+    EXPECT_TRUE(volume::testing::same(rig.read(inode, 0, contents.size() + 1), contents));
+  }
+  if (!harmed.contains("x")) {
+    const Result<std::string> value = rig.volume().get_xattr(rig.context(), xattr_owner, "user.large");
+    EXPECT_TRUE(value && *value == volume::testing::pattern(20'000, 3));
+  }
+  if (!harmed.contains("symlink")) {
+    const Result<std::string> target = rig.volume().read_symlink(rig.context(), symlink);
+    EXPECT_TRUE(target && *target == "f");
+  }
+  // It is a volume like any other.
+  rig.write(rig.make_file(kRootInode, "made after the repair"), 0, volume::testing::pattern(50'000, 5));
+  rig.unmount();
+  const Report report = check(device());
+  EXPECT_TRUE(report.is_clean()) << report.findings().front().text;
+}
+
 NodePath leaf_of_extents(ImageEditor& image, InodeNumber sparse) {
   std::vector<NodePath> found;
   for (const NodePath& path : image.leaves()) {

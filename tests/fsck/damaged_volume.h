@@ -59,6 +59,9 @@ class DamagedVolume : public SampleVolume {
 
   void edit_items(const std::function<void(ItemEditor&)>& edit);
   void edit_image(const std::function<void(ImageEditor&)>& edit);
+  // Mounts the volume and compares the contents of all its files, found where they are or in lost+found, but those
+  // named.
+  void expect_undamaged(const Names& harmed);
 };
 
 // The leaf in the middle of those that hold nothing but extents of `sparse`; its neighbours are such leaves too.
@@ -70,6 +73,7 @@ struct DamageCase {
   std::function<void(DamagedVolume&)> damage;
   CheckOptions options = {};
   Geometry geometry = volume::testing::kMiddleNodes;
+  Names harmed = {};  // files of the sample that may be different after a repair
 };
 // One for each id.
 [[nodiscard]] std::vector<DamageCase> structure_cases();

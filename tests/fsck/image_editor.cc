@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "blockio/aligned_buffer.h"
@@ -185,7 +186,7 @@ void ImageEditor::write_log_record(std::span<const std::byte> record, std::uint1
   std::vector<std::byte> chunk((header.length + block_size - 1) / block_size * block_size);
   std::memcpy(chunk.data(), &header, sizeof header);
   std::memcpy(chunk.data() + sizeof header, &head, sizeof head);
-  std::memcpy(chunk.data() + sizeof header + sizeof head, record.data(), record.size());
+  std::copy(record.begin(), record.end(), chunk.begin() + sizeof header + sizeof head);
   format::seal_chunk(chunk);
   write_at(layout().byte_offset(layout().log().first) +
                superblock.log_start % (layout().log().count * layout().block_size()),

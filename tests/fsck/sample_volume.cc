@@ -21,16 +21,29 @@ SampleVolume::SampleVolume(const Geometry& geometry) : rig(geometry) {
   rig.unmount();
 }
 
+std::vector<SampleVolume::File> SampleVolume::files() const {
+  const std::size_t block = rig.block_size();
+  std::string scattered;
+  for (std::uint64_t i = 0; i < kSparseBlocks; ++i) {
+    scattered.resize(2 * i * block);
+    scattered += volume::testing::pattern(block, static_cast<unsigned>(10 + i));
+  }
+  return {{"f", file, volume::testing::pattern(8 * block, 1)},
+          {"other", other, volume::testing::pattern(8 * block, 2)},
+          {"small", small, "a few bytes"},
+          {"sparse", sparse, std::move(scattered)}};
+}
+
 void SampleVolume::fill() {
   const std::size_t block = rig.block_size();
   directory = rig.make_directory(kRootInode, "d");
   file = rig.make_file(directory, "f");
-  rig.write(file, 0, volume::testing::pattern(8 * block, 1));
   other = rig.make_file(directory, "other");
-  rig.write(other, 0, volume::testing::pattern(8 * block, 2));
   small = rig.make_file(directory, "small");
-  rig.write(small, 0, "a few bytes");
   sparse = rig.make_file(directory, "sparse");
+  for (const File& made : files()) {
+    if (made.inode != sparse) rig.write(made.inode, 0, made.contents);
+  }
   for (std::uint64_t i = 0; i < kSparseBlocks; ++i)
     rig.write(sparse, 2 * i * block, volume::testing::pattern(block, static_cast<unsigned>(10 + i)));
   xattr_owner = rig.make_file(directory, "x");

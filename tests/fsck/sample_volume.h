@@ -25,6 +25,14 @@ class SampleVolume {
 
   [[nodiscard]] blockio::MemoryDevice& device() { return rig.device(); }
 
+  struct File {
+    std::string name;
+    InodeNumber inode;
+    std::string contents;
+  };
+  // Those with contents, as they were made.
+  [[nodiscard]] std::vector<File> files() const;
+
   Rig rig;                  // unmounted
   InodeNumber directory;    // "d" in the root; all below are in it
   InodeNumber file;         // "f", 8 blocks in one extent

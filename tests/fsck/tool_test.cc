@@ -99,6 +99,46 @@ TEST_F(Tool, Contradictions) {
   EXPECT_THAT(result.output, HasSubstr("counts 7 links, it has 2"));
 }
 
+TEST_F(Tool, WhatIsCountedAnewIsSafe) {
+  contradict();
+  const std::string path = save();
+  EXPECT_EQ(fsck("-f " + path).status, 4);  // nobody to ask
+  for (const char* options : {"-p ", "-a -f ", "-y -f "}) {
+    const std::string copy = save("copy.img");
+    // The volume is marked clean; only with -f is it looked at.
+    const CommandResult repaired = fsck(std::string(options) + "-f " + copy);
+    EXPECT_EQ(repaired.status, 1) << options << repaired.output;
+    EXPECT_THAT(repaired.output, HasSubstr("it has 2: repaired"));
+    const CommandResult again = fsck("-n -f " + copy);
+    EXPECT_EQ(again.status, 0) << again.output;
+  }
+}
+
+TEST_F(Tool, WhatGivesSomethingUpNeedsAYes) {
+  volume.edit_items([&](ItemEditor& items) { items.put({volume.fifo, format::ItemKind::inline_data, 0}, ""); });
+  const std::string path = save();
+  const std::string before = contents_of(path);
+  for (const char* options : {"-p -f ", "-a -f ", "-f ", "-n -f "})
+    EXPECT_EQ(fsck(options + path).status, 4) << options;
+  EXPECT_TRUE(contents_of(path) == before);
+  const CommandResult repaired = fsck("-y -f " + path);
+  EXPECT_EQ(repaired.status, 1) << repaired.output;
+  EXPECT_THAT(repaired.output, HasSubstr(": repaired"));
+  EXPECT_EQ(fsck("-n -f " + path).status, 0);
+}
+
+TEST_F(Tool, WhatCannotBeRepaired) {
+  format::ExtentItem extent;
+  volume.edit_items([&](ItemEditor& items) { extent = items.first_extent(volume.file); });
+  volume.edit_image([&](ImageEditor& image) { image.damage_block(BlockNumber{extent.physical}); });
+  const std::string path = save();
+  EXPECT_EQ(fsck("-y -f " + path).status, 0) << "only with --data are contents read";
+  const CommandResult result = fsck("-y -f --data " + path);
+  EXPECT_EQ(result.status, 4) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("[058] error"));
+  EXPECT_THAT(result.output, HasSubstr(": cannot be repaired"));
+}
+
 TEST_F(Tool, Json) {
   contradict();
   const std::string path = save();
@@ -153,6 +193,7 @@ TEST_F(Tool, Usage) {
   EXPECT_EQ(fsck("--no-such-option x").status, 16);
   EXPECT_EQ(fsck("-n -p x").status, 16);
   EXPECT_EQ(fsck("-n -y x").status, 16);
+  EXPECT_EQ(fsck("-p -y x").status, 16);
   const CommandResult help = fsck("--help");
   EXPECT_EQ(help.status, 0);
   EXPECT_THAT(help.output, HasSubstr("--json"));
