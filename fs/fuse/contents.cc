@@ -41,8 +41,9 @@ void sync(fuse_req_t request, fuse_ino_t inode, int data_only, fuse_file_info* /
 void allocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_t length, fuse_file_info* /*file*/) {
   if (offset < 0 || length <= 0) return static_cast<void>(fuse_reply_err(request, EINVAL));
   volume::Context context = context_of(request);
+  // The request does not say whether the caller may keep suid and sgid, as WRITE and SETATTR do.
   reply(request, volume_of(request).allocate(context, InodeNumber{inode}, mode, static_cast<std::uint64_t>(offset),
-                                             static_cast<std::uint64_t>(length)));
+                                             static_cast<std::uint64_t>(length), context.uid != 0));
 }
 
 void seek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence, fuse_file_info* /*file*/) {

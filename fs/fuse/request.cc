@@ -13,7 +13,7 @@ Edge& edge_of(fuse_req_t request) noexcept { return *static_cast<Edge*>(fuse_req
 
 volume::Context context_of(fuse_req_t request) noexcept {
   const fuse_ctx* caller = fuse_req_ctx(request);
-  volume::Context context{Worker::current().io(), {}, caller->uid, caller->gid};
+  volume::Context context{Worker::current().io(), {}, caller->uid, caller->gid, caller->umask};
   clock_gettime(CLOCK_REALTIME, &context.now);
   return context;
 }
