@@ -5,6 +5,9 @@
 #include <linux/fuse.h>
 
 #include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
 
 #include "fs/base/result.h"
 #include "fs/fuse/worker.h"
@@ -16,6 +19,8 @@ namespace ashlar::fuse {
 struct Edge {
   volume::Volume& volume;
   std::function<std::string()> status;  // JSON for ashlarctl
+  int connection = -1;                  // the session's descriptor, for notifications
+  std::unique_ptr<std::mutex> notifying = std::make_unique<std::mutex>();
 };
 
 [[nodiscard]] Edge& edge_of(fuse_req_t request) noexcept;

@@ -95,6 +95,7 @@ Result<std::unique_ptr<Session>> Session::mount(const MountOptions& options, Edg
                 fmt::format("cannot mount at {}; is /dev/fuse there and the mount point yours?", options.mount_point));
   }
   std::unique_ptr<Session> mounted(new Session(session, edge, options.mount_point, options.transport));
+  edge.connection = fuse_session_fd(session);
   fuse_custom_io io{};
   io.writev = send_answer;
   io.read = read_request;

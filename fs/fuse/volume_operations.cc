@@ -58,6 +58,7 @@ fuse_lowlevel_ops all_operations() {
   add_name_operations(operations);
   add_directory_operations(operations);
   add_attribute_operations(operations);
+  add_control_operations(operations);
   add_xattr_operations(operations);
   add_content_operations(operations);
   add_volume_operations(operations);

@@ -36,7 +36,9 @@ void apply(const AttributeChange& change, format::InodeItem& item, const timespe
 
 Status check_change(const Inode& inode, const AttributeChange& change) {
   using Field = AttributeChange::Field;
-  if (is_immutable(inode.item)) return fail(ErrorCode::not_permitted);
+  // The kernel may still bring the times of what was written before the flag came.
+  constexpr std::uint32_t kLateTimes = Field::modified_field | Field::changed_field;
+  if (is_immutable(inode.item) && change.fields != kLateTimes) return fail(ErrorCode::not_permitted);
   constexpr std::uint32_t kNotAppending = Field::mode_field | Field::uid_field | Field::gid_field;
   const bool shrinks = change.has(Field::size_field) && change.size < inode.item.size;
   if (is_protected(inode.item) && ((change.fields & kNotAppending) != 0 || shrinks)) {

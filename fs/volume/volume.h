@@ -105,6 +105,10 @@ class Volume {
   [[nodiscard]] Status sync_inode(Context& context, InodeNumber inode, bool data_only);
   [[nodiscard]] Status sync_all(Context& context);
 
+  // Nothing is written from now on, not even what was done already: as if the power had gone. What would change
+  // something fails with shut_down.
+  void stop(std::string reason);
+
   [[nodiscard]] VolumeSpace space() const;
 
  private:

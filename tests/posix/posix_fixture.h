@@ -29,6 +29,11 @@ enum class Deviation {
   // S_ISGID of a file that its group may not execute stays when a caller outside the group changes the contents: FUSE
   // has it as Linux had before 6.2.
   setgid_without_execution,
+  // An immutable file can be opened to write: the kernel opens files without asking the daemon, which refuses what is
+  // written, at fsync(2) and close(2) at the latest. Nor are writers of append-only files held to O_APPEND.
+  immutable_shows_at_close,
+  // Changing inode flags moves the change time on the volume, but the kernel shows its own until it forgets the file.
+  flags_keep_change_time,
   // The most links a file may have is 2^31 - 1, not 65000.
   more_links,
   // The size of a file may reach 2^63 - 1, not 16 TiB.
