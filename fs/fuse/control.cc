@@ -1,15 +1,12 @@
 // ioctl: inode flags (FS_IOC_GETFLAGS and FSGETXATTR, and their setters), the label, and the emergency stop.
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/fuse.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <mutex>
 #include <utility>
 
 #include "fs/fuse/operations.h"
@@ -47,21 +44,6 @@ Result<std::uint32_t> from_extended(std::uint32_t extended, std::uint32_t old) {
   }
   if (extended != 0) return fail(ErrorCode::not_supported);
   return result;
-}
-
-// Has the kernel write what it holds of a file, as long as that may still be written. While it does, other workers
-// serve the writes, so only one may wait here at a time.
-Status bring_home(Edge& edge, InodeNumber inode) {
-  const std::unique_lock guard(*edge.notifying, std::try_to_lock);
-  if (!guard) return fail(ErrorCode::busy, "another file is being written back");
-  struct {
-    fuse_out_header header;
-    fuse_notify_inval_inode_out body;
-  } notification{};
-  notification.header = {sizeof notification, FUSE_NOTIFY_INVAL_INODE, 0};
-  notification.body.ino = inode.value();
-  if (::write(edge.connection, &notification, sizeof notification) >= 0 || errno == ENOENT) return {};
-  return fail(from_errno(errno));
 }
 
 Status set_inode_flags(fuse_req_t request, volume::Context& context, InodeNumber inode, std::uint32_t flags) {

@@ -1,11 +1,19 @@
 #include "fs/fuse/request.h"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
 #include <ctime>
+#include <mutex>
 
 namespace ashlar::fuse {
 namespace {
 
 constexpr blksize_t kPreferredTransfer = 1U << 16;
+
+// When all workers wait for one that waits for the kernel, the kernel's write-back stands still for this long.
+constexpr std::chrono::seconds kPatience{1};
 
 }  // namespace
 
@@ -43,6 +51,19 @@ fuse_entry_param to_entry(const volume::Attributes& attributes) noexcept {
   entry.attr_timeout = kForever;
   entry.entry_timeout = kForever;
   return entry;
+}
+
+Status bring_home(Edge& edge, InodeNumber inode) {
+  const std::unique_lock guard(*edge.notifying, kPatience);
+  if (!guard) return fail(ErrorCode::busy, "another file is being written back");
+  struct {
+    fuse_out_header header;
+    fuse_notify_inval_inode_out body;
+  } notification{};
+  notification.header = {sizeof notification, FUSE_NOTIFY_INVAL_INODE, 0};
+  notification.body.ino = inode.value();
+  if (write(edge.connection, &notification, sizeof notification) >= 0 || errno == ENOENT) return {};
+  return fail(from_errno(errno));
 }
 
 void reply_error(fuse_req_t request, const Error& error) noexcept {

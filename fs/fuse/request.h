@@ -20,7 +20,7 @@ struct Edge {
   volume::Volume& volume;
   std::function<std::string()> status;  // JSON for ashlarctl
   int connection = -1;                  // the session's descriptor, for notifications
-  std::unique_ptr<std::mutex> notifying = std::make_unique<std::mutex>();
+  std::unique_ptr<std::timed_mutex> notifying = std::make_unique<std::timed_mutex>();
 };
 
 [[nodiscard]] Edge& edge_of(fuse_req_t request) noexcept;
@@ -38,6 +38,10 @@ inline constexpr double kForever = 1e9;  // seconds
 
 [[nodiscard]] struct stat to_stat(const volume::Attributes& attributes) noexcept;
 [[nodiscard]] fuse_entry_param to_entry(const volume::Attributes& attributes) noexcept;
+
+// Has the kernel write what it holds of a file, and forget it. Other workers serve those writes meanwhile, so only one
+// may wait here at a time: busy, after a while.
+[[nodiscard]] Status bring_home(Edge& edge, InodeNumber inode);
 
 // Answers. Errors that a request cannot be told are not the daemon's: the requester was interrupted or the connection
 // is gone.

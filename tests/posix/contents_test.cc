@@ -107,6 +107,11 @@ TEST_P(ContentsTest, SeekingDataAndHoles) {
   EXPECT_EQ(lseek(file.fd(), 17 * kBlock, SEEK_HOLE), 17 * kBlock);
   EXPECT_EQ(ERRNO_OF(lseek(file.fd(), 40 * kBlock, SEEK_HOLE)), ENXIO);
   EXPECT_EQ(ERRNO_OF(lseek(file.fd(), -1, SEEK_DATA)), ENXIO);
+  // What was written and is nowhere but in memory is data.
+  const OpenFile fresh(path("fresh"), O_RDWR | O_CREAT);
+  ASSERT_EQ(pwrite(fresh.fd(), data.data(), data.size(), 4 * kBlock), kBlock);
+  EXPECT_EQ(lseek(fresh.fd(), 0, SEEK_DATA), 4 * kBlock);
+  EXPECT_EQ(lseek(fresh.fd(), 4 * kBlock, SEEK_HOLE), 5 * kBlock);
   // A file without holes has one at its end.
   make_file("full", std::string(5000, 'f'));
   const OpenFile full(path("full"), O_RDONLY);
