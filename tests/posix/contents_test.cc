@@ -122,6 +122,24 @@ TEST_P(ContentsTest, SeekingDataAndHoles) {
   EXPECT_EQ(lseek(small.fd(), 0, SEEK_HOLE), 4);
 }
 
+TEST_P(ContentsTest, ContentsShowInBlocks) {
+  // tar(1) -S does not even read a file with st_blocks 0, so no file with contents may have that, written back or not.
+  make_file("small", "tiny");
+  {
+    const OpenFile file(path("file"), O_RDWR | O_CREAT);
+    const OpenFile grown(path("grown"), O_RDWR | O_CREAT);
+    ASSERT_EQ(ftruncate(grown.fd(), 1 << 20), 0);
+    const std::string data(100'000, 'd');
+    ASSERT_EQ(write(file.fd(), data.data(), data.size()), static_cast<ssize_t>(data.size()));
+    ASSERT_EQ(write(grown.fd(), data.data(), data.size()), static_cast<ssize_t>(data.size()));
+    for (const char* name : {"small", "file", "grown"}) EXPECT_GT(stat_of(name).st_blocks, 0) << name;
+    ASSERT_EQ(fsync(file.fd()), 0);
+    for (const char* name : {"small", "file", "grown"}) EXPECT_GT(stat_of(name).st_blocks, 0) << name;
+  }
+  filesystem().remount("");
+  EXPECT_GT(stat_of("small").st_blocks, 0);
+}
+
 TEST_P(ContentsTest, Preallocating) {
   const OpenFile file(path("file"), O_RDWR | O_CREAT);
   // fallocate(2), ERRORS
