@@ -130,7 +130,7 @@ void statx_inode(Edge& edge, Worker& worker, const fuse_in_header& header) {
   out.mode = static_cast<std::uint16_t>(found->mode);
   out.inode = found->inode.value();
   out.size = found->size;
-  out.blocks = found->blocks;
+  out.blocks = static_cast<std::uint64_t>(status.st_blocks);
   out.accessed = to_statx(found->accessed);
   out.born = to_statx(found->born);
   out.changed = to_statx(found->changed);

@@ -1,5 +1,6 @@
 #include "fs/fuse/request.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -34,7 +35,10 @@ struct stat to_stat(const volume::Attributes& attributes) noexcept {
   result.st_uid = attributes.uid;
   result.st_gid = attributes.gid;
   result.st_size = static_cast<off_t>(attributes.size);
-  result.st_blocks = static_cast<blkcnt_t>(attributes.blocks);
+  // Programs (tar -S) take a file without blocks for one that holds nothing and do not read it. Contents may lie in the
+  // tree, and the kernel goes on showing this number while it holds contents that were never written.
+  const bool looks_empty = S_ISREG(attributes.mode) && attributes.blocks == 0;
+  result.st_blocks = looks_empty ? 1 : static_cast<blkcnt_t>(attributes.blocks);
   result.st_rdev = attributes.device;
   result.st_blksize = kPreferredTransfer;
   result.st_atim = attributes.accessed;

@@ -2,8 +2,6 @@
 
 #include <linux/fs.h>
 
-#include <algorithm>
-
 #include <mutex>
 #include <shared_mutex>
 
@@ -42,12 +40,6 @@ Attributes to_attributes(const VolumeState& volume, InodeNumber number, const fo
   // A directory's contents are items of the tree: it has no size of its own, and programs like to see some.
   attributes.size = S_ISDIR(item.mode) ? volume.block_size : item.size.value();
   attributes.blocks = item.blocks * (volume.block_size / kStatBlock);
-  // Programs (tar -S) take a file without blocks for one that holds nothing and do not read it. Contents may lie in the
-  // tree, and the kernel goes on showing this number while it holds contents that were never written.
-  if (S_ISREG(item.mode) && attributes.blocks == 0) {
-    const bool inline_size = item.size <= volume.max_inline;
-    attributes.blocks = std::max<std::uint64_t>(1, inline_size ? (item.size + kStatBlock - 1) / kStatBlock : 0);
-  }
   attributes.device = item.device;
   attributes.flags = item.flags;
   attributes.accessed = to_timespec(item.accessed);

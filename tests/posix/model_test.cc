@@ -25,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kDefaultSequences = 1500;  // ASHLAR_MODEL_SEQUENCES for more
+constexpr int kDefaultSequences = 700;   // ASHLAR_MODEL_SEQUENCES for more
 constexpr std::size_t kOperations = 24;  // of a sequence
 
 enum class Kinds : unsigned {
