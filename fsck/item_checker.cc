@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "fs/format/checksum.h"
+#include "fs/format/node.h"
 
 namespace ashlar::fsck {
 
@@ -56,17 +57,20 @@ Status ItemChecker::take(const Key& key, std::span<const std::byte> value) {
     case ItemKind::xattr_value: take_xattr_part(key, value); break;
     case ItemKind::extent: return take_extent(key, value);
     case ItemKind::inline_data:
-    case ItemKind::symlink:
+    case ItemKind::symlink: {
+      const std::uint64_t symlink_part = format::max_value_size(context_.superblock.node_size);
       if (inode_ && key.kind == ItemKind::symlink && !S_ISLNK(inode_->mode)) {
         context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind));
       }
       if (inode_ && key.kind == ItemKind::inline_data && (!S_ISREG(inode_->mode) || extent_blocks_ != 0)) {
         context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind));
       }
-      if (key.offset != 0) malformed(key);
+      // A long target is in parts, of which all but the last are as large as an item may be.
+      if (key.offset != (key.kind == ItemKind::symlink ? content_bytes_ / symlink_part : 0)) malformed(key);
       has_content_item_ = true;
-      content_bytes_ = value.size();
+      content_bytes_ += value.size();
       break;
+    }
     case ItemKind::orphan: context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind)); break;
     default: context_.report.add(FindingId::item_kind_unknown, number_, static_cast<unsigned>(key.kind));
   }

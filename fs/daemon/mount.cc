@@ -31,7 +31,8 @@ constexpr unsigned kMinThreads = 4;
 constexpr std::uint32_t kQueueDepth = 64;
 
 unsigned thread_count(const MountRequest& request) {
-  if (request.threads != 0) return request.threads;
+  // One may wait for the kernel while another serves what the kernel needs for that.
+  if (request.threads != 0) return std::max(2U, request.threads);
   return std::max(kMinThreads, 2 * std::thread::hardware_concurrency());
 }
 

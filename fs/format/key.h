@@ -16,7 +16,7 @@ enum class ItemKind : std::uint8_t {
   xattr_value = 4,  // offset = value id << 8 | part  bytes of a value too large for its xattr item
   extent = 5,       // offset = file block            ExtentItem and checksums
   inline_data = 6,  // offset 0                       the file's contents
-  symlink = 7,      // offset 0                       the target
+  symlink = 7,      // offset = part number           the target
   orphan = 8,       // inode = kOrphanOwner, offset = inode number   OrphanItem
   // Room for: 9 reference count, 10 snapshot, 11 quota.
 };

@@ -1,10 +1,8 @@
-// getattr, setattr, and the ioctls about inode flags.
+// getattr, setattr.
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <sys/ioctl.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
@@ -48,39 +46,11 @@ void set_attributes(fuse_req_t request, fuse_ino_t inode, struct stat* status, i
   reply_attributes(request, volume_of(request).set_attributes(context, InodeNumber{inode}, change));
 }
 
-void get_flags(fuse_req_t request, fuse_ino_t inode) {
-  volume::Context context = context_of(request);
-  const Result<std::uint32_t> flags = volume_of(request).inode_flags(context, InodeNumber{inode});
-  if (!flags) return reply_error(request, flags.error());
-  const auto value = static_cast<int>(*flags);
-  static_cast<void>(fuse_reply_ioctl(request, 0, &value, sizeof value));
-}
-
-void set_flags(fuse_req_t request, fuse_ino_t inode, const void* input, std::size_t input_size) {
-  unsigned value = 0;
-  if (input_size < sizeof value) return static_cast<void>(fuse_reply_err(request, EINVAL));
-  std::memcpy(&value, input, sizeof value);
-  volume::Context context = context_of(request);
-  const Status status = volume_of(request).set_inode_flags(context, InodeNumber{inode}, value);
-  if (!status) return reply_error(request, status.error());
-  static_cast<void>(fuse_reply_ioctl(request, 0, nullptr, 0));
-}
-
-void control(fuse_req_t request, fuse_ino_t inode, unsigned command, void* /*argument*/, fuse_file_info* /*file*/,
-             unsigned /*flags*/, const void* input, std::size_t input_size, std::size_t /*output_size*/) {
-  switch (command) {
-    case FS_IOC_GETFLAGS: return get_flags(request, inode);
-    case FS_IOC_SETFLAGS: return set_flags(request, inode, input, input_size);
-    default: static_cast<void>(fuse_reply_err(request, ENOTTY));
-  }
-}
-
 }  // namespace
 
 void add_attribute_operations(fuse_lowlevel_ops& operations) {
   operations.getattr = get_attributes;
   operations.setattr = set_attributes;
-  operations.ioctl = control;
 }
 
 }  // namespace ashlar::fuse

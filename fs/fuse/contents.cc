@@ -1,5 +1,9 @@
 // read, write, fsync, fallocate, lseek. There is no open and no flush: the kernel learns that it need not ask.
+#include <unistd.h>
+
+#include <algorithm>
 #include <cerrno>
+#include <limits>
 
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
@@ -41,13 +45,23 @@ void sync(fuse_req_t request, fuse_ino_t inode, int data_only, fuse_file_info* /
 void allocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_t length, fuse_file_info* /*file*/) {
   if (offset < 0 || length <= 0) return static_cast<void>(fuse_reply_err(request, EINVAL));
   volume::Context context = context_of(request);
+  // The request does not say whether the caller may keep suid and sgid, as WRITE and SETATTR do.
   reply(request, volume_of(request).allocate(context, InodeNumber{inode}, mode, static_cast<std::uint64_t>(offset),
-                                             static_cast<std::uint64_t>(length)));
+                                             static_cast<std::uint64_t>(length), context.uid != 0));
 }
 
 void seek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence, fuse_file_info* /*file*/) {
-  if (offset < 0) return static_cast<void>(fuse_reply_err(request, ENXIO));
+  if (offset < 0 || offset == std::numeric_limits<off_t>::max())
+    return static_cast<void>(fuse_reply_err(request, ENXIO));
   volume::Context context = context_of(request);
+  // The kernel asks without writing what it holds, so a hole here may be data there. Where that cannot be helped, all
+  // counts as data, as far as is known.
+  if (!bring_home(edge_of(request), InodeNumber{inode})) {
+    const Result<volume::Attributes> known = volume_of(request).attributes(context, InodeNumber{inode});
+    if (!known) return reply_error(request, known.error());
+    const auto end = std::max(offset + 1, static_cast<off_t>(known->size));
+    return static_cast<void>(fuse_reply_lseek(request, whence == SEEK_DATA ? offset : end));
+  }
   const Result<std::uint64_t> found =
       volume_of(request).seek(context, InodeNumber{inode}, static_cast<std::uint64_t>(offset), whence);
   if (!found && found.error().code() == ErrorCode::no_such_device)

@@ -5,6 +5,9 @@
 #include <linux/fuse.h>
 
 #include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
 
 #include "fs/base/result.h"
 #include "fs/fuse/worker.h"
@@ -16,6 +19,8 @@ namespace ashlar::fuse {
 struct Edge {
   volume::Volume& volume;
   std::function<std::string()> status;  // JSON for ashlarctl
+  int connection = -1;                  // the session's descriptor, for notifications
+  std::unique_ptr<std::timed_mutex> notifying = std::make_unique<std::timed_mutex>();
 };
 
 [[nodiscard]] Edge& edge_of(fuse_req_t request) noexcept;
@@ -33,6 +38,10 @@ inline constexpr double kForever = 1e9;  // seconds
 
 [[nodiscard]] struct stat to_stat(const volume::Attributes& attributes) noexcept;
 [[nodiscard]] fuse_entry_param to_entry(const volume::Attributes& attributes) noexcept;
+
+// Has the kernel write what it holds of a file, and forget it. Other workers serve those writes meanwhile, so only one
+// may wait here at a time: busy, after a while.
+[[nodiscard]] Status bring_home(Edge& edge, InodeNumber inode);
 
 // Answers. Errors that a request cannot be told are not the daemon's: the requester was interrupted or the connection
 // is gone.

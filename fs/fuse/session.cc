@@ -17,6 +17,7 @@
 
 #include "fs/base/log.h"
 #include "fs/fuse/dev_transport.h"
+#include "fs/fuse/direct_requests.h"
 #include "fs/fuse/handshake.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/uring_transport.h"
@@ -94,6 +95,7 @@ Result<std::unique_ptr<Session>> Session::mount(const MountOptions& options, Edg
                 fmt::format("cannot mount at {}; is /dev/fuse there and the mount point yours?", options.mount_point));
   }
   std::unique_ptr<Session> mounted(new Session(session, edge, options.mount_point, options.transport));
+  edge.connection = fuse_session_fd(session);
   fuse_custom_io io{};
   io.writev = send_answer;
   io.read = read_request;
@@ -229,28 +231,11 @@ void Session::receive_loop(Worker& worker) {
 }
 
 void Session::process(Worker& worker, std::span<std::byte> request) {
-  if (answer_directly(worker, request)) return;
+  if (answer_directly(edge_, worker, request)) return;
   fuse_buf buffer{};
   buffer.mem = request.data();
   buffer.size = request.size();
   fuse_session_process_buf(session_, &buffer);
-}
-
-bool Session::answer_directly(Worker& worker, std::span<const std::byte> request) {
-  fuse_in_header header;
-  if (request.size() < sizeof header) return false;
-  std::memcpy(&header, request.data(), sizeof header);
-  // The kernel waits for DESTROY when a fuseblk mount ends, so that what was written is durable when umount returns.
-  // libfuse goes on with it.
-  if (header.opcode != FUSE_SYNCFS && header.opcode != FUSE_DESTROY) return false;
-  volume::Context context{worker.io(), {}, header.uid, header.gid};
-  const Status synced = edge_.volume.sync_all(context);
-  if (header.opcode == FUSE_DESTROY) return false;  // a failure is in the volume's status and in the log
-  fuse_out_header answer{sizeof answer, synced ? 0 : -synced.error().error_number(), header.unique};
-  const iovec part{&answer, sizeof answer};
-  // It fails only when the connection is gone, and then nobody waits.
-  static_cast<void>(worker.transport().send({&part, 1}));
-  return true;
 }
 
 std::string Session::bdi_name() const {

@@ -65,8 +65,6 @@ class Session {
   void serve(Worker& worker);
   void receive_loop(Worker& worker);
   void process(Worker& worker, std::span<std::byte> request);
-  // Requests that libfuse does not know; true when answered.
-  [[nodiscard]] bool answer_directly(Worker& worker, std::span<const std::byte> request);
 
   fuse_session* session_;
   Edge& edge_;

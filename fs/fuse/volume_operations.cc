@@ -17,7 +17,8 @@ void init(void* /*edge*/, fuse_conn_info* connection) {
   constexpr unsigned kWanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_IOCTL_DIR |
                                FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
                                FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
-                               FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_HANDLE_KILLPRIV;
+                               FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_HANDLE_KILLPRIV |
+                               FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
   // Copies through pipes are no gain, nothing changes behind the kernel's back, and locks are its own affair.
   constexpr unsigned kUnwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                                  FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
@@ -57,6 +58,7 @@ fuse_lowlevel_ops all_operations() {
   add_name_operations(operations);
   add_directory_operations(operations);
   add_attribute_operations(operations);
+  add_control_operations(operations);
   add_xattr_operations(operations);
   add_content_operations(operations);
   add_volume_operations(operations);

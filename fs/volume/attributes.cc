@@ -4,6 +4,7 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "fs/volume/acl.h"
 #include "fs/volume/file_contents.h"
 #include "fs/volume/operation.h"
 #include "fs/volume/volume.h"
@@ -20,8 +21,11 @@ constexpr std::uint32_t kSettableFlags =
 // All but the size.
 void apply(const AttributeChange& change, format::InodeItem& item, const timespec& now) noexcept {
   using Field = AttributeChange::Field;
-  if (change.has(Field::size_field)) contents_changed(item, now);
-  if (change.has(Field::clear_suid_sgid)) clear_suid_sgid(item);
+  // Who gives a size and no times keeps the times (the kernel does with write-back caching), and has not moved them for
+  // the size that the file had.
+  if (change.has(Field::size_field) && change.size != item.size) contents_changed(item, now);
+  const bool other_owner = change.has(Field::uid_field) || change.has(Field::gid_field);
+  if (change.has(Field::clear_suid_sgid) || (other_owner && !S_ISDIR(item.mode))) clear_suid_sgid(item);
   if (change.has(Field::mode_field)) item.mode = (item.mode & ~kPermissions) | (change.mode & kPermissions);
   if (change.has(Field::uid_field)) item.uid = change.uid;
   if (change.has(Field::gid_field)) item.gid = change.gid;
@@ -32,7 +36,9 @@ void apply(const AttributeChange& change, format::InodeItem& item, const timespe
 
 Status check_change(const Inode& inode, const AttributeChange& change) {
   using Field = AttributeChange::Field;
-  if (is_immutable(inode.item)) return fail(ErrorCode::not_permitted);
+  // The kernel may still bring the times of what was written before the flag came.
+  constexpr std::uint32_t kLateTimes = Field::modified_field | Field::changed_field;
+  if (is_immutable(inode.item) && change.fields != kLateTimes) return fail(ErrorCode::not_permitted);
   constexpr std::uint32_t kNotAppending = Field::mode_field | Field::uid_field | Field::gid_field;
   const bool shrinks = change.has(Field::size_field) && change.size < inode.item.size;
   if (is_protected(inode.item) && ((change.fields & kNotAppending) != 0 || shrinks)) {
@@ -54,6 +60,7 @@ Result<Attributes> change_attributes(VolumeState& volume, Context& context, Inod
   StagedInode staged(inode);
   store::Transaction transaction;
   apply(change, staged.next, context.now);
+  if (change.has(Field::mode_field)) TRY(follow_mode(volume, context.io, staged, transaction));
   if (sized || change.has(Field::uid_field) || change.has(Field::gid_field)) {
     TRY(drop_capabilities(volume, context.io, staged, transaction));
   }

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "fs/format/node.h"
+#include "fs/volume/acl.h"
 #include "fs/volume/link_counts.h"
 #include "fs/volume/operation.h"
 #include "fs/volume/volume.h"
@@ -29,6 +30,17 @@ Status check_new_name(std::string_view name) {
   return {};
 }
 
+// In parts: small nodes have no room for a long target in one item.
+void stage_target(const VolumeState& volume, InodeNumber number, std::string_view target,
+                  store::Transaction& transaction) {
+  const std::size_t part_size = format::max_value_size(volume.node_size);
+  for (std::uint64_t part = 0; !target.empty(); ++part) {
+    const std::string_view text = target.substr(0, part_size);
+    transaction.put({number, format::ItemKind::symlink, part}, std::as_bytes(std::span(text)));
+    target.remove_prefix(text.size());
+  }
+}
+
 // Makes an inode with one name; `target`: of a symbolic link.
 Result<Attributes> make_named(VolumeState& volume, Context& context, InodeNumber parent, std::string_view name,
                               const NewNode& node, std::string_view target) {
@@ -46,15 +58,15 @@ Result<Attributes> make_named(VolumeState& volume, Context& context, InodeNumber
   const bool is_directory = S_ISDIR(node.mode);
   TRY(add_to_directory(above.next, is_directory, context.now));
 
-  format::InodeItem item = new_inode_item(volume, context, directory->item, node);
+  const InheritedAcls acls = TRY(inherit_acls(volume, context.io, *directory, node.mode, context.umask));
+  format::InodeItem item = new_inode_item(volume, context, directory->item, {acls.mode, node.device});
+  TRY(stage_acls(volume, context.io, number, item, acls, transaction));
   item.links = is_directory ? kLinksOfEmptyDirectory : 1;
   item.version = 1;
   if (is_directory) item.parent = parent.value();
   item.size = target.size();
   transaction.put_item(inode_key(number), item);
-  if (!target.empty()) {
-    transaction.put({number, format::ItemKind::symlink, 0}, std::as_bytes(std::span(target)));
-  }
+  stage_target(volume, number, target, transaction);
   names.stage(transaction);
 
   // In the table before anybody can find the name.
@@ -76,9 +88,7 @@ Result<Attributes> Volume::make_symlink(Context& context, InodeNumber parent, st
                                         std::string_view target) {
   constexpr std::uint32_t kAnyPermission = 0777;
   if (target.empty()) return fail(ErrorCode::not_found);
-  if (target.size() > format::kMaxSymlinkLength || target.size() > format::max_value_size(state_->node_size)) {
-    return fail(ErrorCode::name_too_long);
-  }
+  if (target.size() > format::kMaxSymlinkLength) return fail(ErrorCode::name_too_long);
   if (target.find('\0') != std::string_view::npos) return fail(ErrorCode::invalid_argument);
   return make_named(*state_, context, parent, name, {S_IFLNK | kAnyPermission, 0}, target);
 }
@@ -86,12 +96,17 @@ Result<Attributes> Volume::make_symlink(Context& context, InodeNumber parent, st
 Result<std::string> Volume::read_symlink(Context& context, InodeNumber number) {
   const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
   if (!S_ISLNK(inode->type())) return fail(ErrorCode::invalid_argument);
-  store::ItemValue value;
-  const bool found = TRY(state_->store->get(context.io, {number, format::ItemKind::symlink, 0}, value));
-  if (!found || value.empty() || value.size() > format::kMaxSymlinkLength) {
-    return fail(ErrorCode::corrupt_structure, "symbolic link without a target");
+  std::string target;
+  TRY(state_->store->scan(context.io, {number, format::ItemKind::symlink, 0},
+                          {number, format::ItemKind::symlink, ~0ULL},
+                          [&target](const format::Key&, std::span<const std::byte> part) {
+                            target.append(reinterpret_cast<const char*>(part.data()), part.size());
+                            return target.size() <= format::kMaxSymlinkLength;
+                          }));
+  if (target.empty() || target.size() > format::kMaxSymlinkLength) {
+    return fail(ErrorCode::corrupt_structure, "symbolic link without a sound target");
   }
-  return std::string(reinterpret_cast<const char*>(value.data()), value.size());
+  return target;
 }
 
 Result<Attributes> Volume::make_unnamed(Context& context, InodeNumber parent, const NewNode& node) {
@@ -102,7 +117,9 @@ Result<Attributes> Volume::make_unnamed(Context& context, InodeNumber parent, co
   TRY(check_names_may_change(directory->item, false));
   store::Transaction transaction;
   const InodeNumber number = state_->store->new_inode_number(transaction);
-  format::InodeItem item = new_inode_item(*state_, context, directory->item, node);
+  const InheritedAcls acls = TRY(inherit_acls(*state_, context.io, *directory, node.mode, context.umask));
+  format::InodeItem item = new_inode_item(*state_, context, directory->item, {acls.mode, node.device});
+  TRY(stage_acls(*state_, context.io, number, item, acls, transaction));
   item.version = 1;
   put_orphan(transaction, number, state_->generation, format::OrphanReason::unlinked);
   transaction.put_item(inode_key(number), item);

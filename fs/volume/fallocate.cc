@@ -26,6 +26,7 @@ class RangeChange {
     bool empties = false;  // contents become zeros
     bool fills = false;    // holes become unwritten blocks
     bool keeps_size = false;
+    bool clears_privileges = false;
   };
 
   RangeChange(VolumeState& volume, Context& context, Inode& inode, const What& what, std::uint64_t offset,
@@ -139,6 +140,7 @@ Result<std::uint64_t> RangeChange::change_part(std::uint64_t first) {
   if (grows) staged.next.size = size;
   if (grows || what_.empties) contents_changed(staged.next, now_);
   status_changed(staged.next, now_);
+  if (what_.clears_privileges) clear_suid_sgid(staged.next);
   if (what_.empties) TRY(drop_capabilities(volume_, io_, staged, transaction));
   count_blocks(staged.next, window);
   window.stage(transaction);
@@ -155,22 +157,24 @@ Result<std::uint64_t> RangeChange::change_part(std::uint64_t first) {
 Result<RangeChange::What> decode(int mode) {
   const bool keeps_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
   switch (mode & ~FALLOC_FL_KEEP_SIZE) {
-    case 0: return RangeChange::What{false, true, keeps_size};
+    case 0: return RangeChange::What{false, true, keeps_size, false};
     case FALLOC_FL_PUNCH_HOLE:
       if (!keeps_size) return fail(ErrorCode::not_supported);
-      return RangeChange::What{true, false, true};
-    case FALLOC_FL_ZERO_RANGE: return RangeChange::What{true, true, keeps_size};
+      return RangeChange::What{true, false, true, false};
+    case FALLOC_FL_ZERO_RANGE: return RangeChange::What{true, true, keeps_size, false};
     default: return fail(ErrorCode::not_supported);
   }
 }
 
 }  // namespace
 
-Status Volume::allocate(Context& context, InodeNumber number, int mode, std::uint64_t offset, std::uint64_t length) {
+Status Volume::allocate(Context& context, InodeNumber number, int mode, std::uint64_t offset, std::uint64_t length,
+                        bool clear_privileges) {
   VolumeState& volume = *state_;
   if (length == 0) return fail(ErrorCode::invalid_argument);
   if (offset > kMaxFileSize || length > kMaxFileSize - offset) return fail(ErrorCode::file_too_large);
-  const RangeChange::What what = TRY(decode(mode));
+  RangeChange::What what = TRY(decode(mode));
+  what.clears_privileges = clear_privileges;
   TRY(check_writable(volume));
   const InodeRef inode = TRY(acquire_regular(volume, context.io, number));
   // What cannot fit at all is refused before any of it is taken.

@@ -14,6 +14,7 @@ namespace ashlar::volume {
 inline constexpr int kMaxNameRaces = 1000;
 
 [[nodiscard]] inline Status check_writable(const VolumeState& volume) {
+  if (volume.stopped.load(std::memory_order_relaxed)) return fail(ErrorCode::shut_down);
   if (volume.store->read_only()) return fail(ErrorCode::read_only);
   return {};
 }

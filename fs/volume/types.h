@@ -19,6 +19,7 @@ struct Context {
   timespec now{};
   uid_t uid = 0;
   gid_t gid = 0;
+  mode_t umask = 0;  // of what is made where no default access control list stands
 };
 
 // As stat(2) and statx(2) have them.
@@ -63,7 +64,7 @@ struct AttributeChange {
 };
 
 struct NewNode {
-  std::uint32_t mode = 0;    // type and permissions, umask applied
+  std::uint32_t mode = 0;    // type and permissions, the umask not applied
   std::uint32_t device = 0;  // for device nodes
 };
 

@@ -110,6 +110,11 @@ Status Volume::sync_all(Context& context) {
   return state_->store->sync(context.io);
 }
 
+void Volume::stop(std::string reason) {
+  state_->stopped.store(true, std::memory_order_relaxed);
+  state_->store->shut_down(std::move(reason));
+}
+
 VolumeSpace Volume::space() const {
   // What a small file takes of the tree, at least.
   constexpr std::uint64_t kBytesPerInode = 1024;

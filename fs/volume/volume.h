@@ -75,10 +75,12 @@ class Volume {
   [[nodiscard]] Result<std::uint32_t> inode_flags(Context& context, InodeNumber inode);  // FS_*_FL
   [[nodiscard]] Status set_inode_flags(Context& context, InodeNumber inode, std::uint32_t flags);
 
-  // Extended attributes; names with their prefix. flags: XATTR_CREATE, XATTR_REPLACE.
+  // Extended attributes; names with their prefix, not_supported when it is none of user, trusted, security and the two
+  // access control lists (acl.h), which change the mode as well. flags: XATTR_CREATE, XATTR_REPLACE; clear_setgid: drop
+  // S_ISGID, as a list set by somebody outside the group demands.
   [[nodiscard]] Result<std::string> get_xattr(Context& context, InodeNumber inode, std::string_view name);
   [[nodiscard]] Status set_xattr(Context& context, InodeNumber inode, std::string_view name,
-                                 std::span<const std::byte> value, int flags);
+                                 std::span<const std::byte> value, int flags, bool clear_setgid = false);
   [[nodiscard]] Status remove_xattr(Context& context, InodeNumber inode, std::string_view name);
   [[nodiscard]] Result<std::string> list_xattrs(Context& context,
                                                 InodeNumber inode);  // NUL-terminated names back to back
@@ -92,9 +94,9 @@ class Volume {
   // several transactions.
   [[nodiscard]] Status write(Context& context, InodeNumber inode, std::uint64_t offset, std::span<const std::byte> data,
                              bool clear_privileges);
-  // mode: FALLOC_FL_*
+  // mode: FALLOC_FL_*; clear_privileges as for write().
   [[nodiscard]] Status allocate(Context& context, InodeNumber inode, int mode, std::uint64_t offset,
-                                std::uint64_t length);
+                                std::uint64_t length, bool clear_privileges = false);
   // whence: SEEK_HOLE or SEEK_DATA. no_such_device (to be reported as ENXIO) at or past the end of the file, or when no
   // data follows.
   [[nodiscard]] Result<std::uint64_t> seek(Context& context, InodeNumber inode, std::uint64_t offset, int whence);
@@ -102,6 +104,10 @@ class Volume {
   // All that was done to the inode (fsync of the whole log up to now). data_only as fdatasync.
   [[nodiscard]] Status sync_inode(Context& context, InodeNumber inode, bool data_only);
   [[nodiscard]] Status sync_all(Context& context);
+
+  // Nothing is written from now on, not even what was done already: as if the power had gone. What would change
+  // something fails with shut_down.
+  void stop(std::string reason);
 
   [[nodiscard]] VolumeSpace space() const;
 

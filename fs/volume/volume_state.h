@@ -39,6 +39,7 @@ struct VolumeState {
   // Held while a directory moves to another parent, so that who is above whom stays put meanwhile.
   std::mutex rename_lock;
   InPlaceWrites in_place_writes;
+  std::atomic<bool> stopped{false};  // by stop()
 
   const std::uint32_t block_size;
   const std::uint32_t node_size;

@@ -1,6 +1,7 @@
 // Extended attributes. Small values lie with their name in one item; large ones apart, in parts.
 #include "fs/volume/xattrs.h"
 
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <string>
 
 #include "fs/format/node.h"
+#include "fs/volume/acl.h"
 #include "fs/volume/operation.h"
 #include "fs/volume/volume.h"
 
@@ -27,7 +29,11 @@ tl::unexpected<Error> malformed() { return fail(ErrorCode::corrupt_structure, "m
 Status check_xattr_name(std::string_view name) {
   if (name.size() > format::kMaxNameLength) return fail(ErrorCode::out_of_range);
   if (name.empty() || name.find('\0') != std::string_view::npos) return fail(ErrorCode::invalid_argument);
-  return {};
+  if (name == kAccessAcl || name == kDefaultAcl) return {};
+  for (const std::string_view space : {"user.", "trusted.", "security."}) {
+    if (name.starts_with(space)) return name == space ? Status(fail(ErrorCode::invalid_argument)) : Status();
+  }
+  return fail(ErrorCode::not_supported);
 }
 
 // The item that holds a name, and the entry in it. Reading needs the inode's lock shared, changing exclusively.
@@ -166,6 +172,19 @@ Status XattrItem::add(store::Transaction& transaction, std::span<const std::byte
   return {};
 }
 
+// What setting an access control list means beyond keeping it. True when the attribute is to be kept.
+Result<bool> apply_acl(StagedInode& staged, std::string_view name, std::span<const std::byte> value) {
+  const Acl acl = TRY(Acl::parse(value));
+  if (S_ISLNK(staged.next.mode)) return fail(ErrorCode::not_supported);
+  if (name == kDefaultAcl) {
+    if (!staged.inode().is_directory()) return fail(ErrorCode::access_denied);
+    return true;
+  }
+  constexpr std::uint32_t kClasses = 0777;
+  staged.next.mode = (staged.next.mode & ~kClasses) | acl.permissions();
+  return !acl.is_plain();
+}
+
 // A removal by name, for whoever holds the lock; true when there was one.
 Result<bool> remove_staged(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, std::string_view name,
                            store::Transaction& transaction) {
@@ -186,19 +205,38 @@ Status drop_capabilities(VolumeState& volume, blockio::IoQueue& io, StagedInode&
   return {};
 }
 
+Result<std::optional<std::string>> read_xattr(VolumeState& volume, blockio::IoQueue& io, InodeNumber number,
+                                              std::string_view name) {
+  XattrItem item(volume, io, number, name);
+  TRY(item.load());
+  if (!item.found()) return std::nullopt;
+  return TRY(item.value());
+}
+
+Status stage_xattr(VolumeState& volume, blockio::IoQueue& io, InodeNumber number, format::InodeItem& item,
+                   std::string_view name, std::span<const std::byte> value, store::Transaction& transaction) {
+  XattrItem attribute(volume, io, number, name);
+  TRY(attribute.load());
+  if (attribute.found()) {
+    attribute.remove(transaction);
+  } else {
+    item.xattrs = item.xattrs + 1;
+  }
+  return attribute.add(transaction, value);
+}
+
 Result<std::string> Volume::get_xattr(Context& context, InodeNumber number, std::string_view name) {
   TRY(check_xattr_name(name));
   const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
   const std::shared_lock lock(inode->lock);
   if (inode->item.xattrs == 0) return fail(ErrorCode::no_attribute);
-  XattrItem item(*state_, context.io, number, name);
-  TRY(item.load());
-  if (!item.found()) return fail(ErrorCode::no_attribute);
-  return item.value();
+  auto value = TRY(read_xattr(*state_, context.io, number, name));
+  if (!value) return fail(ErrorCode::no_attribute);
+  return *std::move(value);
 }
 
 Status Volume::set_xattr(Context& context, InodeNumber number, std::string_view name, std::span<const std::byte> value,
-                         int flags) {
+                         int flags, bool clear_setgid) {
   TRY(check_xattr_name(name));
   if (value.size() > format::kMaxXattrValue) return fail(ErrorCode::argument_too_large);
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) return fail(ErrorCode::invalid_argument);
@@ -212,12 +250,13 @@ Status Volume::set_xattr(Context& context, InodeNumber number, std::string_view 
   if (!item.found() && (flags & XATTR_REPLACE) != 0) return fail(ErrorCode::no_attribute);
   StagedInode staged(*inode);
   store::Transaction transaction;
-  if (item.found()) {
-    item.remove(transaction);
+  const bool is_acl = name == kAccessAcl || name == kDefaultAcl;
+  if (!is_acl || TRY(apply_acl(staged, name, value))) {
+    TRY(stage_xattr(*state_, context.io, number, staged.next, name, value, transaction));
   } else {
-    staged.next.xattrs = staged.next.xattrs + 1;
+    TRY(remove_staged(*state_, context.io, staged, name, transaction));
   }
-  TRY(item.add(transaction, value));
+  if (clear_setgid) staged.next.mode = staged.next.mode & ~static_cast<std::uint32_t>(S_ISGID);
   status_changed(staged.next, context.now);
   return commit(*state_, context.io, transaction, {&staged});
 }

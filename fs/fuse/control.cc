@@ -1,0 +1,131 @@
+// ioctl: inode flags (FS_IOC_GETFLAGS and FSGETXATTR, and their setters), the label, and the emergency stop.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "fs/fuse/operations.h"
+#include "fs/fuse/request.h"
+
+namespace ashlar::fuse {
+namespace {
+
+// XFS_IOC_GOINGDOWN, which test tools use on any filesystem. How much to write before is in an argument that the kernel
+// does not hand on; nothing is what they all survive.
+constexpr unsigned kGoingDown = _IOR('X', 125, std::uint32_t);
+
+// The two languages for flags: of chattr(1), and of FSGETXATTR.
+constexpr std::array kFlagPairs = {std::pair{FS_IMMUTABLE_FL, FS_XFLAG_IMMUTABLE},
+                                   std::pair{FS_APPEND_FL, FS_XFLAG_APPEND}, std::pair{FS_SYNC_FL, FS_XFLAG_SYNC},
+                                   std::pair{FS_NOATIME_FL, FS_XFLAG_NOATIME},
+                                   std::pair{FS_NODUMP_FL, FS_XFLAG_NODUMP}};
+
+std::uint32_t to_extended(std::uint32_t flags) noexcept {
+  std::uint32_t result = 0;
+  for (const auto& [flag, extended] : kFlagPairs) {
+    if ((flags & static_cast<std::uint32_t>(flag)) != 0) result |= static_cast<std::uint32_t>(extended);
+  }
+  return result;
+}
+
+// What FSSETXATTR cannot say stays as it is.
+Result<std::uint32_t> from_extended(std::uint32_t extended, std::uint32_t old) {
+  std::uint32_t result = old;
+  for (const auto& [flag, extended_flag] : kFlagPairs) {
+    const auto bit = static_cast<std::uint32_t>(flag);
+    const auto extended_bit = static_cast<std::uint32_t>(extended_flag);
+    result = (extended & extended_bit) != 0 ? result | bit : result & ~bit;
+    extended &= ~extended_bit;
+  }
+  if (extended != 0) return fail(ErrorCode::not_supported);
+  return result;
+}
+
+Status set_inode_flags(fuse_req_t request, volume::Context& context, InodeNumber inode, std::uint32_t flags) {
+  const std::uint32_t old = TRY(volume_of(request).inode_flags(context, inode));
+  if ((flags & ~old & FS_IMMUTABLE_FL) != 0) TRY(bring_home(edge_of(request), inode));
+  return volume_of(request).set_inode_flags(context, inode, flags);
+}
+
+template <typename Value>
+Result<Value> read_argument(const void* input, std::size_t size) {
+  Value value;
+  if (size < sizeof value) return fail(ErrorCode::invalid_argument);
+  std::memcpy(&value, input, sizeof value);
+  return value;
+}
+
+template <typename Value>
+void reply_value(fuse_req_t request, const Result<Value>& value) {
+  if (!value) return reply_error(request, value.error());
+  static_cast<void>(fuse_reply_ioctl(request, 0, &*value, sizeof *value));
+}
+
+void reply_done(fuse_req_t request, const Status& status) {
+  if (!status) return reply_error(request, status.error());
+  static_cast<void>(fuse_reply_ioctl(request, 0, nullptr, 0));
+}
+
+Result<fsxattr> extended_flags(fuse_req_t request, volume::Context& context, InodeNumber inode) {
+  fsxattr result{};
+  result.fsx_xflags = to_extended(TRY(volume_of(request).inode_flags(context, inode)));
+  return result;
+}
+
+Status set_extended_flags(fuse_req_t request, volume::Context& context, InodeNumber inode, const fsxattr& wanted) {
+  // Extent size hints and projects are not kept.
+  if (wanted.fsx_extsize != 0 || wanted.fsx_cowextsize != 0 || wanted.fsx_projid != 0) {
+    return fail(ErrorCode::not_supported);
+  }
+  const std::uint32_t old = TRY(volume_of(request).inode_flags(context, inode));
+  return set_inode_flags(request, context, inode, TRY(from_extended(wanted.fsx_xflags, old)));
+}
+
+Result<std::array<char, FSLABEL_MAX>> label(volume::Volume& volume) {
+  const auto& stored = volume.store().superblock().label;
+  std::array<char, FSLABEL_MAX> result{};
+  static_assert(sizeof stored <= FSLABEL_MAX);
+  std::copy_n(stored, std::min(sizeof stored, result.size() - 1), result.begin());
+  return result;
+}
+
+Status go_down(volume::Volume& volume, const volume::Context& context) {
+  if (context.uid != 0) return fail(ErrorCode::not_permitted);
+  volume.stop("stopped by XFS_IOC_GOINGDOWN");
+  return {};
+}
+
+void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*argument*/, fuse_file_info* /*file*/,
+             unsigned /*flags*/, const void* input, std::size_t input_size, std::size_t /*output_size*/) {
+  volume::Context context = context_of(request);
+  volume::Volume& volume = volume_of(request);
+  const InodeNumber inode{number};
+  switch (command) {
+    case FS_IOC_GETFLAGS: return reply_value(request, volume.inode_flags(context, inode));
+    case FS_IOC_SETFLAGS: {
+      const auto flags = read_argument<std::uint32_t>(input, input_size);
+      if (!flags) return reply_error(request, flags.error());
+      return reply_done(request, set_inode_flags(request, context, inode, *flags));
+    }
+    case FS_IOC_FSGETXATTR: return reply_value(request, extended_flags(request, context, inode));
+    case FS_IOC_FSSETXATTR: {
+      const auto wanted = read_argument<fsxattr>(input, input_size);
+      if (!wanted) return reply_error(request, wanted.error());
+      return reply_done(request, set_extended_flags(request, context, inode, *wanted));
+    }
+    case FS_IOC_GETFSLABEL: return reply_value(request, label(volume));
+    case kGoingDown: return reply_done(request, go_down(volume, context));
+    default: static_cast<void>(fuse_reply_err(request, ENOTTY));
+  }
+}
+
+}  // namespace
+
+void add_control_operations(fuse_lowlevel_ops& operations) { operations.ioctl = control; }
+
+}  // namespace ashlar::fuse

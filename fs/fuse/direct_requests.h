@@ -1,0 +1,15 @@
+// Requests that libfuse 3.14 does not know: SYNCFS, TMPFILE, STATX.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "fs/fuse/request.h"
+#include "fs/fuse/worker.h"
+
+namespace ashlar::fuse {
+
+// Answers a request of such a kind; false: it is libfuse's. DESTROY is libfuse's too, after all was made durable.
+[[nodiscard]] bool answer_directly(Edge& edge, Worker& worker, std::span<const std::byte> request);
+
+}  // namespace ashlar::fuse

@@ -1,0 +1,74 @@
+#include "tests/posix/filesystem.h"
+
+#include <stdexcept>
+#include <string>
+
+#include "tests/mount/mounted_volume.h"
+
+namespace ashlar::posix_test {
+namespace {
+
+using mount_test::CommandResult;
+using mount_test::run;
+
+constexpr std::uint64_t kBytes = 512ULL << 20;
+
+void demand(const CommandResult& result) {
+  if (result.exit_status != 0) throw std::runtime_error(result.command + ": " + result.output + result.errors);
+}
+
+class Ashlarfs : public Filesystem {
+ public:
+  Ashlarfs() : volume_(mount_test::DeviceKind::image, kBytes) {
+    demand(volume_.format());
+    demand(volume_.mount(mount_test::Engine::io_uring));
+  }
+  [[nodiscard]] const std::filesystem::path& root() const override { return volume_.root(); }
+  void remount(const std::string& options) override {
+    demand(volume_.unmount());
+    demand(volume_.check());
+    demand(volume_.mount(mount_test::Engine::io_uring, options));
+  }
+
+ private:
+  mount_test::MountedVolume volume_;
+};
+
+class Ext4 : public Filesystem {
+ public:
+  Ext4() : mount_point_(temp_.path() / "mnt"), device_(temp_.path(), mount_test::DeviceKind::loop_512, kBytes) {
+    std::filesystem::create_directory(mount_point_);
+    // Large inodes with room for attributes; the value of an attribute may then have 64 KiB, too.
+    demand(run({"mkfs.ext4", "-q", "-O", "ea_inode", device_.path()}));
+    mount("");
+  }
+  ~Ext4() override {
+    if (run({"umount", mount_point_.string()}).exit_status == 0) return;
+    static_cast<void>(run({"umount", "--lazy", mount_point_.string()}));
+  }
+  [[nodiscard]] const std::filesystem::path& root() const override { return mount_point_; }
+  void remount(const std::string& options) override {
+    demand(run({"umount", mount_point_.string()}));
+    mount(options);
+  }
+
+ private:
+  void mount(const std::string& options) const {
+    demand(run({"mount", "-t", "ext4", "-o", options.empty() ? "rw" : options, device_.path(), mount_point_.string()}));
+  }
+
+  mount_test::TempDir temp_;
+  std::filesystem::path mount_point_;
+  mount_test::TestDevice device_;
+};
+
+}  // namespace
+
+std::string_view name_of(Kind kind) { return kind == Kind::ext4 ? "ext4" : "ashlarfs"; }
+
+std::unique_ptr<Filesystem> Filesystem::make(Kind kind) {
+  if (kind == Kind::ext4) return std::make_unique<Ext4>();
+  return std::make_unique<Ashlarfs>();
+}
+
+}  // namespace ashlar::posix_test

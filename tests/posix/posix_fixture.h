@@ -1,0 +1,106 @@
+// The fixture of the conformance suite, and short ways of saying what a call should do.
+//
+// References in the tests: a name with a section is a manual page ("rename(2)"), "XSH name" is the function's page in
+// the System Interfaces volume of POSIX.1-2017, "XBD 4.9" a clause of its Base Definitions.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/posix/filesystem.h"
+
+namespace ashlar::posix_test {
+
+// Where AshlarFS may differ from ext4, each with its reason.
+enum class Deviation {
+  // Reading does not change access times, as if mounted with noatime: the kernel keeps no access times for FUSE
+  // filesystems and the daemon does not see reads from the page cache.
+  reading_keeps_access_time,
+  // truncate(2) by name to the size that a file has already changes no times: so XSH truncate has it, and the kernel,
+  // which keeps the times of files with write-back caching.
+  truncating_to_the_same_size,
+  // S_ISGID of a file that its group may not execute stays when a caller outside the group changes the contents: FUSE
+  // has it as Linux had before 6.2.
+  setgid_without_execution,
+  // An immutable file can be opened to write: the kernel opens files without asking the daemon, which refuses what is
+  // written, at fsync(2) and close(2) at the latest. Nor are writers of append-only files held to O_APPEND.
+  immutable_shows_at_close,
+  // Changing inode flags moves the change time on the volume, but the kernel shows its own until it forgets the file.
+  flags_keep_change_time,
+  // The most links a file may have is 2^31 - 1, not 65000.
+  more_links,
+  // The size of a file may reach 2^63 - 1, not 16 TiB.
+  larger_files,
+};
+
+// 0, or the errno that the call left: ERRNO_OF(mkdir(path, mode)).
+#define ERRNO_OF(call) ((call) == -1 ? errno : 0)
+
+// Who makes a call.
+struct Caller {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::vector<gid_t> groups;  // supplementary
+};
+inline const Caller kAlice{1001, 2001, {}};
+inline const Caller kBob{1002, 2002, {}};
+
+class PosixTest : public testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override;
+
+  [[nodiscard]] bool deviates(Deviation /*why*/) const { return GetParam() == Kind::ashlarfs; }
+  [[nodiscard]] std::string path(const std::string& name) const { return (filesystem_->root() / name).string(); }
+  [[nodiscard]] Filesystem& filesystem() { return *filesystem_; }
+
+  // Shorthands that must succeed.
+  void make_file(const std::string& name, std::string_view contents = "", mode_t mode = 0644) const;
+  void make_directory(const std::string& name, mode_t mode = 0755) const;
+  void give_to(const std::string& name, const Caller& owner) const;
+  [[nodiscard]] struct stat stat_of(const std::string& name) const;  // of the link itself
+  [[nodiscard]] mode_t mode_of(const std::string& name) const { return stat_of(name).st_mode & 07777U; }
+  [[nodiscard]] std::string contents_of(const std::string& name) const;
+  [[nodiscard]] bool exists(const std::string& name) const;
+  [[nodiscard]] std::vector<std::string> names_in(const std::string& directory) const;  // sorted, without . and ..
+
+  // 0 or the errno of opening (and closing) the file.
+  [[nodiscard]] int open_errno(const std::string& name, int flags, mode_t mode = 0644) const;
+  // 0 or the errno that `call` leaves when `caller` makes it, in a process of its own.
+  [[nodiscard]] static int errno_as(const Caller& caller, const std::function<int()>& call);
+
+  // Which times of the file advanced during `action`: some of "amc", in this order. `~` after a letter: went back.
+  [[nodiscard]] std::string times_changed(const std::string& name, const std::function<void()>& action) const;
+
+ private:
+  std::unique_ptr<Filesystem> filesystem_;
+  mode_t old_umask_ = 0;
+};
+
+// An open file, closed at the end.
+class OpenFile {
+ public:
+  OpenFile(const std::string& path, int flags, mode_t mode = 0644);
+  ~OpenFile();
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+[[nodiscard]] inline auto every_filesystem() { return testing::Values(Kind::ext4, Kind::ashlarfs); }
+[[nodiscard]] std::string kind_name(const testing::TestParamInfo<Kind>& info);
+
+}  // namespace ashlar::posix_test
+
+#define ASHLAR_POSIX_SUITE(name)    \
+  class name : public PosixTest {}; \
+  INSTANTIATE_TEST_SUITE_P(Posix, name, every_filesystem(), kind_name)
