@@ -18,8 +18,7 @@ namespace {
 constexpr std::size_t kExtentsPerSeekStep = 256;
 
 Result<std::span<const std::byte>> read_inline(VolumeState& volume, blockio::IoQueue& io, const Inode& inode,
-                                               std::uint64_t offset, std::size_t length,
-                                               std::span<std::byte> buffer) {
+                                               std::uint64_t offset, std::size_t length, std::span<std::byte> buffer) {
   store::ItemValue value;
   TRY(get_inline_data(volume, io, inode, value));
   std::byte* const out = buffer.data();

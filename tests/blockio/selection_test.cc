@@ -136,7 +136,7 @@ TEST_F(Selection, WithoutIoUringAskingForItIsAnErrorThatSaysWhy) {
     if (!refuse(SYS_io_uring_setup, EPERM)) return "no filter";
     const Result<EngineSelection> selection = device->select_engine(with(EngineChoice::io_uring));
     if (selection) return "it was had";
-    const std::string message = selection.error().message();
+    std::string message = selection.error().message();
     if (selection.error().code() != ErrorCode::not_permitted) return message;
     if (!contains(message, "kernel.io_uring_disabled") || !contains(message, "io_engine=auto")) return message;
     return device->open_queue(with(EngineChoice::io_uring)) ? "the queue was had" : "";

@@ -142,7 +142,7 @@ VolumeOptions Rig::quiet_options() {
 
 Rig::Rig(const Geometry& geometry, VolumeOptions options)
     : geometry_(geometry),
-      options_(options),
+      options_(std::move(options)),
       device_(geometry.bytes),
       io_(must(device_.open_queue({}))),
       context_{*io_} {
