@@ -11,7 +11,7 @@
 namespace ashlar::fsck {
 
 struct CheckOptions {
-  bool heal = false;  // write a bad copy of a piece of metadata anew from the good one; nothing else is repaired yet
+  bool heal = false;  // write a bad copy of a piece of metadata anew from the good one; nothing else is repaired
   bool data = false;  // read all file contents and compare them with their checksums
   // Called now and then with what has been looked at so far (0 to 1); false ends the check with `cancelled`.
   std::function<bool(double)> progress;
@@ -26,5 +26,9 @@ struct CheckOptions {
 // Whether the newest superblock says that the volume was unmounted cleanly and found no errors: then there is nothing
 // to check unless one insists. not_a_volume and other errors of the superblock as they are.
 [[nodiscard]] Result<bool> is_marked_clean(blockio::BlockDevice& device, blockio::IoQueue& io);
+
+// A daemon that had to stop leaves a mark, so that fsck looks. Takes it away from a volume in which nothing is wrong
+// (any more), copy by copy: a power cut in between leaves copies that differ, which the next run heals.
+[[nodiscard]] Status clear_error_mark(blockio::BlockDevice& device, blockio::IoQueue& io);
 
 }  // namespace ashlar::fsck

@@ -80,6 +80,8 @@ Result<Report> check_and_repair(const CommandLine& line, blockio::BlockDevice& d
     report = TRY(check_volume(device, io, options));
   }
   if (wants_rebuild(line, report)) TRY(repair_volume(device, io, options, report));
+  const bool may_write = line.mode == Mode::safe || line.mode == Mode::all;
+  if (may_write && report.is_repaired()) TRY(clear_error_mark(device, io));
   return report;
 }
 

@@ -31,15 +31,13 @@ Result<Copies> read_copies(blockio::IoQueue& io) {
   return copies;
 }
 
-void heal_copy(blockio::IoQueue& io, const CheckOptions& options, Report& report, std::size_t index,
-               const format::Superblock& good) {
-  if (!options.heal) return;
+Status write_copy(blockio::IoQueue& io, std::size_t index, const format::Superblock& superblock) {
   blockio::AlignedBuffer buffer(format::kSuperblockSize);
-  if (buffer.empty()) return;
-  std::memcpy(buffer.data(), &good, format::kSuperblockSize);
+  if (buffer.empty()) return fail(ErrorCode::out_of_memory);
+  std::memcpy(buffer.data(), &superblock, format::kSuperblockSize);
   blockio::IoOp write = blockio::IoOp::write_durable(
       format::superblock_offset(index / format::kCopies, index % format::kCopies), buffer.span());
-  if (io.run(write)) report.mark_last_repaired();
+  return io.run(write);
 }
 
 }  // namespace
@@ -68,9 +66,22 @@ Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& 
         copies.readable[other] && format::validate(copies.all[other], device.geometry().size, false).has_value();
     report.add(valid ? FindingId::superblock_copies_differ : FindingId::superblock_copy_bad, slot,
                other % format::kCopies);
-    heal_copy(io, options, report, other, newest);
+    if (options.heal && write_copy(io, other, newest)) report.mark_last_repaired();
   }
   return newest;
+}
+
+Status clear_error_mark(blockio::BlockDevice& device, blockio::IoQueue& io) {
+  Report known;
+  std::optional<format::Superblock> superblock = TRY(pass_superblock(device, io, CheckOptions{}, known));
+  if (!superblock || (superblock->flags & format::kHasErrors) == 0) return {};
+  superblock->flags = superblock->flags & ~format::kHasErrors;
+  format::seal(*superblock);
+  const std::size_t slot = superblock->generation % format::kSuperblockSlots;
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+    TRY(write_copy(io, slot * format::kCopies + copy, *superblock));
+  }
+  return {};
 }
 
 }  // namespace ashlar::fsck

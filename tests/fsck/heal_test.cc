@@ -73,5 +73,23 @@ TEST(Heal, AllFirstCopiesAtOnce) {
   sample.rig.check();
 }
 
+TEST(Heal, TheMarkOfADaemonThatHadToStopIsTakenAway) {
+  SampleVolume sample;
+  ImageEditor image(sample.device());
+  const auto io = sample.device().open_queue({});
+  ASSERT_TRUE(io);
+  image.superblock.flags = image.superblock.flags | format::kHasErrors;
+  image.write_superblock();
+  const Result<bool> before = is_marked_clean(sample.device(), **io);
+  ASSERT_TRUE(before);
+  EXPECT_FALSE(*before);
+  ASSERT_TRUE(check(sample.device()).is_clean());
+  ASSERT_TRUE(clear_error_mark(sample.device(), **io));
+  const Result<bool> after = is_marked_clean(sample.device(), **io);
+  ASSERT_TRUE(after);
+  EXPECT_TRUE(*after);
+  EXPECT_EQ(check(sample.device()).total(), 0U);
+}
+
 }  // namespace
 }  // namespace ashlar::fsck::testing
