@@ -18,8 +18,9 @@ tidy_digests() {
     /^[^ ]/ { source = "" ; next }
     {
       path = $1
-      if (index(path, root) != 1) next
-      path = substr(path, length(root) + 1)
+      if (index(path, root) == 1) path = substr(path, length(root) + 1)
+      else if (index(path, "../") == 1) path = substr(path, 4)  # as ccache with a base directory has it
+      else next
       if (source == "") source = path
       print source, path
     }' | while read -r source path; do
@@ -33,11 +34,16 @@ tidy_digests() {
 
 # clang-tidy over every source that has not passed it unchanged before. Needs a configured and built g++ tree.
 lint_tidy() {
-  local passed="$BUILD_RELEASE/tidy-passed" todo="$BUILD_RELEASE/tidy-todo"
+  local passed="$BUILD_RELEASE/tidy-passed" todo="$BUILD_RELEASE/tidy-todo" digests="$BUILD_RELEASE/tidy-digests"
   mkdir -p "$passed"
-  tidy_digests | while read -r source digest; do
+  tidy_digests >"$digests"
+  if [ ! -s "$digests" ]; then
+    echo "the build in $BUILD_RELEASE does not know what its sources include" >&2
+    return 1
+  fi
+  while read -r source digest; do
     [ -e "$passed/$digest" ] || echo "$source $passed/$digest"
-  done >"$todo"
+  done <"$digests" >"$todo"
   echo "clang-tidy: $(wc -l <"$todo") sources to check"
   # shellcheck disable=SC2016  # the inner shell expands them
   xargs -r -a "$todo" -P "$JOBS" -L 1 bash -c '

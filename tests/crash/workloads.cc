@@ -326,7 +326,7 @@ void random_mix(Session& s) {
 }
 
 void random_mix_with_remounts(Session& s) {
-  for (unsigned i = 0; i < 90; ++i) {
+  for (unsigned i = 0; i < 140; ++i) {
     random_operation(s);
     if (s.below(12) == 0) s.sync_all();
     if (s.below(40) == 0) s.remount();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "blockio/aligned_buffer.h"
 #include "fs/format/items.h"
