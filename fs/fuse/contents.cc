@@ -30,9 +30,11 @@ void write(fuse_req_t request, fuse_ino_t inode, const char* data, std::size_t s
            fuse_file_info* /*file*/) {
   if (offset < 0) return static_cast<void>(fuse_reply_err(request, EINVAL));
   volume::Context context = context_of(request);
-  const bool clear_privileges = (raw_body<fuse_write_in>().write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+  const std::uint32_t flags = raw_body<fuse_write_in>().write_flags;
+  const bool clear_privileges = (flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+  const auto origin = (flags & FUSE_WRITE_CACHE) != 0 ? volume::WriteOrigin::page_cache : volume::WriteOrigin::caller;
   const Status written = volume_of(request).write(context, InodeNumber{inode}, static_cast<std::uint64_t>(offset),
-                                                  std::as_bytes(std::span(data, size)), clear_privileges);
+                                                  std::as_bytes(std::span(data, size)), clear_privileges, origin);
   if (!written) return reply_error(request, written.error());
   static_cast<void>(fuse_reply_write(request, size));
 }

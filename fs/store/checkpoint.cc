@@ -103,6 +103,7 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
   if (!has_bug(SeededBug::superblock_before_nodes)) TRY(sink.flush_batch());
   TRY(free_replaced_nodes(io, replaced));
   const FrozenTotals blocks = TRY(allocator->write_frozen(io));
+  TRY(write_behind->drain(io));
   // Everything the superblock will speak of, data included, must be on the medium before it.
   blockio::IoOp flush = blockio::IoOp::flush();
   if (!has_bug(SeededBug::checkpoint_not_flushed)) TRY(io.run(flush));

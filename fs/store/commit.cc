@@ -131,18 +131,33 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
   return lsn;
 }
 
-Result<Allocation> Store::allocate(blockio::IoQueue& io, const AllocationRequest& request) {
-  State& state = *state_;
+Result<BlockRun> Store::State::allocate(blockio::IoQueue& io, const AllocationRequest& request) {
   for (int attempt = 0;; ++attempt) {
-    TRY(state.check_writable());
-    const std::uint64_t seen = state.checkpoints.load();
-    Result<BlockRun> run = state.allocator->allocate(io, request);
-    if (run) return Allocation(*this, *run);
-    if (run.error().code() != ErrorCode::no_space || attempt == kMaxSpaceRetries || !state.checkpoint_frees_space()) {
-      return fail(std::move(run).error());
+    TRY(check_writable());
+    const std::uint64_t seen = checkpoints.load();
+    Result<BlockRun> run = allocator->allocate(io, request);
+    if (run || run.error().code() != ErrorCode::no_space) return run;
+    write_behind->give_back_reserve();
+    run = allocator->allocate(io, request);
+    if (run || run.error().code() != ErrorCode::no_space || attempt == kMaxSpaceRetries || !checkpoint_frees_space()) {
+      return run;
     }
-    TRY(state.checkpoint(io, false, seen));
+    TRY(checkpoint(io, false, seen));
   }
+}
+
+Result<Allocation> Store::allocate(blockio::IoQueue& io, const AllocationRequest& request) {
+  return Allocation(*this, TRY(state_->allocate(io, request)));
+}
+
+Result<Allocation> Store::write_behind(blockio::IoQueue& io, std::span<const iovec> pieces, std::uint64_t blocks) {
+  TRY(state_->check_writable());
+  const BlockRun run = TRY(state_->write_behind->write(io, pieces, blocks));
+  return run.count == 0 ? Allocation() : Allocation(*this, run);
+}
+
+Status Store::settle(blockio::IoQueue& io, BlockRun run) {
+  return state_->write_behind ? state_->write_behind->drain(io, run) : Status{};
 }
 
 void Store::State::wake_background_if_due() {

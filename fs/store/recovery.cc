@@ -93,6 +93,10 @@ Status Store::State::recover(blockio::IoQueue& io) {
   }
   log = std::make_unique<LogWriter>(layout, mounted.uuid, position);
   pool = std::make_unique<NodePool>(layout, *allocator);
+  write_behind = std::make_unique<WriteBehind>(
+      layout, *allocator,
+      [this](blockio::IoQueue& queue, const AllocationRequest& request) { return allocate(queue, request); });
+  log->set_before_write([this](blockio::IoQueue& queue) { return write_behind->drain(queue); });
   current.mount_count = current.mount_count + 1;
   current.mounted_time = static_cast<std::uint64_t>(std::time(nullptr));
   Status filled = pool->fill(io, tree->dirty_nodes() + reserve_nodes);

@@ -2,6 +2,8 @@
 // interface, everything about files above it.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -89,9 +91,18 @@ class Store {
   // checkpoint would free before it says no_space. read_only and shut_down as commit.
   [[nodiscard]] Result<Allocation> allocate(blockio::IoQueue& io, const AllocationRequest& request);
 
+  // Takes whole blocks of file data (at most WriteBehind::kMaxWriteBytes) into memory and returns where they will lie;
+  // they are on the device before a record committed later is durable, and before settle() returns. Empty when no run
+  // of that length is free. As allocate; io_error once such data could not be written.
+  [[nodiscard]] Result<Allocation> write_behind(blockio::IoQueue& io, std::span<const iovec> pieces,
+                                                std::uint64_t blocks);
+  // Blocks of the run that are still in memory are on the device when this returns ok. To be called before reading.
+  [[nodiscard]] Status settle(blockio::IoQueue& io, BlockRun run);
+
   // Makes the transaction true for every later reader, and durable as soon as sync() covers the LSN returned. Data that
-  // it names must have been written (completed, not necessarily flushed) before. On an error nothing has changed. The
-  // transaction is empty afterwards. no_space, read_only, shut_down, io_error, argument_too_large.
+  // it names must have been written (completed, not necessarily flushed) or given to write_behind() before. On an error
+  // nothing has changed. The transaction is empty afterwards. no_space, read_only, shut_down, io_error,
+  // argument_too_large.
   [[nodiscard]] Result<Lsn> commit(blockio::IoQueue& io, Transaction& transaction,
                                    CommitKind kind = CommitKind::ordinary);
 

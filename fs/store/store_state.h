@@ -12,6 +12,7 @@
 #include "fs/store/node_pool.h"
 #include "fs/store/node_reader.h"
 #include "fs/store/store.h"
+#include "fs/store/write_behind.h"
 
 namespace ashlar::store {
 
@@ -40,6 +41,8 @@ struct Store::State {
                                   std::span<const BlockRun> freed, CommitKind kind);
   void commit_blocks(std::span<const std::byte> record);
   void wake_background_if_due();
+  // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
+  [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
 
   [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);
   void stop(std::string reason);  // the volume turns read-only for good
@@ -59,8 +62,9 @@ struct Store::State {
   NodeReader nodes;
   std::unique_ptr<Allocator> allocator;
   std::unique_ptr<Tree> tree;
-  std::unique_ptr<LogWriter> log;  // none on a read-only volume
-  std::unique_ptr<NodePool> pool;  // none on a read-only volume
+  std::unique_ptr<LogWriter> log;             // none on a read-only volume
+  std::unique_ptr<NodePool> pool;             // none on a read-only volume
+  std::unique_ptr<WriteBehind> write_behind;  // none on a read-only volume
   Reclaim reclaim;
 
   std::mutex checkpoint_lock;    // one checkpoint at a time; before commit_lock

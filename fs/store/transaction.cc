@@ -7,7 +7,7 @@
 namespace ashlar::store {
 
 Allocation::~Allocation() {
-  if (store_ != nullptr && run_.count != 0) store_->state_->allocator->cancel(run_);
+  if (store_ != nullptr && run_.count != 0) store_->state_->write_behind->cancel(run_);
 }
 
 Allocation::Allocation(Allocation&& other) noexcept

@@ -58,7 +58,9 @@ Status read_file_blocks(VolumeState& volume, blockio::IoQueue& io, InodeNumber i
   for (const Piece& piece : pieces) {
     if (zeroed_to < piece.first) std::memset(place(zeroed_to), 0, (piece.first - zeroed_to) * block_size);
     zeroed_to = piece.end;
-    const std::uint64_t offset = volume.store->layout().byte_offset(piece.extent->physical_of(piece.first));
+    const BlockRun run{piece.extent->physical_of(piece.first), piece.end - piece.first};
+    TRY(volume.store->settle(io, run));
+    const std::uint64_t offset = volume.store->layout().byte_offset(run.first);
     const std::uint64_t length = (piece.end - piece.first) * block_size;
     if (!reads.empty() && reads.back().offset + reads.back().length == offset &&
         static_cast<std::byte*>(reads.back().single.iov_base) + reads.back().length == place(piece.first)) {

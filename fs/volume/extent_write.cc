@@ -4,6 +4,7 @@
 
 #include "blockio/io_op.h"
 #include "fs/base/seeded_bug.h"
+#include "fs/store/write_behind.h"
 #include "fs/volume/block_reader.h"
 
 namespace ashlar::volume {
@@ -19,14 +20,34 @@ bool ExtentWrite::could_run_unlocked(const VolumeState& volume, const Inode& ino
   });
 }
 
-Status ExtentWrite::run(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data) {
+Status ExtentWrite::run(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data,
+                        WriteOrigin origin) {
   TRY(source_.assign(offset, data, volume_.block_size, volume_.device.geometry().memory_alignment));
   if (source_.head_is_partial() || source_.tail_is_partial()) {
     TRY(complete_partial_blocks(window, offset + data.size()));
   }
   if (!no_copy_on_write_) checksums_ = source_.checksums();
+  if (origin == WriteOrigin::page_cache && TRY(gather(window))) return {};
   TRY(choose_targets(window));
   return write_targets();
+}
+
+Result<bool> ExtentWrite::gather(const ExtentWindow& window) {
+  const std::uint64_t first = source_.first_block();
+  const std::uint64_t blocks = source_.end_block() - first;
+  if (no_copy_on_write_ || blocks * volume_.block_size > store::WriteBehind::kMaxWriteBytes) return false;
+  const bool in_place = std::any_of(window.extents().begin(), window.extents().end(), [&](const MappedExtent& extent) {
+    return extent.unwritten() && extent.file_block < source_.end_block() && extent.end() > first;
+  });
+  if (in_place) return false;
+  std::vector<iovec> pieces;
+  pieces.reserve(BlockSource::kMaxParts);
+  source_.append_segments(first, blocks, pieces);
+  store::Allocation allocation = TRY(volume_.store->write_behind(io_, pieces, blocks));
+  if (allocation.run().count == 0) return false;
+  targets_.push_back({first, allocation.run(), Target::Kind::fresh});
+  allocations_.push_back(std::move(allocation));
+  return true;
 }
 
 Status ExtentWrite::read_old_block(const ExtentWindow& window, std::uint64_t block, blockio::AlignedBuffer& buffer,

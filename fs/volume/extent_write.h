@@ -26,9 +26,10 @@ class ExtentWrite {
                                                const ExtentWindow& window, std::uint64_t offset,
                                                std::span<const std::byte> data) noexcept;
 
-  // Reads what partial blocks keep, allocates, and writes: `data` is on the device (not necessarily on the medium) when
-  // this succeeded. The window covers the blocks that will be written.
-  [[nodiscard]] Status run(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data);
+  // Reads what partial blocks keep, allocates, and writes: `data` is on the device (not necessarily on the medium), or
+  // in the store's hands, when this succeeded. The window covers the blocks that will be written.
+  [[nodiscard]] Status run(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data,
+                           WriteOrigin origin = WriteOrigin::caller);
   void edit(ExtentWindow& window) const;
   void stage(store::Transaction& transaction);
 
@@ -43,6 +44,8 @@ class ExtentWrite {
   [[nodiscard]] Status read_old_block(const ExtentWindow& window, std::uint64_t block, blockio::AlignedBuffer& buffer,
                                       bool& found);
   [[nodiscard]] bool stays_in_place(const MappedExtent& extent) const noexcept;
+  // Small copied writes need not wait for the device; false when this is none.
+  [[nodiscard]] Result<bool> gather(const ExtentWindow& window);
   [[nodiscard]] Status choose_targets(const ExtentWindow& window);
   [[nodiscard]] Status allocate(const ExtentWindow& window, std::uint64_t first, std::uint64_t end);
   [[nodiscard]] Status write_targets();

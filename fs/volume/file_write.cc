@@ -19,8 +19,15 @@ format::Key inline_key(InodeNumber inode) noexcept { return {inode, format::Item
 // One transaction's worth of a write.
 class FileWrite {
  public:
-  FileWrite(VolumeState& volume, Context& context, Inode& inode, std::uint64_t offset, std::span<const std::byte> data)
-      : volume_(volume), io_(context.io), now_(context.now), inode_(inode), offset_(offset), data_(data) {}
+  FileWrite(VolumeState& volume, Context& context, Inode& inode, std::uint64_t offset, std::span<const std::byte> data,
+            WriteOrigin origin)
+      : volume_(volume),
+        io_(context.io),
+        now_(context.now),
+        inode_(inode),
+        offset_(offset),
+        data_(data),
+        origin_(origin) {}
 
   Status run(bool clear_privileges);
 
@@ -37,6 +44,7 @@ class FileWrite {
   Inode& inode_;
   const std::uint64_t offset_;
   const std::span<const std::byte> data_;
+  const WriteOrigin origin_;
   std::optional<ExtentWrite> write_;
   std::optional<ExtentWindow> window_;  // as it was at window_version_ of the inode
   std::uint64_t window_version_ = 0;
@@ -52,7 +60,7 @@ Status FileWrite::write_data_early() {
   if (!ExtentWrite::could_run_unlocked(volume_, inode_, *window_, offset_, data_)) return {};
   write_.emplace(volume_, io_, inode_);
   lock.unlock();
-  return write_->run(*window_, offset_, data_);
+  return write_->run(*window_, offset_, data_, origin_);
 }
 
 Status FileWrite::run(bool clear_privileges) {
@@ -96,7 +104,7 @@ Status FileWrite::write_extents(StagedInode& staged, store::Transaction& transac
   }
   if (!write_) {
     write_.emplace(volume_, io_, inode_);
-    TRY(write_->run(*window_, offset_, data_));
+    TRY(write_->run(*window_, offset_, data_, origin_));
   }
   write_->edit(*window_);
   count_blocks(staged.next, *window_);
@@ -144,14 +152,15 @@ void count_blocks(format::InodeItem& item, const ExtentWindow& window) noexcept 
 }
 
 Status Volume::write(Context& context, InodeNumber number, std::uint64_t offset, std::span<const std::byte> data,
-                     bool clear_privileges) {
+                     bool clear_privileges, WriteOrigin origin) {
   TRY(check_writable(*state_));
   if (offset > kMaxFileSize || data.size() > kMaxFileSize - offset) return fail(ErrorCode::file_too_large);
   const InodeRef inode = TRY(acquire_regular(*state_, context.io, number));
   while (!data.empty()) {
     const auto part = data.first(std::min(data.size(), kMaxWriteBytes));
-    TRY(with_space_retry(*state_, context.io,
-                         [&] { return FileWrite(*state_, context, *inode, offset, part).run(clear_privileges); }));
+    TRY(with_space_retry(*state_, context.io, [&] {
+      return FileWrite(*state_, context, *inode, offset, part, origin).run(clear_privileges);
+    }));
     offset += part.size();
     data = data.subspan(part.size());
   }

@@ -22,6 +22,10 @@ struct Context {
   mode_t umask = 0;  // of what is made where no default access control list stands
 };
 
+// Who waits for a write: a caller, who is told whether the device took the data; or, of what the kernel's page cache
+// brings home later, nobody, so that small pieces may be gathered and their failure shows at the next sync.
+enum class WriteOrigin : std::uint8_t { caller, page_cache };
+
 // As stat(2) and statx(2) have them.
 struct Attributes {
   InodeNumber inode;

@@ -93,7 +93,7 @@ class Volume {
   // clear_privileges: drop suid, sgid; security.capability goes always. What is longer than kMaxWriteBytes becomes
   // several transactions.
   [[nodiscard]] Status write(Context& context, InodeNumber inode, std::uint64_t offset, std::span<const std::byte> data,
-                             bool clear_privileges);
+                             bool clear_privileges, WriteOrigin origin = WriteOrigin::caller);
   // mode: FALLOC_FL_*; clear_privileges as for write().
   [[nodiscard]] Status allocate(Context& context, InodeNumber inode, int mode, std::uint64_t offset,
                                 std::uint64_t length, bool clear_privileges = false);

@@ -188,7 +188,9 @@ Status LogWriter::sync(blockio::IoQueue& io, Lsn upto) {
   assert(!chunks.empty() && chunks.back().end() >= upto);
 
   lock.unlock();
-  Status outcome = write(io, chunks);
+  // The chunks are sealed, so what their records name was handed over before.
+  Status outcome = before_write_ ? before_write_(io) : Status{};
+  if (outcome) outcome = write(io, chunks);
   lock.lock();
 
   leader_active_ = false;

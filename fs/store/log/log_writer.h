@@ -46,6 +46,12 @@ class LogWriter {
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
 
+  // Called by a leader before it writes chunks, without the lock: what their records name reaches the device with it.
+  // To be set before the first sync.
+  void set_before_write(std::function<Status(blockio::IoQueue&)> before_write) {
+    before_write_ = std::move(before_write);
+  }
+
   // Takes log space for a record of `bytes` until append() or unreserve(); blocks while a checkpoint must free some
   // first
   // (`wait_for_space` is called, without the lock, to have one run: it returns when space may have been freed or with
@@ -114,6 +120,7 @@ class LogWriter {
   const std::size_t max_chunk_;  // bytes, whole blocks
   const std::uint64_t epoch_;
   std::uint8_t uuid_[16];
+  std::function<Status(blockio::IoQueue&)> before_write_;
 
   mutable std::mutex mutex_;
   std::condition_variable written_;  // durable_ grew, the leader is done, or failed_

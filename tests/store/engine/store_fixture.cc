@@ -24,6 +24,7 @@ void check_data(Store& store, blockio::IoQueue& io, const std::vector<std::byte>
   ASSERT_EQ(value.size(), sizeof data);
   std::memcpy(&data, value.data(), sizeof data);
   blockio::AlignedBuffer buffer(store.layout().block_size());
+  ASSERT_TRUE(store.settle(io, BlockRun{BlockNumber{data.block}, 1}));
   blockio::IoOp read = blockio::IoOp::read(store.layout().byte_offset(BlockNumber{data.block}), buffer.span());
   ASSERT_TRUE(io.run(read));
   EXPECT_EQ(format::crc32c(buffer.span()), data.checksum.value()) << "block " << data.block.value();
@@ -75,15 +76,26 @@ format::Key Workload::random_key() {
   return format::Key{InodeNumber{2 + pick(40)}, kKinds[pick(3)], pick(6)};
 }
 
-Status Workload::add_data(Store& store, blockio::IoQueue& io, Transaction& transaction, Contents& next) {
+// A block with data, on the device or in the store's hands.
+Result<Allocation> Workload::write_block(Store& store, blockio::IoQueue& io, blockio::AlignedBuffer& buffer) {
+  if (pick(2) == 0) {
+    const iovec piece{buffer.data(), buffer.size()};
+    Allocation gathered = TRY(store.write_behind(io, {&piece, 1}, 1));
+    if (gathered.run().count != 0) return gathered;
+  }
   Allocation allocation = TRY(store.allocate(io, AllocationRequest{}));
+  blockio::IoOp write = blockio::IoOp::write(store.layout().byte_offset(allocation.run().first), buffer.span());
+  TRY(io.run(write));
+  return allocation;
+}
+
+Status Workload::add_data(Store& store, blockio::IoQueue& io, Transaction& transaction, Contents& next) {
   blockio::AlignedBuffer buffer(store.layout().block_size());
   const std::uint64_t pattern = random_();
   for (std::size_t i = 0; i < buffer.size(); i += sizeof pattern)
     std::memcpy(buffer.data() + i, &pattern, sizeof pattern);
+  Allocation allocation = TRY(write_block(store, io, buffer));
   const BlockRun run = allocation.run();
-  blockio::IoOp write = blockio::IoOp::write(store.layout().byte_offset(run.first), buffer.span());
-  TRY(io.run(write));
 
   const DataValue data{run.first.value(), format::crc32c(buffer.span())};
   const format::Key key{InodeNumber{2 + pick(40)}, kDataKind, pick(8)};

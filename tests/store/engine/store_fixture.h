@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "blockio/aligned_buffer.h"
 #include "blockio/memory_device.h"
 #include "fs/store/store.h"
 
@@ -42,6 +43,7 @@ class Workload {
 
  private:
   [[nodiscard]] format::Key random_key();
+  [[nodiscard]] Result<Allocation> write_block(Store& store, blockio::IoQueue& io, blockio::AlignedBuffer& buffer);
   [[nodiscard]] Status add_data(Store& store, blockio::IoQueue& io, Transaction& transaction, Contents& next);
   void release_data(Transaction& transaction, const std::vector<std::byte>& value);
 

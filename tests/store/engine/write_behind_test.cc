@@ -1,0 +1,169 @@
+// Small writes of file data: together on the device before what names them, and never in the way of anybody.
+#include "fs/store/write_behind.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "blockio/faulty_device.h"
+#include "blockio/recording_device.h"
+#include "fs/format/checksum.h"
+#include "tests/store/engine/store_fixture.h"
+
+namespace ashlar::store::testing {
+namespace {
+
+constexpr std::uint32_t kBlockSize = 512;
+constexpr format::ItemKind kKind = format::ItemKind::extent;
+
+AllocationRequest up_to(std::uint64_t blocks) {
+  AllocationRequest request;
+  request.maximum = blocks;
+  return request;
+}
+
+class WriteBehindTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    io_ = open_queue(faulty_);
+    auto opened = Store::open(faulty_, *io_, test_options());
+    ASSERT_TRUE(opened) << opened.error().message();
+    store_ = *std::move(opened);
+  }
+
+  // A block full of `fill`, in the store's hands.
+  Allocation write(char fill) {
+    blockio::AlignedBuffer buffer(kBlockSize);
+    std::memset(buffer.data(), fill, kBlockSize);
+    const iovec piece{buffer.data(), kBlockSize};
+    Result<Allocation> allocation = store_->write_behind(*io_, {&piece, 1}, 1);
+    EXPECT_TRUE(allocation) << allocation.error().message();
+    if (!allocation) return {};
+    EXPECT_EQ(allocation->run().count, 1U);
+    return *std::move(allocation);
+  }
+
+  BlockNumber write_and_commit(char fill) {
+    Allocation allocation = write(fill);
+    const BlockRun run = allocation.run();
+    std::array<std::byte, kBlockSize> data{};
+    data.fill(static_cast<std::byte>(fill));
+    const format::le32 checksum = format::crc32c(data);
+    Transaction transaction;
+    transaction.put({InodeNumber{2}, kKind, run.first.value()}, std::span(data).first(8));
+    transaction.adopt(std::move(allocation));
+    transaction.witness(run, {&checksum, 1});
+    EXPECT_TRUE(store_->commit(*io_, transaction));
+    return run.first;
+  }
+
+  std::string on_device(BlockNumber block) {
+    blockio::AlignedBuffer buffer(kBlockSize);
+    blockio::IoOp read = blockio::IoOp::read(store_->layout().byte_offset(block), buffer.span());
+    EXPECT_TRUE(io_->run(read));
+    return {reinterpret_cast<const char*>(buffer.data()), kBlockSize};
+  }
+
+  // Device writes that hold a block.
+  std::size_t writes_over(BlockNumber block, std::size_t from) {
+    const std::uint64_t offset = store_->layout().byte_offset(block);
+    std::size_t count = 0;
+    for (std::size_t i = from; i < recorder_.event_count(); ++i) {
+      const blockio::RecordedEvent event = recorder_.event(i);
+      if (event.offset <= offset && offset < event.offset + event.data.size()) ++count;
+    }
+    return count;
+  }
+
+  blockio::RecordingDevice recorder_{formatted_image(kBlockSize)};
+  blockio::FaultyDevice faulty_{recorder_};
+  std::unique_ptr<blockio::IoQueue> io_;
+  std::unique_ptr<Store> store_;
+};
+
+TEST_F(WriteBehindTest, OneDeviceWriteBringsWhatWasWrittenOneAfterTheOther) {
+  const std::size_t before = recorder_.event_count();
+  std::vector<BlockNumber> blocks;
+  for (char fill = 'a'; fill < 'e'; ++fill) blocks.push_back(write_and_commit(fill));
+  EXPECT_EQ(recorder_.event_count(), before) << "nobody asked for durability";
+  for (std::size_t i = 1; i < blocks.size(); ++i) EXPECT_EQ(blocks[i], blocks[i - 1] + 1);
+  ASSERT_TRUE(store_->sync(*io_));
+  EXPECT_EQ(recorder_.event_count(), before + 2) << "the data, then the log";
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    EXPECT_EQ(writes_over(blocks[i], before), 1U);
+    EXPECT_EQ(on_device(blocks[i]), std::string(kBlockSize, static_cast<char>('a' + i)));
+  }
+}
+
+TEST_F(WriteBehindTest, SettledBlocksCanBeRead) {
+  const BlockNumber first = write_and_commit('x');
+  const std::size_t before = recorder_.event_count();
+  ASSERT_TRUE(store_->settle(*io_, BlockRun{first + 1000, 1}));
+  EXPECT_EQ(recorder_.event_count(), before) << "other blocks are nobody's business";
+  ASSERT_TRUE(store_->settle(*io_, BlockRun{first, 1}));
+  EXPECT_EQ(on_device(first), std::string(kBlockSize, 'x'));
+}
+
+TEST_F(WriteBehindTest, ACheckpointBringsTheDataBeforeItsSuperblock) {
+  const BlockNumber block = write_and_commit('c');
+  ASSERT_TRUE(store_->checkpoint(*io_));
+  EXPECT_EQ(on_device(block), std::string(kBlockSize, 'c'));
+}
+
+TEST_F(WriteBehindTest, WhatIsGivenUpIsNotTakenBeforeItWasWritten) {
+  BlockRun given_up;
+  {
+    const Allocation abandoned = write('z');
+    given_up = abandoned.run();
+  }
+  // Everything that can be had, while the abandoned block still waits in memory.
+  std::vector<Allocation> all;
+  for (;;) {
+    Result<Allocation> more = store_->allocate(*io_, up_to(64));
+    if (!more) break;
+    EXPECT_FALSE(more->run().first <= given_up.first && given_up.first < more->run().end());
+    all.push_back(*std::move(more));
+    if (on_device(given_up.first) == std::string(kBlockSize, 'z')) break;  // written by now: it may be taken
+  }
+  ASSERT_TRUE(store_->settle(*io_, given_up));
+  all.clear();
+}
+
+TEST_F(WriteBehindTest, AFailedDataWriteIsNeverRetriedIntoSuccess) {
+  const BlockNumber block = write_and_commit('f');
+  faulty_.set_plan(blockio::fail_once(0));
+  EXPECT_FALSE(store_->sync(*io_));
+  faulty_.set_plan(nullptr);
+  EXPECT_FALSE(store_->sync(*io_));
+  EXPECT_TRUE(store_->read_only());
+  EXPECT_FALSE(store_->stats().failure.empty());
+  store_.reset();
+  // After a remount the transaction never was.
+  auto again = Store::open(faulty_, *io_, test_options());
+  ASSERT_TRUE(again) << again.error().message();
+  ItemValue value;
+  const auto found = (*again)->get(*io_, {InodeNumber{2}, kKind, block.value()}, value);
+  ASSERT_TRUE(found);
+  EXPECT_FALSE(*found);
+}
+
+TEST_F(WriteBehindTest, TheReserveIsThereForWhoNeedsTheLastBlock) {
+  const auto blocks_to_be_had = [this] {
+    std::uint64_t taken = 0;
+    std::vector<Allocation> all;
+    for (;;) {
+      Result<Allocation> more = store_->allocate(*io_, up_to(1024));
+      if (!more) return taken;
+      taken += more->run().count;
+      all.push_back(*std::move(more));
+    }
+  };
+  const std::uint64_t before = blocks_to_be_had();
+  const Allocation held = write('r');
+  EXPECT_EQ(blocks_to_be_had(), before - 1);
+}
+
+}  // namespace
+}  // namespace ashlar::store::testing
