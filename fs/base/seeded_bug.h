@@ -20,6 +20,7 @@ enum class SeededBug : std::uint8_t {
   data_checksum_unchecked,   // recovery believes that data arrived because its record did
   recovery_repeats_epoch,    // the recovered log goes on where it began, under the same number
   recovery_forgets_frees,    // replay gives no blocks back
+  gathered_data_left_out,    // a log write does not wait for small writes still in memory
   data_flush_left_out,       // data without checksums is named before it is on the medium
   orphan_lost,               // nothing remembers an inode that lost its last name while open
   truncation_not_remembered  // nothing remembers a removal of extents that takes several transactions

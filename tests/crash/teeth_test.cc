@@ -76,6 +76,7 @@ std::vector<Seeded> seeded_bugs() {
       {SeededBug::data_checksum_unchecked, "data_checksum_unchecked"},
       {SeededBug::recovery_repeats_epoch, "recovery_repeats_epoch"},
       {SeededBug::recovery_forgets_frees, "recovery_forgets_frees", "replace_by_rename"},
+      {SeededBug::gathered_data_left_out, "gathered_data_left_out", "overwrite"},
       {SeededBug::data_flush_left_out, "data_flush_left_out", "without_copy_on_write"},
       {SeededBug::orphan_lost, "orphan_lost", "open_and_nameless"},
       {SeededBug::truncation_not_remembered, "truncation_not_remembered", "fragments"},
