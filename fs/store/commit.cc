@@ -152,12 +152,23 @@ Result<Allocation> Store::allocate(blockio::IoQueue& io, const AllocationRequest
 
 Result<Allocation> Store::write_behind(blockio::IoQueue& io, std::span<const iovec> pieces, std::uint64_t blocks) {
   TRY(state_->check_writable());
-  const BlockRun run = TRY(state_->write_behind->write(io, pieces, blocks));
-  return run.count == 0 ? Allocation() : Allocation(*this, run);
+  Result<BlockRun> run = state_->write_behind->write(io, pieces, blocks);
+  if (!run) {
+    state_->stop_if_data_lost(io);
+    return fail(std::move(run).error());
+  }
+  return run->count == 0 ? Allocation() : Allocation(*this, *run);
 }
 
 Status Store::settle(blockio::IoQueue& io, BlockRun run) {
-  return state_->write_behind ? state_->write_behind->drain(io, run) : Status{};
+  if (!state_->write_behind) return {};
+  Status drained = state_->write_behind->drain(io, run);
+  if (!drained) state_->stop_if_data_lost(io);
+  return drained;
+}
+
+void Store::State::stop_if_data_lost(blockio::IoQueue& io) {
+  if (write_behind->failed()) stop_and_mark(io, "file data gathered in memory could not be written");
 }
 
 void Store::State::wake_background_if_due() {

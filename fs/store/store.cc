@@ -45,11 +45,7 @@ Status Store::State::sync(blockio::IoQueue& io, Lsn upto) {
   if (stopped.load(std::memory_order_acquire)) return fail(ErrorCode::shut_down);
   if (has_bug(SeededBug::sync_without_write)) return {};
   Status synced = log->sync(io, upto);
-  if (!synced) {
-    stop(fmt::format("log write failed: {}", synced.error().message()));
-    const std::scoped_lock lock(checkpoint_lock);
-    mark_failed(io);
-  }
+  if (!synced) stop_and_mark(io, fmt::format("log write failed: {}", synced.error().message()));
   return synced;
 }
 
@@ -62,11 +58,7 @@ Status Store::flush_device(blockio::IoQueue& io) {
   blockio::IoOp flush = blockio::IoOp::flush();
   Status flushed = io.run(flush);
   // What the device lost with a failed flush nobody knows, so nothing later may claim to be durable.
-  if (!flushed) {
-    state_->stop(fmt::format("flush failed: {}", flushed.error().message()));
-    const std::scoped_lock lock(state_->checkpoint_lock);
-    state_->mark_failed(io);
-  }
+  if (!flushed) state_->stop_and_mark(io, fmt::format("flush failed: {}", flushed.error().message()));
   return flushed;
 }
 
@@ -88,6 +80,12 @@ void Store::State::stop(std::string reason) {
   nodes.stop_healing();
   if (log) log->fail_permanently();
   if (options.on_failure) options.on_failure();
+}
+
+void Store::State::stop_and_mark(blockio::IoQueue& io, std::string reason) {
+  stop(std::move(reason));
+  const std::scoped_lock lock(checkpoint_lock);
+  mark_failed(io);
 }
 
 void Store::State::mark_failed(blockio::IoQueue& io) {

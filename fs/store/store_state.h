@@ -41,6 +41,7 @@ struct Store::State {
                                   std::span<const BlockRun> freed, CommitKind kind);
   void commit_blocks(std::span<const std::byte> record);
   void wake_background_if_due();
+  void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
 
@@ -49,6 +50,7 @@ struct Store::State {
   // After stop(), by whom a failed write made call it: the superblock says that fsck should look, if it can be written.
   // checkpoint_lock is held.
   void mark_failed(blockio::IoQueue& io);
+  void stop_and_mark(blockio::IoQueue& io, std::string reason);  // both; takes checkpoint_lock
 
   void background_loop();
   void stop_background();

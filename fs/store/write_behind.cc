@@ -124,7 +124,7 @@ Status WriteBehind::write_out(Lock& lock, blockio::IoQueue& io) {
   lock.lock();
   changed_.notify_all();
   if (!written) {
-    failed_ = true;  // the segment stays: its blocks must not be given to anybody
+    failed_.store(true, std::memory_order_release);  // the segment stays: its blocks must not be given to anybody
     return fail(std::move(written).error().with_context("writing file data"));
   }
   for (const BlockRun& run : segment->cancelled) allocator_.cancel(run);

@@ -47,6 +47,7 @@ class WriteBehind {
 
   // Gives a run back to the allocator that no transaction took: at once, or after the segment it is in was written.
   void cancel(BlockRun run);
+  [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
   // Gives back what is reserved and not used yet.
   void give_back_reserve();
 
@@ -84,7 +85,7 @@ class WriteBehind {
   std::vector<blockio::AlignedBuffer> spare_;
   std::size_t buffers_ = 0;  // there are, at most kMaxSegments
   std::uint64_t next_number_ = 1;
-  bool failed_ = false;
+  std::atomic<bool> failed_{false};
   std::atomic<std::uint64_t> pending_blocks_{0};
 };
 

@@ -115,6 +115,10 @@ std::optional<std::string> Checker::check_run(const blockio::RecordingDevice& de
           ++images_;
           const bool use = state.boundary || images_ % kUsedShare == 0;
           Finding finding = examine(*state.image, use ? Care::used : Care::mounted);
+          if (history.from_model) {
+            finding.view = plain(finding.view);
+            finding.digest = digest(finding.view);
+          }
           known_.emplace(state.identity, std::move(finding));
         }
         wrong = check_state(state, history);

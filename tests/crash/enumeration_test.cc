@@ -18,14 +18,15 @@ TEST_P(EnumerationTest, EveryStateIsAPrefix) {
   Checker checker;
   std::uint64_t events = 0;
   std::uint64_t seed = first_seed();
-  for (; checker.images() < wanted; ++seed) {
+  // Every other seed's run leaves data in memory (Session::Options::look).
+  for (; checker.images() < wanted || seed < first_seed() + 2; ++seed) {
     SCOPED_TRACE("ASHLAR_CRASH_SEED=" + std::to_string(seed));
     const Recording recording(GetParam(), seed);
     const blockio::RecordingDevice& device = recording.device;
     ASSERT_EQ(recording.problem(), "");
     ASSERT_GT(recording.session.history().moments.size(), 20U);
     events += device.event_count();
-    const std::uint64_t variants = std::min<std::uint64_t>(wanted * 3 / 2 / device.event_count() + 1, 40);
+    const std::uint64_t variants = std::min<std::uint64_t>(wanted * 3 / 4 / device.event_count() + 1, 40);
     const std::optional<std::string> wrong = checker.check_run(device, recording.session.history(), seed, variants);
     ASSERT_FALSE(wrong) << *wrong;
   }

@@ -31,7 +31,7 @@ void mixed(Session& s) {
   s.checkpoint();
   s.mkdir("d0");
   s.mkdir("d1");
-  for (unsigned i = 0; i < 70; ++i) {
+  for (unsigned i = 0; i < 90; ++i) {
     random_operation(s);
     if (i % 10 == 9) s.sync_all();
     if (i % 25 == 24) s.checkpoint();
@@ -192,7 +192,9 @@ TEST(FailurePolicyTest, StopsOnceAndSaysSo) {
 TEST(FailurePolicyTest, FailedDataLeavesTheOld) {
   blockio::MemoryDevice memory(formatted({}));
   blockio::FaultyDevice faulty(memory);
-  Session session(faulty, options(1));
+  Session::Options waiting = options(1);
+  waiting.from_page_cache = false;
+  Session session(faulty, std::move(waiting));
   ASSERT_TRUE(session.open());
   ASSERT_TRUE(session.create("f"));
   ASSERT_TRUE(session.write("f", 0, 50'000));

@@ -28,6 +28,7 @@ struct Recording {
     Session::Options options;
     options.events = [this] { return device.event_count(); };
     options.seed = seed;
+    options.look = seed % 2 == 1;
     return options;
   }
 };

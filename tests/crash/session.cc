@@ -110,6 +110,7 @@ bool Session::failed(const std::string& operation, const Error& error) {
 
 bool Session::done(const std::string& operation, std::initializer_list<ModelNodePtr> changed) {
   if (!options_.keep_history && !history_.moments.empty()) return true;
+  history_.from_model = !options_.look;
   Moment moment;
   moment.events = options_.events ? options_.events() : 0;
   moment.operation = operation;
@@ -221,7 +222,9 @@ bool Session::write(const ModelNodePtr& file, std::uint64_t offset, std::size_t 
   if (!file || !S_ISREG(file->mode)) return false;
   tick();
   const std::string data = volume::testing::pattern(length, static_cast<unsigned>(random_()));
-  const Status written = volume_->write(context_, number(file), offset, std::as_bytes(std::span(data)), false);
+  const bool cached = options_.from_page_cache && below(2) == 0;
+  const Status written = volume_->write(context_, number(file), offset, std::as_bytes(std::span(data)), false,
+                                        cached ? volume::WriteOrigin::page_cache : volume::WriteOrigin::caller);
   const std::string operation = fmt::format("write inode {} {}+{}", number(file).value(), offset, length);
   if (!ended(operation, written)) return false;
   file->write(offset, data);

@@ -37,6 +37,7 @@ struct History {
     std::size_t moment = 0;  // that it covers
   };
   std::vector<Moment> moments;  // the first: before any operation
+  bool from_model = false;      // their views are the model's, without times and numbers
   std::vector<Promise> promises;
 
   // After a power cut when `events` events had happened: the earliest moment that may show, and the last.
@@ -61,7 +62,10 @@ class Session {
   struct Options {
     std::function<std::size_t()> events;  // of the device so far; none: 0
     bool keep_history = true;             // else nothing but the model is kept
-    bool look = true;                     // the volume is looked at after each operation and compared with the model
+    // The volume is looked at after each operation and compared with the model. What is looked at does not stay in
+    // memory.
+    bool look = true;
+    bool from_page_cache = true;  // every other write comes as the kernel's write-back brings it
     std::uint64_t seed = 1;
     volume::VolumeOptions volume = quiet_options();
   };
