@@ -19,9 +19,12 @@ build_tree() {
   "${FIXED_ADDRESSES[@]}" ninja -C "$dir" -j "$JOBS" --quiet $targets
 }
 
-# g++, optimised, with debug information: what people run.
+# g++, optimised, with line numbers (all debug information takes a quarter more time to build): what people run.
 # Takes the targets as arguments.
-build_release() { build_tree "$BUILD_RELEASE" "$*" -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=RelWithDebInfo; }
+build_release() {
+  build_tree "$BUILD_RELEASE" "$*" -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG"
+}
 
 SANITIZE_FLAGS=(-DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Sanitize
   "-DCMAKE_CXX_FLAGS_SANITIZE=-O1 -gline-tables-only")

@@ -4,7 +4,8 @@ set(ASHLAR_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")
 
 add_library(ashlar_options INTERFACE)
 target_include_directories(ashlar_options INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(ashlar_options INTERFACE -Wall -Wextra -Wconversion -Wshadow -fno-strict-aliasing)
+target_compile_options(ashlar_options INTERFACE -Wall -Wextra -Wconversion -Wshadow -fno-strict-aliasing
+                                               $<$<CXX_COMPILER_ID:Clang>:-Wreserved-identifier>)
 target_compile_definitions(ashlar_options INTERFACE FUSE_USE_VERSION=314 _FILE_OFFSET_BITS=64)
 if(ASHLAR_WERROR)
   target_compile_options(ashlar_options INTERFACE -Werror)

@@ -27,13 +27,14 @@ namespace {
 
 // A daemon that is just finishing its unmount gives up the device within this time.
 constexpr std::uint32_t kLockWaitMs = 30000;
-constexpr unsigned kMinThreads = 4;
+// A worker has one request at a time, so this many are in flight. Idle ones cost their buffers.
+constexpr unsigned kDefaultThreads = 16;
 constexpr std::uint32_t kQueueDepth = 64;
 
 unsigned thread_count(const MountRequest& request) {
   // One may wait for the kernel while another serves what the kernel needs for that.
   if (request.threads != 0) return std::max(2U, request.threads);
-  return std::max(kMinThreads, 2 * std::thread::hardware_concurrency());
+  return std::max(kDefaultThreads, std::thread::hardware_concurrency());
 }
 
 std::string status_json(const blockio::EngineSelection& engine, const blockio::BlockDevice& device,

@@ -34,7 +34,7 @@ struct MountRequest {
   std::uint64_t cache_bytes = 256ULL << 20;
   OnFailure on_failure = OnFailure::remount_read_only;
   std::uint64_t offset = 0;                 // of the volume on the device, bytes
-  unsigned threads = 0;                     // 0: chosen from the number of processors
+  unsigned threads = 0;                     // 0: 16, or the number of processors if that is larger
   std::vector<std::string> kernel_options;  // for FUSE: nodev, noexec, allow_other, ...
 };
 
