@@ -2,7 +2,9 @@
 # to look at; nothing here is a test.
 # shellcheck shell=bash
 
-BLOCKIO_SECONDS="${BLOCKIO_SECONDS:-5}"
+# Each row is this many rounds of both, one after the other, and shows medians: a single round is off by a tenth and more.
+BLOCKIO_ROUNDS="${BLOCKIO_ROUNDS:-5}"
+BLOCKIO_SECONDS="${BLOCKIO_SECONDS:-2}"
 # Fields of fio's terse output, version 3, besides those of bench.sh.
 FIO_USER_CPU=88 FIO_SYSTEM_CPU=89
 
@@ -18,17 +20,29 @@ blockio_fio() {
       { printf "%.0f %.2f\n", $iops, ($user + $system_) / 100 * 1e6 / ($iops ? $iops : 1) }'
 }
 
+# One line for each round: OPS CPU MEAN P99 of ours, then OPS CPU of fio.
+blockio_rounds() {
+  local file="$1" engine="$2" depth="$3" block="$4" work="$5" round ours
+  for ((round = 0; round < BLOCKIO_ROUNDS; ++round)); do
+    # A session of its own, as fio gives its jobs: the scheduler shares processors out among sessions.
+    ours="$(setsid --wait "$ROOT/$BUILD_RELEASE/bin/bench_blockio" "$file" "$engine" "$depth" "$block" "$work" "$BLOCKIO_SECONDS")"
+    echo "$ours $(blockio_fio "$file" "$engine" "$depth" "$block" "$work")"
+  done
+}
+
 blockio_row() {
-  local file="$1" engine="$2" depth="$3" block="$4" work="$5" ours theirs
-  theirs="$(blockio_fio "$file" "$engine" "$depth" "$block" "$work")"
-  # A session of its own, as fio gives its jobs: the scheduler shares processors out among sessions.
-  ours="$(setsid --wait "$ROOT/$BUILD_RELEASE/bin/bench_blockio" "$file" "$engine" "$depth" "$block" "$work" "$BLOCKIO_SECONDS")"
-  awk -v engine="$engine" -v work="$work" -v block="$block" -v depth="$depth" -v ours="$ours" -v theirs="$theirs" 'BEGIN {
-    split(ours, o)
-    split(theirs, t)
-    printf "%-9s %-9s %8s %5s %9s %9s %6.2f %8s %8s %9s\n", engine, work, block, depth, o[1], t[1],
-      o[1] / (t[1] ? t[1] : 1), o[2], t[2], o[4]
-  }'
+  local file="$1" engine="$2" depth="$3" block="$4" work="$5"
+  blockio_rounds "$@" | awk -v engine="$engine" -v work="$work" -v block="$block" -v depth="$depth" '
+    { ops[NR] = $1; cpu[NR] = $2; p99[NR] = $4; fio_ops[NR] = $5; fio_cpu[NR] = $6; ratio[NR] = $1 / ($5 ? $5 : 1) }
+    function median(of, count, i, j, t) {
+      for (i = 2; i <= count; ++i)
+        for (j = i; j > 1 && of[j - 1] > of[j]; --j) { t = of[j]; of[j] = of[j - 1]; of[j - 1] = t }
+      return of[int((count + 1) / 2)]
+    }
+    END {
+      printf "%-9s %-9s %8s %5s %9d %9d %6.2f %8.2f %8.2f %9s\n", engine, work, block, depth, median(ops, NR),
+        median(fio_ops, NR), median(ratio, NR), median(cpu, NR), median(fio_cpu, NR), median(p99, NR)
+    }'
 }
 
 bench_blockio() {
