@@ -17,8 +17,8 @@ from .session import Sizes
 
 FULL = Sizes(1024, 6, 40000, 8000, 2000, Path("/usr/include"), 20)
 QUICK = Sizes(256, 1, 6000, 1200, 300, Path("/usr/include/linux"), 2)
-TINY = Sizes(16, 0.2, 400, 80, 20, Path("/usr/include/asm-generic"), 1)
-FULL_MIB, QUICK_MIB, TINY_MIB = 8192, 3072, 1024
+TINY = Sizes(16, 1, 200, 40, 10, Path("/usr/include/asm-generic"), 1)
+FULL_MIB, QUICK_MIB, TINY_MIB = 8192, 3072, 512
 ROUNDS, QUICK_ROUNDS = 5, 3
 # With a few minutes' margin below what --quick promises.
 QUICK_MINUTES = 7.5

@@ -30,12 +30,11 @@ class Scale:
     fill_percent: tuple[int, ...]
     aging_seconds: int
     aging_intervals: int
-    seconds: float
 
 
-FULL = Scale(24 * 1024, (1, 2, 4, 8), 40000, (10**4, 10**5, 10**6), (1024, 16 * 1024), (5, 95), 3600, 10, 5)
-QUICK = Scale(3 * 1024, (1, 2, 4, 8), 8000, (10**4, 10**5), (256, 1024), (5, 95), 40, 4, 1)
-TINY = Scale(1024, (1, 2), 400, (100, 1000), (16, 64), (5, 95), 4, 2, 0.2)
+FULL = Scale(24 * 1024, (1, 2, 4, 8), 40000, (10**4, 10**5, 10**6), (1024, 16 * 1024), (5, 95), 3600, 10)
+QUICK = Scale(3 * 1024, (1, 2, 4, 8), 8000, (10**4, 10**5), (256, 1024), (5, 95), 40, 4)
+TINY = Scale(512, (1, 2), 400, (100, 1000), (16, 64), (5, 95), 4, 2)
 AGING_PERCENT = 60  # of the volume, what the aging load keeps
 SAMPLED_FILES = 2000
 DEFAULT_FILESYSTEMS = ("ashlarfs-uring", "ext4")

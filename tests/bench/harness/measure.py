@@ -101,7 +101,7 @@ def measure_filesystem(where: Place, filesystem: Filesystem, chosen: set[str], s
         for row in rows_for(mounted, chosen):
             try:
                 samples.append(measure_row(row, session, number))
-            except (BenchError, OSError) as error:
+            except (BenchError, OSError, ValueError, LookupError) as error:
                 note(f"{filesystem.name}, {row.name}: FAILED: {error}")
     return samples
 

@@ -17,7 +17,7 @@ class Sizes:
     """How much work a row is."""
 
     file_mib: int
-    seconds: float  # of the jobs that run for a time
+    seconds: int  # of the jobs that run for a time
     files: int
     durable_files: int
     inserts: int
