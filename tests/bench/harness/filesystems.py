@@ -113,7 +113,7 @@ class Mounted:
             return
         words = self._words(self.filesystem.mount)
         if self.filesystem.kind == "null":
-            self.daemon = os.posix_spawn(words[0], words, os.environ)
+            self.daemon = os.posix_spawn(words[0], words, os.environ, setpgroup=0)  # no Ctrl-C for it
             wait_until(f"{self.root} mounted", lambda: os.path.ismount(self.root))
             info = os.stat(self.root)
             limit = Path(f"/sys/class/bdi/{os.major(info.st_dev)}:{os.minor(info.st_dev)}/read_ahead_kb")
@@ -147,7 +147,8 @@ class Mounted:
         try:
             self._unmount()
         except BenchError:
-            run(["umount", "--lazy", self.root])
+            if os.path.ismount(self.root):
+                run(["umount", "--lazy", self.root])
             raise
         finally:
             if self._ring_switch and RING_SWITCH.read_text() != self._ring_switch:
