@@ -6,9 +6,23 @@
 BENCH_PACKAGES=(python3 xfsprogs btrfs-progs ntfs-3g fuse2fs dbench sqlite3 fio)
 BENCH_PROGRAMS=(small_files aging null_fuse)
 
-# Of ./dev bench blockio, which works in a folder of its own.
+# Of ./dev bench blockio and fsck, which each work in a folder of their own.
 BENCH_DIR=
-bench_cleanup() { rm -rf "$BENCH_DIR"; }
+BENCH_LOOPS=()
+
+bench_cleanup() {
+  local mount loop
+  for mount in "$BENCH_DIR"/*/mnt; do
+    if mountpoint -q "$mount"; then umount "$mount" || umount --lazy "$mount"; fi
+  done
+  for loop in "${BENCH_LOOPS[@]}"; do losetup --detach "$loop"; done
+  rm -rf "$BENCH_DIR"
+}
+
+drop_caches() {
+  sync
+  echo 3 >/proc/sys/vm/drop_caches
+}
 
 # Fields of fio's terse output, version 3.
 export FIO_READ_IOPS=8 FIO_WRITE_IOPS=49
