@@ -13,18 +13,21 @@ PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev fuse3 e2fsprogs util-linux mount attr acl sqlite3 fio diffutils
 )
 
+# Prints those of its arguments that are not installed.
 missing_packages() {
   local package
-  for package in "${PACKAGES[@]}"; do
+  for package in "$@"; do
     # Asked one by one: dpkg-query fails as a whole when it knows none of that name.
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
   done
 }
 
+# install_packages [PACKAGE...]: by default all that building and testing need.
 install_packages() {
-  command -v dpkg-query >/dev/null || die "this is not a Debian system; install the equivalents of: ${PACKAGES[*]}"
+  [ $# -gt 0 ] || set -- "${PACKAGES[@]}"
+  command -v dpkg-query >/dev/null || die "this is not a Debian system; install the equivalents of: $*"
   local missing
-  mapfile -t missing < <(missing_packages)
+  mapfile -t missing < <(missing_packages "$@")
   [ ${#missing[@]} -eq 0 ] && return 0
   headline "Installing ${#missing[@]} packages: ${missing[*]}"
   as_root apt-get update -q

@@ -1,5 +1,6 @@
-// Work on many small files, the way programs do it: makes them, looks at them, reads, renames and removes them. Prints
-// what each thread count and phase reaches; ./dev bench runs it on one filesystem after the other.
+// Work on many small files, the way programs do it, one phase a run: makes them, looks at them, reads, renames or
+// removes them. ./dev bench runs the phases on one filesystem after the other, with what it wants to happen between
+// them.
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -7,11 +8,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -40,7 +41,7 @@ class Descriptor {
   int number_;
 };
 
-// The files a thread works on: a directory of its own, so that threads meet in the filesystem and not on one lock.
+// The files of one directory. No two threads work in one, so that they meet in the filesystem and not on one lock.
 struct Share {
   std::string directory;
   std::size_t files = 0;
@@ -50,6 +51,7 @@ struct Share {
 };
 
 void create(const Share& share, bool durable) {
+  if (mkdir(share.directory.c_str(), 0755) != 0) die(share.directory);
   const std::string contents(kFileBytes, 'x');
   for (std::size_t i = 0; i < share.files; ++i) {
     const Descriptor file(share.path(i), O_CREAT | O_EXCL | O_WRONLY, 0644);
@@ -92,68 +94,63 @@ void unlink_all(const Share& share) {
   for (std::size_t i = 0; i < share.files; ++i) {
     if (unlink(share.renamed(i).c_str()) != 0) die("unlink");
   }
+  if (rmdir(share.directory.c_str()) != 0) die("rmdir");
 }
 
-void sync_all(const std::string& directory) {
-  const Descriptor top(directory, O_RDONLY | O_DIRECTORY);
-  if (syncfs(top.number()) != 0) die("syncfs");
-}
+using Work = void (*)(const Share&);
 
-void drop_caches() {
-  const Descriptor control("/proc/sys/vm/drop_caches", O_WRONLY);
-  if (write(control.number(), "3", 1) != 1) die("drop_caches");
-}
+struct Phase {
+  std::string_view name;
+  Work work;
+};
 
-// One line: name, unit, operations of all threads together a second.
-void measure(std::string_view name, const std::vector<Share>& shares, const std::function<void(const Share&)>& work) {
-  const auto began = std::chrono::steady_clock::now();
-  std::vector<std::thread> threads;
-  threads.reserve(shares.size());
-  for (const Share& share : shares) threads.emplace_back([&share, &work] { work(share); });
-  for (std::thread& thread : threads) thread.join();
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - began;
-  std::size_t files = 0;
-  for (const Share& share : shares) files += share.files;
-  fmt::print("{}\t/s\t{:.0f}\n", name, static_cast<double>(files) / taken.count());
-  std::fflush(stdout);
-}
+constexpr std::array kPhases{
+    Phase{"create", [](const Share& share) { create(share, false); }},
+    Phase{"create-fsync", [](const Share& share) { create(share, true); }},
+    Phase{"stat", stat_all},
+    Phase{"readdir", list},
+    Phase{"read", read_all},
+    Phase{"rename", rename_all},
+    Phase{"unlink", unlink_all},
+};
 
-std::vector<Share> make_shares(const std::string& top, std::string_view name, std::size_t threads, std::size_t files) {
+std::vector<Share> shares_of(const std::string& top, std::size_t files, std::size_t directories) {
   std::vector<Share> shares;
-  for (std::size_t i = 0; i < threads; ++i) {
-    shares.push_back({fmt::format("{}/{}{}", top, name, i), files / threads});
-    if (mkdir(shares.back().directory.c_str(), 0755) != 0) die(shares.back().directory);
+  for (std::size_t i = 0; i < directories; ++i) {
+    shares.push_back({fmt::format("{}/{:03}", top, i), files / directories});
   }
   return shares;
 }
 
-void run(const std::string& top, std::size_t files) {
-  const std::vector<Share> shares = make_shares(top, "many", 2, files);
-  measure("create 4 KiB files, 2 threads", shares, [](const Share& share) { create(share, false); });
-  sync_all(top);
-  stat_all(shares[0]);
-  measure("stat, cached", {shares[0]}, stat_all);
-  drop_caches();
-  measure("readdir, cold", {shares[0]}, list);
-  drop_caches();
-  measure("stat, cold", {shares[0]}, stat_all);
-  drop_caches();
-  measure("open and read 4 KiB, cold", {shares[0]}, read_all);
-  measure("rename", {shares[0]}, rename_all);
-  measure("unlink", {shares[0]}, unlink_all);
-  constexpr std::size_t kDurableThreads = 4;
-  constexpr std::size_t kDurableShare = 5;  // fsyncs are slow: so much fewer files
-  const std::vector<Share> durable = make_shares(top, "durable", kDurableThreads, files / kDurableShare);
-  measure("create and fsync, 4 threads", durable, [](const Share& share) { create(share, true); });
+// Prints the operations of all threads together and the seconds they took.
+void measure(const std::vector<Share>& shares, std::size_t thread_count, Work work) {
+  const auto began = std::chrono::steady_clock::now();
+  std::vector<std::thread> threads;
+  for (std::size_t thread = 0; thread < thread_count; ++thread) {
+    threads.emplace_back([&shares, thread, thread_count, work] {
+      for (std::size_t i = thread; i < shares.size(); i += thread_count) work(shares[i]);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - began;
+  fmt::print("{} {:.6f}\n", shares.size() * shares.front().files, taken.count());
+}
+
+int usage() {
+  fmt::print(stderr, "usage: small_files PHASE DIRECTORY FILES DIRECTORIES THREADS\n");
+  return 2;
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 3) {
-    fmt::print(stderr, "usage: small_files DIRECTORY FILES\n");
-    return 2;
-  }
-  run(arguments[1], static_cast<std::size_t>(std::strtoul(arguments[2], nullptr, 10)));
+  if (count != 6) return usage();
+  const std::string_view name = arguments[1];
+  const auto* const phase = std::ranges::find(kPhases, name, &Phase::name);
+  const auto number = [arguments](int i) { return std::strtoul(arguments[i], nullptr, 10); };
+  const std::size_t directories = number(4);
+  const std::size_t threads = number(5);
+  if (phase == kPhases.end() || directories == 0 || threads == 0) return usage();
+  measure(shares_of(arguments[2], number(3), directories), threads, phase->work);
   return 0;
 }

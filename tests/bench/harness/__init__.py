@@ -1,0 +1,1 @@
+"""What ./dev bench runs: filesystems one after the other on one loop device, the same work on each."""
