@@ -234,20 +234,30 @@ TEST_P(FlagsTest, AppendOnlyDirectories) {
 }
 
 TEST_P(FlagsTest, TheLabel) {
-  const OpenFile root(path(""), O_RDONLY | O_DIRECTORY);
   const std::string full = path("");
   std::array<char, FSLABEL_MAX> label{"a label"};
   // ioctl_getfslabel(2), ioctl_setfslabel(2)
   EXPECT_EQ(errno_as(kAlice,
                      [&] { return ioctl(open(full.c_str(), O_RDONLY | O_CLOEXEC), FS_IOC_SETFSLABEL, label.data()); }),
             EPERM);
-  ASSERT_EQ(ERRNO_OF(ioctl(root.fd(), FS_IOC_SETFSLABEL, label.data())), 0);
-  std::array<char, FSLABEL_MAX> too_long{};
-  too_long.fill('x');
-  EXPECT_EQ(ERRNO_OF(ioctl(root.fd(), FS_IOC_SETFSLABEL, too_long.data())), EINVAL);
-  std::array<char, FSLABEL_MAX> found{};
-  ASSERT_EQ(ERRNO_OF(ioctl(root.fd(), FS_IOC_GETFSLABEL, found.data())), 0);
-  EXPECT_STREQ(found.data(), "a label");
+  {
+    const OpenFile root(path(""), O_RDONLY | O_DIRECTORY);
+    ASSERT_EQ(ERRNO_OF(ioctl(root.fd(), FS_IOC_SETFSLABEL, label.data())), 0);
+    std::array<char, FSLABEL_MAX> too_long{};
+    too_long.fill('x');
+    EXPECT_EQ(ERRNO_OF(ioctl(root.fd(), FS_IOC_SETFSLABEL, too_long.data())), EINVAL);
+  }
+  const auto expect_label = [this] {
+    const OpenFile again(path(""), O_RDONLY | O_DIRECTORY);
+    std::array<char, FSLABEL_MAX> found{};
+    ASSERT_EQ(ERRNO_OF(ioctl(again.fd(), FS_IOC_GETFSLABEL, found.data())), 0);
+    EXPECT_STREQ(found.data(), "a label");
+  };
+  expect_label();
+  filesystem().remount("");
+  expect_label();
+  filesystem().remount("ro");
+  expect_label();
 }
 
 TEST_P(FlagsTest, Trimming) {
