@@ -94,13 +94,7 @@ Result<std::unique_ptr<FileDevice>> FileDevice::open(const std::string& path, co
       return fail(open_error(path, held ? EBUSY : lock_result, !options.read_only));
     }
   }
-  if (is_block && options.exclusive) {
-    const int claim_result = wait_while_held(options.lock_wait_ms, [&] {
-      device->claim_ = ::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC);
-      return device->claim_ >= 0 ? 0 : errno;
-    });
-    if (claim_result != 0) return fail(open_error(path, claim_result, !options.read_only));
-  }
+  if (is_block && options.exclusive) TRY(device->claim_exclusive());
   TRY(device->learn_geometry());
   return device;
 }
@@ -134,6 +128,15 @@ Status FileDevice::learn_geometry() {
   geometry_.window_offset = options_.window_offset;
   geometry_.size = options_.window_size != 0 ? options_.window_size : geometry_.size - options_.window_offset;
   geometry_.size -= geometry_.size % geometry_.logical_sector;
+  return {};
+}
+
+Status FileDevice::claim_exclusive() {
+  const int result = wait_while_held(options_.lock_wait_ms, [this] {
+    claim_ = ::open(path_.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC);
+    return claim_ >= 0 ? 0 : errno;
+  });
+  if (result != 0) return fail(open_error(path_, result, !options_.read_only));
   return {};
 }
 

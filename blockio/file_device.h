@@ -46,6 +46,8 @@ class FileDevice final : public BlockDevice {
   // Gives up the claim on a block device so that the kernel can take its own (fuseblk mounts); reading and writing go
   // on. No effect on an image file.
   void release_exclusive();
+  // Takes the claim again, when the kernel did not: busy when somebody else has the device by now.
+  [[nodiscard]] Status claim_exclusive();
 
   [[nodiscard]] bool is_block_device() const noexcept { return geometry_.kind != DeviceKind::image_file; }
 

@@ -11,6 +11,8 @@ PACKAGES=(
   uuid-dev libmount-dev libxxhash-dev robin-map-dev libisal-dev
   # tests and benchmarks
   libgtest-dev libgmock-dev libbenchmark-dev fuse3 e2fsprogs util-linux mount attr acl sqlite3 fio diffutils
+  # programs that are run in mounted volumes
+  rsync tar libcap2-bin inotify-tools dbench stress-ng fuse-overlayfs postgresql-15 procps
 )
 
 # Prints those of its arguments that are not installed.

@@ -168,8 +168,21 @@ Result<std::unique_ptr<fuse::Session>> mount_session(const MountRequest& request
   options.transport = request.transport;
   if (request.read_only) options.options.emplace_back("ro");
   options.block_device = mount.device->is_block_device() && geteuid() == 0;
-  // The kernel opens the device of a fuseblk mount itself, and claims it.
-  if (options.block_device) mount.device->release_exclusive();
+  if (options.block_device) {
+    // The kernel opens the device of a fuseblk mount itself, and claims it.
+    mount.device->release_exclusive();
+    auto session = fuse::Session::mount(options, *mount.edge);
+    if (session) return session;
+    // Not every kernel and container has it: in a user namespace, for one, it is forbidden.
+    TRY(mount.device->claim_exclusive());
+    options.block_device = false;
+    auto plain = fuse::Session::mount(options, *mount.edge);
+    if (plain) {
+      log(LogLevel::warning, "{}: mounted as fuse, because fuseblk fails ({}): umount and syncfs do not wait",
+          request.device, session.error().message());
+    }
+    return plain;
+  }
   return fuse::Session::mount(options, *mount.edge);
 }
 

@@ -1,4 +1,5 @@
-// read, write, fsync, fallocate, lseek. There is no open and no flush: the kernel learns that it need not ask.
+// read, write, fsync, fallocate, lseek, copy_file_range. There is no open and no flush: the kernel learns that it need
+// not ask.
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,6 +53,18 @@ void allocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_
                                              static_cast<std::uint64_t>(length), context.uid != 0));
 }
 
+void copy(fuse_req_t request, fuse_ino_t source, off_t source_offset, fuse_file_info* /*source_file*/,
+          fuse_ino_t target, off_t target_offset, fuse_file_info* /*target_file*/, std::size_t length, int flags) {
+  if (source_offset < 0 || target_offset < 0 || flags != 0) return static_cast<void>(fuse_reply_err(request, EINVAL));
+  volume::Context context = context_of(request);
+  const volume::Volume::CopyRange range{InodeNumber{source}, static_cast<std::uint64_t>(source_offset),
+                                        InodeNumber{target}, static_cast<std::uint64_t>(target_offset), length};
+  const Result<std::uint64_t> copied =
+      volume_of(request).copy(context, range, context.uid != 0, Worker::current().transport().answer_space());
+  if (!copied) return reply_error(request, copied.error());
+  static_cast<void>(fuse_reply_write(request, *copied));
+}
+
 void seek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence, fuse_file_info* /*file*/) {
   if (offset < 0 || offset == std::numeric_limits<off_t>::max())
     return static_cast<void>(fuse_reply_err(request, ENXIO));
@@ -80,6 +93,7 @@ void add_content_operations(fuse_lowlevel_ops& operations) {
   operations.write = write;
   operations.fsync = sync;
   operations.fallocate = allocate;
+  operations.copy_file_range = copy;
   operations.lseek = seek;
 }
 

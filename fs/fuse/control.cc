@@ -1,4 +1,4 @@
-// ioctl: inode flags (FS_IOC_GETFLAGS and FSGETXATTR, and their setters), the label, and the emergency stop.
+// ioctl: inode flags (FS_IOC_GETFLAGS and FSGETXATTR, and their setters), the label, trimming, and the emergency stop.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -48,7 +48,7 @@ Result<std::uint32_t> from_extended(std::uint32_t extended, std::uint32_t old) {
 
 Status set_inode_flags(fuse_req_t request, volume::Context& context, InodeNumber inode, std::uint32_t flags) {
   const std::uint32_t old = TRY(volume_of(request).inode_flags(context, inode));
-  if ((flags & ~old & FS_IMMUTABLE_FL) != 0) TRY(bring_home(edge_of(request), inode));
+  if ((flags & ~old & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != 0) TRY(bring_home(edge_of(request), inode));
   return volume_of(request).set_inode_flags(context, inode, flags);
 }
 
@@ -86,12 +86,36 @@ Status set_extended_flags(fuse_req_t request, volume::Context& context, InodeNum
   return set_inode_flags(request, context, inode, TRY(from_extended(wanted.fsx_xflags, old)));
 }
 
-Result<std::array<char, FSLABEL_MAX>> label(volume::Volume& volume) {
-  const auto& stored = volume.store().superblock().label;
-  std::array<char, FSLABEL_MAX> result{};
-  static_assert(sizeof stored <= FSLABEL_MAX);
-  std::copy_n(stored, std::min(sizeof stored, result.size() - 1), result.begin());
+using Label = std::array<char, FSLABEL_MAX>;
+
+Label label(volume::Volume& volume) {
+  const std::string text = volume.store().label();
+  Label result{};
+  std::copy_n(text.begin(), std::min(text.size(), result.size() - 1), result.begin());
   return result;
+}
+
+Status set_label(volume::Volume& volume, volume::Context& context, const Label& label) {
+  if (context.uid != 0) return fail(ErrorCode::not_permitted);
+  const std::string_view text(label.data(), strnlen(label.data(), label.size()));
+  return volume.store().set_label(context.io, text);
+}
+
+// FITRIM; all numbers are bytes.
+Result<fstrim_range> trim(volume::Volume& volume, volume::Context& context, fstrim_range range) {
+  if (context.uid != 0) return fail(ErrorCode::not_permitted);
+  const format::Layout& layout = volume.store().layout();
+  const std::uint64_t block = layout.block_size();
+  const std::uint64_t volume_size = layout.block_count() * block;
+  if (range.start >= volume_size || range.len < block) return fail(ErrorCode::invalid_argument);
+  const std::uint64_t first = (range.start + block - 1) / block;
+  const std::uint64_t end = (range.start + std::min(range.len, volume_size - range.start)) / block;
+  const std::uint64_t minimum = std::max<std::uint64_t>(1, range.minlen / block + (range.minlen % block != 0 ? 1 : 0));
+  range.len = 0;
+  if (first < end) {
+    range.len = block * TRY(volume.store().trim(context.io, BlockRun{BlockNumber{first}, end - first}, minimum));
+  }
+  return range;
 }
 
 Status go_down(volume::Volume& volume, const volume::Context& context) {
@@ -118,7 +142,17 @@ void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*ar
       if (!wanted) return reply_error(request, wanted.error());
       return reply_done(request, set_extended_flags(request, context, inode, *wanted));
     }
-    case FS_IOC_GETFSLABEL: return reply_value(request, label(volume));
+    case FS_IOC_GETFSLABEL: return reply_value(request, Result<Label>(label(volume)));
+    case FS_IOC_SETFSLABEL: {
+      const auto wanted = read_argument<Label>(input, input_size);
+      if (!wanted) return reply_error(request, wanted.error());
+      return reply_done(request, set_label(volume, context, *wanted));
+    }
+    case FITRIM: {
+      const auto range = read_argument<fstrim_range>(input, input_size);
+      if (!range) return reply_error(request, range.error());
+      return reply_value(request, trim(volume, context, *range));
+    }
     case kGoingDown: return reply_done(request, go_down(volume, context));
     default: static_cast<void>(fuse_reply_err(request, ENOTTY));
   }

@@ -32,12 +32,36 @@ constexpr unsigned kMaxEntriesPerQueue = 8;
 // libfuse reports why a mount failed only in words.
 constexpr std::size_t kMaxLogLine = 512;
 
+// Where it goes while the thread mounts: to who mounts, with the error.
+thread_local std::string* mount_complaint = nullptr;
+
 void log_from_libfuse(fuse_log_level level, const char* format, va_list arguments) {
   char line[kMaxLogLine];
   if (std::vsnprintf(line, sizeof line, format, arguments) <= 0) return;
   line[std::strcspn(line, "\n")] = '\0';
+  if (mount_complaint != nullptr && level <= FUSE_LOG_ERR) {
+    mount_complaint->assign(line);
+    return;
+  }
   ashlar::log_line(level <= FUSE_LOG_ERR ? LogLevel::error : LogLevel::debug, line);
 }
+
+class ComplaintScope {
+ public:
+  ComplaintScope() { mount_complaint = &text_; }
+  ~ComplaintScope() { mount_complaint = nullptr; }
+  ComplaintScope(const ComplaintScope&) = delete;
+  ComplaintScope& operator=(const ComplaintScope&) = delete;
+
+  // fusermount3 has told its own on standard error.
+  [[nodiscard]] std::string text_or(const char* otherwise) const {
+    const std::string_view text(text_);
+    return text.empty() ? otherwise : std::string(text.starts_with("fuse: ") ? text.substr(6) : text);
+  }
+
+ private:
+  std::string text_;
+};
 
 struct Arguments {
   fuse_args list = FUSE_ARGS_INIT(0, nullptr);
@@ -84,15 +108,20 @@ Result<std::unique_ptr<Session>> Session::mount(const MountOptions& options, Edg
   // Before mounting, because the kernel makes its offer when it mounts.
   if (options.transport == TransportChoice::io_uring) TRY(probe_uring_transport(true));
   fuse_set_log_func(log_from_libfuse);
+  const ComplaintScope complaint;
   Arguments arguments;
   if (!add_arguments(arguments, options)) return fail(ErrorCode::out_of_memory);
   const fuse_lowlevel_ops operations = all_operations();
   fuse_session* session = fuse_session_new(&arguments.list, &operations, sizeof operations, &edge);
-  if (session == nullptr) return fail(ErrorCode::invalid_argument, "FUSE refuses the mount options");
+  if (session == nullptr) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("FUSE refuses the mount options: {}", complaint.text_or("no reason given")));
+  }
   if (fuse_session_mount(session, options.mount_point.c_str()) != 0) {
     fuse_session_destroy(session);
     return fail(ErrorCode::not_permitted,
-                fmt::format("cannot mount at {}; is /dev/fuse there and the mount point yours?", options.mount_point));
+                fmt::format("cannot mount at {}: {}", options.mount_point,
+                            complaint.text_or("is /dev/fuse there and the mount point yours?")));
   }
   std::unique_ptr<Session> mounted(new Session(session, edge, options.mount_point, options.transport));
   edge.connection = fuse_session_fd(session);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "blockio/block_device.h"
 #include "fs/base/result.h"
@@ -71,7 +72,7 @@ class Store {
   ~Store();
 
   [[nodiscard]] const format::Layout& layout() const noexcept;
-  // As it was at mount; identity and sizes do not change.
+  // As it was at mount; identity and sizes do not change, the label may.
   [[nodiscard]] const format::Superblock& superblock() const noexcept;
   [[nodiscard]] bool read_only() const noexcept;  // asked for, or after a failure
 
@@ -122,6 +123,14 @@ class Store {
   [[nodiscard]] Status close(blockio::IoQueue& io);
   // Stops at once, writes nothing more; every later call that would write fails with shut_down.
   void shut_down(std::string reason);
+
+  // Tells the device which blocks of `within` (cut at the volume's end) are free, in runs of at least `minimum`
+  // blocks; returns how many it told. Others go on meanwhile. not_supported when the device does not want to know.
+  [[nodiscard]] Result<std::uint64_t> trim(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum);
+
+  // At most format::kLabelSize bytes without NUL; durable when it returns.
+  [[nodiscard]] std::string label() const;
+  [[nodiscard]] Status set_label(blockio::IoQueue& io, std::string_view label);
 
   // A number never used before on this volume, also after a crash.
   [[nodiscard]] InodeNumber new_inode_number(Transaction& transaction);

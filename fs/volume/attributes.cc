@@ -34,7 +34,11 @@ void apply(const AttributeChange& change, format::InodeItem& item, const timespe
   status_changed(item, change.has(Field::changed_field) ? change.changed : now);
 }
 
-Status check_change(const Inode& inode, const AttributeChange& change) {
+bool is_now(const timespec& time, const timespec& now) noexcept {
+  return time.tv_sec == now.tv_sec && time.tv_nsec == now.tv_nsec;
+}
+
+Status check_change(const Inode& inode, const AttributeChange& change, const timespec& now) {
   using Field = AttributeChange::Field;
   // The kernel may still bring the times of what was written before the flag came.
   constexpr std::uint32_t kLateTimes = Field::modified_field | Field::changed_field;
@@ -42,6 +46,11 @@ Status check_change(const Inode& inode, const AttributeChange& change) {
   constexpr std::uint32_t kNotAppending = Field::mode_field | Field::uid_field | Field::gid_field;
   const bool shrinks = change.has(Field::size_field) && change.size < inode.item.size;
   if (is_protected(inode.item) && ((change.fields & kNotAppending) != 0 || shrinks)) {
+    return fail(ErrorCode::not_permitted);
+  }
+  // utimensat(2): times of their own choice are for the owner of a file that may change. (What else moves the times of
+  // an append-only file comes without the access time.)
+  if (is_protected(inode.item) && change.has(Field::accessed_field) && !is_now(change.accessed, now)) {
     return fail(ErrorCode::not_permitted);
   }
   for (const timespec& time : {change.accessed, change.modified, change.changed}) {
@@ -54,7 +63,7 @@ Result<Attributes> change_attributes(VolumeState& volume, Context& context, Inod
                                      const AttributeChange& change) {
   using Field = AttributeChange::Field;
   const std::lock_guard lock(inode.lock);
-  TRY(check_change(inode, change));
+  TRY(check_change(inode, change, context.now));
   const bool sized = change.has(Field::size_field);
   if (sized) TRY(prepare_resize(volume, context.io, inode, change.size));
   StagedInode staged(inode);

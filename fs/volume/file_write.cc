@@ -4,6 +4,7 @@
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
+#include <utility>
 
 #include "fs/volume/extent_write.h"
 #include "fs/volume/file_contents.h"
@@ -151,6 +152,28 @@ void count_blocks(format::InodeItem& item, const ExtentWindow& window) noexcept 
   item.blocks = change < 0 ? before - less : before + static_cast<std::uint64_t>(change);
 }
 
+namespace {
+
+// Whether the file is append-only, and its size.
+std::pair<bool, std::uint64_t> append_state(Inode& inode) {
+  const std::shared_lock lock(inode.lock);
+  return {is_protected(inode.item) && !is_immutable(inode.item), inode.item.size};
+}
+
+// Append-only: what is there already may come again (with write-back caching the kernel sends whole pages), but not
+// differently. Needs no lock, because nothing there can change.
+Status check_appends(Volume& volume, Context& context, const Inode& inode, std::uint64_t size, std::uint64_t offset,
+                     std::span<const std::byte> data, std::uint32_t block_size) {
+  const std::size_t old = std::min<std::uint64_t>(data.size(), size - offset);
+  blockio::AlignedBuffer buffer(old + 2 * std::size_t{block_size});
+  if (buffer.empty()) return fail(ErrorCode::out_of_memory);
+  const std::span<const std::byte> there = TRY(volume.read(context, inode.number(), offset, old, buffer.span()));
+  if (!std::equal(there.begin(), there.end(), data.begin())) return fail(ErrorCode::not_permitted);
+  return {};
+}
+
+}  // namespace
+
 Status Volume::write(Context& context, InodeNumber number, std::uint64_t offset, std::span<const std::byte> data,
                      bool clear_privileges, WriteOrigin origin) {
   TRY(check_writable(*state_));
@@ -158,6 +181,9 @@ Status Volume::write(Context& context, InodeNumber number, std::uint64_t offset,
   const InodeRef inode = TRY(acquire_regular(*state_, context.io, number));
   while (!data.empty()) {
     const auto part = data.first(std::min(data.size(), kMaxWriteBytes));
+    if (const auto [appends, size] = append_state(*inode); appends && offset < size) {
+      TRY(check_appends(*this, context, *inode, size, offset, part, state_->block_size));
+    }
     TRY(with_space_retry(*state_, context.io, [&] {
       return FileWrite(*state_, context, *inode, offset, part, origin).run(clear_privileges);
     }));

@@ -97,6 +97,17 @@ class Volume {
   // mode: FALLOC_FL_*; clear_privileges as for write().
   [[nodiscard]] Status allocate(Context& context, InodeNumber inode, int mode, std::uint64_t offset,
                                 std::uint64_t length, bool clear_privileges = false);
+  // Copies from the source what there is of `length` bytes, returns how many it was; it may stop early. Holes become
+  // holes. `buffer` as for read(), of kMaxWriteBytes; clear_privileges as for write().
+  struct CopyRange {
+    InodeNumber source;
+    std::uint64_t source_offset = 0;
+    InodeNumber target;
+    std::uint64_t target_offset = 0;
+    std::uint64_t length = 0;
+  };
+  [[nodiscard]] Result<std::uint64_t> copy(Context& context, const CopyRange& range, bool clear_privileges,
+                                           std::span<std::byte> buffer);
   // whence: SEEK_HOLE or SEEK_DATA. no_such_device (to be reported as ENXIO) at or past the end of the file, or when no
   // data follows.
   [[nodiscard]] Result<std::uint64_t> seek(Context& context, InodeNumber inode, std::uint64_t offset, int whence);

@@ -51,8 +51,9 @@ TEST(OptionList, HandsOnWhatBelongsToTheKernel) {
 }
 
 TEST(OptionList, ToleratesWhatFstabHandsOver) {
-  const MountRequest request =
-      parsed_list("defaults,_netdev,nofail,noauto,user,x-systemd.device-timeout=9,x-a=b=c,uhelper=udisks2,,");
+  const MountRequest request = parsed_list(
+      "defaults,_netdev,nofail,noauto,user,x-systemd.device-timeout=9,x-a=b=c,uhelper=udisks2,,"
+      "strictatime,nostrictatime,norelatime,lazytime,nolazytime,silent,nomand");
   EXPECT_TRUE(request.kernel_options.empty());
   EXPECT_FALSE(request.read_only);
 }

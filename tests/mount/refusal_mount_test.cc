@@ -193,6 +193,13 @@ TEST_F(MountRequestTest, ADeviceThatDoesNotExist) {
   EXPECT_FALSE(fs::exists(nothing));
 }
 
+TEST_F(MountRequestTest, AMachineWithoutFuse) {
+  const std::string command =
+      "mount -t tmpfs none /dev && exec '" + program("ashlarfs") + "' '" + image() + "' '" + mount_point() + "'";
+  expect_request_refused({"unshare", "--mount", "--propagation", "private", "bash", "-euc", command},
+                         {image(), mount_point(), "modprobe fuse"});
+}
+
 TEST_F(MountRequestTest, ADirectoryAsDevice) {
   expect_request_refused({program("ashlarfs"), outside().string(), mount_point()}, {outside().string()});
 }

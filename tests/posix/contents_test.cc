@@ -194,6 +194,62 @@ TEST_P(ContentsTest, CopyingRanges) {
   EXPECT_EQ(ERRNO_OF(copy_file_range(target.fd(), &same_from, again.fd(), &same_to, 100, 0)), EINVAL);
 }
 
+TEST_P(ContentsTest, CopyingRangesWithHoles) {
+  constexpr off_t kMebibyte = 1 << 20;
+  {
+    const OpenFile source(path("source"), O_RDWR | O_CREAT);
+    ASSERT_EQ(pwrite(source.fd(), "first", 5, 0), 5);
+    ASSERT_EQ(pwrite(source.fd(), "last", 4, 3 * kMebibyte), 4);
+    ASSERT_EQ(ERRNO_OF(ftruncate(source.fd(), 5 * kMebibyte)), 0);
+  }
+  const std::string expected = contents_of("source");
+  make_file("old", std::string(static_cast<std::size_t>(5 * kMebibyte), 'o'), 06755);
+  for (const char* name : {"old", "new"}) {
+    const OpenFile source(path("source"), O_RDONLY);
+    const OpenFile target(path(name), O_RDWR | O_CREAT);
+    off64_t from = 0;
+    off64_t to = 0;
+    while (copy_file_range(source.fd(), &from, target.fd(), &to, 1U << 30, 0) > 0) {
+    }
+    EXPECT_EQ(to, 5 * kMebibyte);
+    EXPECT_TRUE(contents_of(name) == expected) << name;
+  }
+  {
+    // Into the middle of what is there, from what the page cache alone has, shifted by odd numbers.
+    const OpenFile mixed(path("mixed"), O_RDWR | O_CREAT);
+    ASSERT_EQ(pwrite(mixed.fd(), expected.data(), 100'000, 0), 100'000);
+    off64_t from = 11;
+    off64_t to = 200'001;
+    ASSERT_EQ(copy_file_range(mixed.fd(), &from, mixed.fd(), &to, 50'000, 0), 50'000);
+    std::string result = expected.substr(0, 100'000) + std::string(100'001, '\0') + expected.substr(11, 50'000);
+    EXPECT_TRUE(contents_of("mixed") == result);
+  }
+  // chown(2), "When an unprivileged user ...": so with what changes the contents.
+  const std::string into = path("suid");
+  make_file("suid", "x", 04777);
+  EXPECT_EQ(errno_as(kAlice,
+                     [&] {
+                       off64_t at = 0;
+                       const int in = open(path("source").c_str(), O_RDONLY | O_CLOEXEC);
+                       const int out = open(into.c_str(), O_WRONLY | O_CLOEXEC);
+                       return static_cast<int>(copy_file_range(in, &at, out, nullptr, 5, 0));
+                     }),
+            0);
+  EXPECT_EQ(mode_of("suid"), 0777U);
+  EXPECT_EQ(times_changed("mixed",
+                          [&] {
+                            const OpenFile source(path("source"), O_RDONLY);
+                            const OpenFile mixed(path("mixed"), O_RDWR);
+                            off64_t back = 0;
+                            EXPECT_EQ(copy_file_range(source.fd(), &back, mixed.fd(), nullptr, 5, 0), 5);
+                          }),
+            "mc");
+  filesystem().remount("");
+  EXPECT_TRUE(contents_of("old") == expected);
+  EXPECT_TRUE(contents_of("new") == expected);
+  EXPECT_EQ(contents_of("suid"), "first");
+}
+
 TEST_P(ContentsTest, Mappings) {
   make_file("file", std::string(3 * kBlock + 100, 'f'));
   const OpenFile file(path("file"), O_RDWR);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <thread>
 
 #include "tests/posix/posix_fixture.h"
 
@@ -153,6 +154,154 @@ TEST_P(FlagsTest, AppendOnlyFiles) {
   filesystem().remount("");
   EXPECT_EQ(contents_of("log"), "first\nnext\nnext\nnext\n");
   ASSERT_EQ(sets("log", 0), 0);
+}
+
+TEST_P(FlagsTest, AppendOnlyFilesOnlyGrow) {
+  make_file("log", std::string(5000, 'l'));
+  ASSERT_EQ(sets("log", FS_APPEND_FL), 0);
+  const std::string file = path("log");
+  const std::array<timespec, 2> times = {timespec{1, 0}, timespec{1, 0}};
+  // utimensat(2), EPERM; to the current time is allowed.
+  EXPECT_EQ(ERRNO_OF(utimensat(AT_FDCWD, file.c_str(), times.data(), 0)), EPERM);
+  EXPECT_EQ(ERRNO_OF(utimensat(AT_FDCWD, file.c_str(), nullptr, 0)), 0);
+  if (deviates(Deviation::immutable_shows_at_close)) {
+    {
+      const OpenFile log(path("log"), O_WRONLY);
+      ASSERT_EQ(pwrite(log.fd(), "forged", 6, 100), 6);
+      EXPECT_EQ(ERRNO_OF(fsync(log.fd())), EPERM);
+    }
+    const OpenFile direct(path("log"), O_WRONLY | O_DIRECT);
+    alignas(4096) static std::array<char, 4096> page{};
+    EXPECT_EQ(ERRNO_OF(pwrite(direct.fd(), page.data(), page.size(), 0)), EPERM);
+  } else {
+    EXPECT_EQ(open_errno("log", O_WRONLY), EPERM);
+  }
+  {
+    const OpenFile log(path("log"), O_WRONLY | O_APPEND);
+    ASSERT_EQ(write(log.fd(), "next", 4), 4);
+    EXPECT_EQ(ERRNO_OF(fallocate(log.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096)), EPERM);
+  }
+  filesystem().remount("");
+  EXPECT_TRUE(contents_of("log") == std::string(5000, 'l') + "next");
+  ASSERT_EQ(sets("log", 0), 0);
+}
+
+TEST_P(FlagsTest, EveryOtherWayIntoAnImmutableFile) {
+  make_file("file", std::string(10'000, 'i'));
+  make_file("other", std::string(10'000, 'o'));
+  ASSERT_EQ(ERRNO_OF(setxattr(path("file").c_str(), "user.x", "1", 1, 0)), 0);
+  // Opened before, so that ext4 lets them be.
+  const OpenFile file(path("file"), O_RDWR);
+  const OpenFile direct(path("file"), O_RDWR | O_DIRECT);
+  const OpenFile other(path("other"), O_RDWR);
+  ASSERT_EQ(sets("file", FS_IMMUTABLE_FL), 0);
+  // ioctl_iflags(2), FS_IMMUTABLE_FL
+  EXPECT_EQ(ERRNO_OF(removexattr(path("file").c_str(), "user.x")), EPERM);
+  EXPECT_EQ(ERRNO_OF(ftruncate(file.fd(), 100)), EPERM);
+  EXPECT_EQ(ERRNO_OF(fallocate(file.fd(), FALLOC_FL_KEEP_SIZE, 0, 100'000)), EPERM);
+  EXPECT_EQ(ERRNO_OF(fallocate(file.fd(), FALLOC_FL_ZERO_RANGE, 0, 100)), EPERM);
+  EXPECT_EQ(ERRNO_OF(futimens(file.fd(), nullptr)), EPERM);
+  EXPECT_EQ(ERRNO_OF(fchmod(file.fd(), 0600)), EPERM);
+  alignas(4096) static std::array<char, 4096> page{};
+  EXPECT_EQ(ERRNO_OF(pwrite(direct.fd(), page.data(), page.size(), 0)), EPERM);
+  EXPECT_EQ(ERRNO_OF(rename(path("other").c_str(), path("file").c_str())), EPERM);
+  EXPECT_EQ(ERRNO_OF(renameat2(AT_FDCWD, path("other").c_str(), AT_FDCWD, path("file").c_str(), RENAME_EXCHANGE)),
+            EPERM);
+  off64_t from = 0;
+  EXPECT_EQ(ERRNO_OF(copy_file_range(other.fd(), &from, file.fd(), nullptr, 100, 0)), EPERM);
+  EXPECT_TRUE(contents_of("file") == std::string(10'000, 'i'));
+  ASSERT_EQ(sets("file", 0), 0);
+}
+
+TEST_P(FlagsTest, AppendOnlyDirectories) {
+  make_directory("d");
+  make_file("d/old");
+  make_file("elsewhere");
+  ASSERT_EQ(sets("d", FS_APPEND_FL), 0);
+  // ioctl_iflags(2), FS_APPEND_FL: names come and never go.
+  make_file("d/new");
+  make_directory("d/below");
+  EXPECT_EQ(ERRNO_OF(link(path("elsewhere").c_str(), path("d/linked").c_str())), 0);
+  EXPECT_EQ(ERRNO_OF(symlink("x", path("d/symlink").c_str())), 0);
+  EXPECT_EQ(ERRNO_OF(rename(path("elsewhere").c_str(), path("d/moved").c_str())), 0);
+  EXPECT_EQ(ERRNO_OF(unlink(path("d/old").c_str())), EPERM);
+  EXPECT_EQ(ERRNO_OF(rmdir(path("d/below").c_str())), EPERM);
+  EXPECT_EQ(ERRNO_OF(rename(path("d/old").c_str(), path("out").c_str())), EPERM);
+  EXPECT_EQ(ERRNO_OF(rename(path("d/old").c_str(), path("d/renamed").c_str())), EPERM);
+  EXPECT_EQ(ERRNO_OF(rename(path("d/old").c_str(), path("d/new").c_str())), EPERM);
+  ASSERT_EQ(sets("d", 0), 0);
+  EXPECT_EQ(names_in("d"), (std::vector<std::string>{"below", "linked", "moved", "new", "old", "symlink"}));
+}
+
+TEST_P(FlagsTest, TheLabel) {
+  const std::string full = path("");
+  std::array<char, FSLABEL_MAX> label{"a label"};
+  // ioctl_getfslabel(2), ioctl_setfslabel(2)
+  EXPECT_EQ(errno_as(kAlice,
+                     [&] { return ioctl(open(full.c_str(), O_RDONLY | O_CLOEXEC), FS_IOC_SETFSLABEL, label.data()); }),
+            EPERM);
+  {
+    const OpenFile root(path(""), O_RDONLY | O_DIRECTORY);
+    ASSERT_EQ(ERRNO_OF(ioctl(root.fd(), FS_IOC_SETFSLABEL, label.data())), 0);
+    std::array<char, FSLABEL_MAX> too_long{};
+    too_long.fill('x');
+    EXPECT_EQ(ERRNO_OF(ioctl(root.fd(), FS_IOC_SETFSLABEL, too_long.data())), EINVAL);
+  }
+  const auto expect_label = [this] {
+    const OpenFile again(path(""), O_RDONLY | O_DIRECTORY);
+    std::array<char, FSLABEL_MAX> found{};
+    ASSERT_EQ(ERRNO_OF(ioctl(again.fd(), FS_IOC_GETFSLABEL, found.data())), 0);
+    EXPECT_STREQ(found.data(), "a label");
+  };
+  expect_label();
+  filesystem().remount("");
+  expect_label();
+  filesystem().remount("ro");
+  expect_label();
+}
+
+TEST_P(FlagsTest, Trimming) {
+  constexpr std::size_t kBytes = 32U << 20;
+  make_file("keep", std::string(kBytes, 'k'));
+  make_file("go", std::string(kBytes, 'g'));
+  ASSERT_EQ(ERRNO_OF(unlink(path("go").c_str())), 0);
+  const OpenFile root(path(""), O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(ERRNO_OF(syncfs(root.fd())), 0);
+  const std::string full = path("");
+  // ioctl_fitrim(2)
+  fstrim_range range{0, ~0ULL, 0};
+  EXPECT_EQ(errno_as(kAlice, [&] { return ioctl(open(full.c_str(), O_RDONLY | O_CLOEXEC), FITRIM, &range); }), EPERM);
+  ASSERT_EQ(ERRNO_OF(ioctl(root.fd(), FITRIM, &range)), 0);
+  EXPECT_GT(range.len, 300U << 20);  // of 512 MiB
+  EXPECT_LT(range.len, (512U << 20) - kBytes);
+  range = {1U << 30, ~0ULL, 0};
+  EXPECT_EQ(ERRNO_OF(ioctl(root.fd(), FITRIM, &range)), EINVAL);
+  range = {100U << 20, 50U << 20, 0};
+  EXPECT_EQ(ERRNO_OF(ioctl(root.fd(), FITRIM, &range)), 0);
+  EXPECT_LE(range.len, 50U << 20);
+  EXPECT_TRUE(contents_of("keep") == std::string(kBytes, 'k'));
+}
+
+TEST_P(FlagsTest, TrimmingWhileOthersWrite) {
+  constexpr std::size_t kBytes = 1U << 20;
+  std::thread trimmer([&] {
+    const OpenFile root(path(""), O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < 20; ++i) {
+      fstrim_range range{0, ~0ULL, 0};
+      EXPECT_EQ(ERRNO_OF(ioctl(root.fd(), FITRIM, &range)), 0);
+    }
+  });
+  for (int i = 0; i < 40; ++i) {
+    const OpenFile file(path("file" + std::to_string(i % 20)), O_RDWR | O_CREAT | O_TRUNC);
+    const std::string contents(kBytes, static_cast<char>('a' + i % 20));
+    ASSERT_EQ(write(file.fd(), contents.data(), contents.size()), static_cast<ssize_t>(kBytes));
+    ASSERT_EQ(ERRNO_OF(fdatasync(file.fd())), 0);
+  }
+  trimmer.join();
+  filesystem().remount("");
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(contents_of("file" + std::to_string(i)) == std::string(kBytes, static_cast<char>('a' + i)));
+  }
 }
 
 TEST_P(FlagsTest, GoingDown) {

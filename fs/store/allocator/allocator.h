@@ -50,6 +50,10 @@ class Allocator {
 
   // Takes a run: busy, not committed. no_space when there is no run of `minimum` blocks.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
+  // The first run of at least `minimum` free blocks that begins in `within` and ends there, at most `maximum` of it;
+  // count 0 when there is none. Taken as by allocate(), but wherever it is: for telling the device what is free.
+  [[nodiscard]] Result<BlockRun> take_free(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum,
+                                           std::uint64_t maximum);
   // Gives back what was allocated and not committed.
   void cancel(BlockRun run);
 

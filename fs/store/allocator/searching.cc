@@ -149,4 +149,32 @@ Result<BlockRun> Allocator::allocate(blockio::IoQueue& io, const AllocationReque
   return fail(ErrorCode::no_space);
 }
 
+Result<BlockRun> Allocator::take_free(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum,
+                                      std::uint64_t maximum) {
+  State& state = *state_;
+  if (minimum == 0 || maximum < minimum || !state.in_bounds(within)) return fail(ErrorCode::invalid_argument);
+  State::Lock lock(state.mutex);
+  for (BlockNumber from = within.first; from < within.end();) {
+    const std::uint32_t index = state.layout.group_of(from);
+    const BlockNumber first = state.layout.group_first(index);
+    const BlockNumber stop = std::min(within.end(), first + state.layout.blocks_in_group(index));
+    if (!state.groups[index].broken && state.groups[index].free_now >= minimum) {
+      TRY(state.load(lock, io, index));
+      const Bitmap& busy = state.groups[index].bitmaps->busy;
+      const auto wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(minimum, busy.size()));
+      const Bitmap::Run run = busy.find_clear(static_cast<std::uint32_t>(from - first), wanted);
+      const std::uint64_t room = stop - std::min(stop, first + run.first);
+      if (run.count >= minimum && room >= minimum) {
+        const auto limit = static_cast<std::uint32_t>(std::min(maximum, room));
+        AllocationRequest request;
+        request.goal = first + run.first;
+        request.maximum = limit;
+        return state.take(index, {run.first, busy.clear_length(run.first, limit)}, request);
+      }
+    }
+    from = stop;
+  }
+  return BlockRun{};
+}
+
 }  // namespace ashlar::store

@@ -57,6 +57,47 @@ TEST_F(AllocatorSearch, TwoStreamsSideBySideGetLongExtents) {
   EXPECT_LE(pieces[1], 4U);
 }
 
+// What trim() does: every free block is taken exactly once, nothing else is, and cancelling gives all of it back.
+TEST_F(AllocatorSearch, AWalkTakesEveryFreeRunOnce) {
+  make();
+  std::set<std::uint64_t> occupied;
+  for (int i = 0; i < 40; ++i) {
+    const BlockRun run = occupy(1 + random_() % 50, BlockNumber{random_() % layout_->block_count()});
+    for (std::uint64_t block = 0; block < run.count; ++block) occupied.insert((run.first + block).value());
+  }
+  const std::uint64_t free = allocator_->free_now();
+  for (const std::uint64_t minimum : {1U, 7U, 64U}) {
+    constexpr std::uint64_t kMost = 100;
+    std::uint64_t taken = 0;
+    BlockNumber from{0};
+    const BlockNumber end{layout_->block_count()};
+    while (from < end) {
+      const auto run = allocator_->take_free(*io_, BlockRun{from, end - from}, minimum, kMost);
+      ASSERT_TRUE(run) << run.error().message();
+      if (run->count == 0) break;
+      EXPECT_GE(run->first, from);
+      EXPECT_GE(run->count, minimum);
+      EXPECT_LE(run->count, kMost);
+      for (std::uint64_t block = 0; block < run->count; ++block) {
+        ASSERT_EQ(occupied.count((run->first + block).value()), 0U);
+      }
+      EXPECT_EQ(allocator_->free_now(), free - run->count);
+      allocator_->cancel(*run);
+      taken += run->count;
+      from = run->end();
+    }
+    EXPECT_EQ(allocator_->free_now(), free);
+    if (minimum == 1) EXPECT_EQ(taken, free);
+    if (minimum != 1) EXPECT_LT(taken, free);
+  }
+  // A part of a run, and nothing beyond the end.
+  const auto run = allocator_->take_free(*io_, BlockRun{BlockNumber{layout_->block_count() - 10}, 10}, 1, 100);
+  ASSERT_TRUE(run);
+  EXPECT_LE(run->end(), BlockNumber{layout_->block_count()});
+  EXPECT_FALSE(allocator_->take_free(*io_, BlockRun{BlockNumber{layout_->block_count() - 1}, 2}, 1, 1));
+  EXPECT_FALSE(allocator_->take_free(*io_, BlockRun{BlockNumber{0}, 1}, 0, 1));
+}
+
 TEST_F(AllocatorSearch, LongRunsBeforeShortOnes) {
   make();
   // Holes of one block at the start of the volume; a request for many must not be cut up into them.

@@ -1,0 +1,64 @@
+// What is done to the volume as a whole while it is in use: discarding free blocks, changing the label.
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "fs/store/store_state.h"
+#include "fs/store/superblock_io.h"
+
+namespace ashlar::store {
+namespace {
+
+// What is being discarded cannot be allocated meanwhile, so it is never more than this, nor than this part of what is
+// free.
+constexpr std::uint64_t kMaxDiscardBytes = 64ULL << 20;
+constexpr std::uint64_t kDiscardPart = 4;
+
+}  // namespace
+
+Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum) {
+  State& state = *state_;
+  if (state.device.geometry().discard_granularity == 0) {
+    return fail(ErrorCode::not_supported, "the device cannot discard");
+  }
+  const BlockNumber end = std::min(within.end(), BlockNumber{state.layout.block_count()});
+  std::uint64_t trimmed = 0;
+  for (BlockNumber from = within.first; from < end;) {
+    TRY(state.check_writable());
+    const std::uint64_t most =
+        std::min(kMaxDiscardBytes / state.layout.block_size(), state.allocator->free_now() / kDiscardPart);
+    if (most < minimum) break;
+    const BlockRun run = TRY(state.allocator->take_free(io, BlockRun{from, end - from}, minimum, most));
+    if (run.count == 0) break;
+    blockio::IoOp discard =
+        blockio::IoOp::discard(state.layout.byte_offset(run.first), run.count * state.layout.block_size());
+    Status told = io.run(discard);
+    state.allocator->cancel(run);
+    TRY(std::move(told));
+    trimmed += run.count;
+    from = run.end();
+  }
+  return trimmed;
+}
+
+std::string Store::label() const {
+  const std::scoped_lock lock(state_->checkpoint_lock);
+  const std::string_view padded(state_->current.label, format::kLabelSize);
+  return std::string(padded.substr(0, padded.find('\0')));
+}
+
+Status Store::set_label(blockio::IoQueue& io, std::string_view label) {
+  if (label.size() > format::kLabelSize || label.find('\0') != std::string_view::npos) {
+    return fail(ErrorCode::invalid_argument, "a label has at most 64 bytes");
+  }
+  TRY(state_->check_writable());
+  const std::scoped_lock lock(state_->checkpoint_lock);
+  format::Superblock changed = state_->current;
+  std::fill(std::begin(changed.label), std::end(changed.label), '\0');
+  std::copy(label.begin(), label.end(), std::begin(changed.label));
+  TRY(rewrite_superblock(io, changed));
+  state_->current = changed;
+  return {};
+}
+
+}  // namespace ashlar::store
