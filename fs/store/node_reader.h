@@ -1,6 +1,7 @@
 // Reads tree nodes from the device, answering a bad copy from the good one.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 
@@ -9,6 +10,14 @@
 #include "fs/store/tree/node_source.h"
 
 namespace ashlar::store {
+
+// What is true of each copy of a node.
+struct CheckedCopies {
+  std::array<Status, format::kCopies> copy;
+  bool healed = false;  // the bad one, from the good one
+
+  [[nodiscard]] bool any_good() const noexcept { return copy[0].has_value() || copy[1].has_value(); }
+};
 
 // Thread-safe; no state but counters.
 class NodeReader final : public NodeSource {
@@ -19,16 +28,25 @@ class NodeReader final : public NodeSource {
   [[nodiscard]] Status read(blockio::IoQueue& io, const format::NodePointer& pointer,
                             std::span<std::byte> image) override;
 
+  // Reads both copies at once and rewrites a bad one from a good one. `image` holds the node when one is good; `second`
+  // is room for the other.
+  [[nodiscard]] CheckedCopies check_copies(blockio::IoQueue& io, const format::NodePointer& pointer,
+                                           std::span<std::byte> image, std::span<std::byte> second);
+
   [[nodiscard]] std::uint64_t nodes_read() const noexcept { return nodes_read_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t nodes_healed() const noexcept { return nodes_healed_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t bad_copies() const noexcept { return bad_copies_.load(std::memory_order_relaxed); }
+  // Both copies bad.
+  [[nodiscard]] std::uint64_t nodes_lost() const noexcept { return nodes_lost_.load(std::memory_order_relaxed); }
   // After a failed log or checkpoint nothing more is written.
   void stop_healing() noexcept { heal_.store(false, std::memory_order_relaxed); }
 
  private:
   [[nodiscard]] Status read_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                                  std::span<std::byte> image) const;
-  void heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
+  [[nodiscard]] bool lies_in_volume(const format::NodePointer& pointer, std::size_t copy) const noexcept;
+  // Whether it was rewritten.
+  bool heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                  std::span<const std::byte> image);
 
   format::Layout layout_;
@@ -37,6 +55,7 @@ class NodeReader final : public NodeSource {
   std::atomic<std::uint64_t> nodes_read_{0};
   std::atomic<std::uint64_t> nodes_healed_{0};
   std::atomic<std::uint64_t> bad_copies_{0};
+  std::atomic<std::uint64_t> nodes_lost_{0};
 };
 
 }  // namespace ashlar::store

@@ -45,8 +45,20 @@ struct Space {
   std::uint64_t available = 0;
 };
 
+// What the daemon found bad. A copy that is met again before it could be rewritten counts again.
+struct ErrorCounts {
+  std::uint64_t metadata = 0;         // copies of metadata
+  std::uint64_t metadata_healed = 0;  // of those, rewritten from the other copy
+  std::uint64_t data = 0;             // blocks of file data
+};
+
 struct StoreStats {
   LogStats log;
+  std::uint64_t log_bytes = 0;  // size of the log's area
+  double log_fill = 0;          // used and reserved part of it, 0 to 1
+  std::uint64_t syncs = 0;      // calls of sync(): fsync and its like
+  ErrorCounts errors;           // since mkfs, as far as checkpoints recorded them before this mount
+  ErrorCounts errors_here;      // since the volume was opened
   std::uint64_t checkpoints = 0;
   std::uint64_t nodes_written = 0;
   std::uint64_t nodes_read = 0;
@@ -121,6 +133,9 @@ class Store {
 
   // A number never used before on this volume, also after a crash.
   [[nodiscard]] InodeNumber new_inode_number(Transaction& transaction);
+
+  // A block of file data is not what it should be: counted, for the superblock and for stats().
+  void note_data_error() noexcept;
 
   [[nodiscard]] Space space() const;
   [[nodiscard]] std::uint64_t item_count(format::ItemKind kind) const;
