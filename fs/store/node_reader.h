@@ -1,23 +1,15 @@
 // Reads tree nodes from the device, answering a bad copy from the good one.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 
 #include "blockio/io_queue.h"
 #include "fs/format/layout.h"
+#include "fs/store/checked_copies.h"
 #include "fs/store/tree/node_source.h"
 
 namespace ashlar::store {
-
-// What is true of each copy of a node.
-struct CheckedCopies {
-  std::array<Status, format::kCopies> copy;
-  bool healed = false;  // the bad one, from the good one
-
-  [[nodiscard]] bool any_good() const noexcept { return copy[0].has_value() || copy[1].has_value(); }
-};
 
 // Thread-safe; no state but counters.
 class NodeReader final : public NodeSource {
@@ -45,8 +37,7 @@ class NodeReader final : public NodeSource {
   [[nodiscard]] Status read_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                                  std::span<std::byte> image) const;
   [[nodiscard]] bool lies_in_volume(const format::NodePointer& pointer, std::size_t copy) const noexcept;
-  // Whether it was rewritten.
-  bool heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
+  void heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                  std::span<const std::byte> image);
 
   format::Layout layout_;

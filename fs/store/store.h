@@ -19,6 +19,7 @@
 #include "fs/store/allocator/allocator.h"
 #include "fs/store/log/log_writer.h"
 #include "fs/store/reclaim.h"
+#include "fs/store/scrub.h"
 #include "fs/store/transaction.h"
 #include "fs/store/tree/tree.h"
 
@@ -133,6 +134,14 @@ class Store {
 
   // A number never used before on this volume, also after a crash.
   [[nodiscard]] InodeNumber new_inode_number(Transaction& transaction);
+
+  // Looking for damage. What lies at fixed places comes in units (superblock, blocks of the group table, bitmaps), each
+  // of which keeps checkpoints waiting for two reads; the tree leaf by leaf, each with the nodes above that begin with
+  // it. Both copies are read, bad ones rewritten from good ones where the volume is writable. scrub_leaf: the caller
+  // holds a read_guard().
+  [[nodiscard]] std::uint64_t scrub_units() const noexcept;
+  [[nodiscard]] Status scrub_unit(blockio::IoQueue& io, std::uint64_t unit, MetadataScrub& scrub);
+  [[nodiscard]] Result<LeafScrub> scrub_leaf(blockio::IoQueue& io, const format::Key& at, MetadataScrub& scrub);
 
   // A block of file data is not what it should be: counted, for the superblock and for stats().
   void note_data_error() noexcept;

@@ -1,6 +1,7 @@
 // What the files that implement Store share. Nobody else includes this.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <memory>
@@ -44,6 +45,11 @@ struct Store::State {
   void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
+
+  // Scrubbing (scrub.cc); checkpoint_lock is held.
+  [[nodiscard]] Status scrub_superblock(blockio::IoQueue& io, MetadataScrub& scrub, bool heal);
+  void note_fixed(MetadataScrub& scrub, const CheckedCopies& checked, MetadataKind kind,
+                  const std::array<std::uint64_t, format::kCopies>& offsets);
 
   [[nodiscard]] ErrorCounts errors_here() const;
   [[nodiscard]] ErrorCounts errors_since_mkfs() const;
