@@ -138,7 +138,7 @@ TEST_P(Statistics, CountWhatWasDone) {
 
 TEST_P(Statistics, OfADeviceAreThoseOfItsQueuesOpenAndClosed) {
   QueueStatistics before;
-  rig.device->add_statistics_to(before);
+  rig.device().add_statistics_to(before);
   AlignedBuffer data(4096);
   const auto open = rig.queue({});
   for (int i = 0; i < 2; ++i) {
@@ -149,7 +149,7 @@ TEST_P(Statistics, OfADeviceAreThoseOfItsQueuesOpenAndClosed) {
   IoOp write = IoOp::write(0, data.span());
   ASSERT_TRUE(open->run(write));
   QueueStatistics sum;
-  rig.device->add_statistics_to(sum);
+  rig.device().add_statistics_to(sum);
   EXPECT_EQ(sum.of(OpKind::write).completed.get() - before.of(OpKind::write).completed.get(), 3U);
   EXPECT_EQ(sum.of(OpKind::write).bytes.get() - before.of(OpKind::write).bytes.get(), 3 * 4096U);
 }
