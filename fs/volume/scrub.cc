@@ -16,7 +16,7 @@ using Phase = ScrubPosition::Phase;
 class Scrub {
  public:
   Scrub(VolumeState& volume, blockio::IoQueue& io, std::uint64_t budget, std::span<std::byte> buffer)
-      : volume_(volume), io_(io), budget_(budget), buffer_(buffer) {}
+      : volume_(volume), io_(io), budget_(std::max<std::uint64_t>(budget, 1)), buffer_(buffer) {}
 
   Result<ScrubStep> run(const ScrubPosition& from) {
     step_.next = from;
