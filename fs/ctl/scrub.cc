@@ -147,6 +147,7 @@ Status scrub(const ScrubOptions& options, int& exit_status) {
   ScrubReport report;
   Status checked = check_all(root, options, mount_point, report);
   close(root);
+  if (!checked && report.findings.empty()) return checked;
   if (!report.cancelled) find_damaged_files(mount_point, report);
   if (options.json) {
     fmt::print("{}\n", report_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
