@@ -7,6 +7,7 @@
 #include "blockio/geometry.h"
 #include "blockio/io_queue.h"
 #include "blockio/queue_config.h"
+#include "blockio/queue_ledger.h"
 #include "fs/base/result.h"
 
 namespace ashlar::blockio {
@@ -25,8 +26,20 @@ class BlockDevice {
   // A queue for the thread that will submit to it.
   [[nodiscard]] virtual Result<std::unique_ptr<IoQueue>> open_queue(const QueueConfig& config) = 0;
 
+  // Adds what all of its queues did since it was opened, those included that are closed.
+  virtual void add_statistics_to(QueueStatistics& sum) const { ledger_.add_to(sum); }
+
  protected:
   BlockDevice() = default;
+
+  // For open_queue(): a new queue, its figures counted.
+  [[nodiscard]] Result<std::unique_ptr<IoQueue>> enrolled(Result<std::unique_ptr<IoQueue>> queue) {
+    if (queue) ledger_.enroll(**queue);
+    return queue;
+  }
+
+ private:
+  QueueLedger ledger_;
 };
 
 }  // namespace ashlar::blockio

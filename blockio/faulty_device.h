@@ -48,6 +48,8 @@ class FaultyDevice final : public BlockDevice {
   [[nodiscard]] const std::string& name() const noexcept override { return inner_.name(); }
   [[nodiscard]] Result<std::unique_ptr<IoQueue>> open_queue(const QueueConfig& config) override;
 
+  void add_statistics_to(QueueStatistics& sum) const override { inner_.add_statistics_to(sum); }
+
   // Counting starts anew.
   void set_plan(FaultPlan plan);
   [[nodiscard]] std::uint64_t operations() const;  // seen since the plan was set

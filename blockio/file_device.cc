@@ -245,8 +245,7 @@ Result<std::unique_ptr<IoQueue>> FileDevice::open_queue(const QueueConfig& confi
   setup.helpers = &helpers_;
   setup.descriptor = descriptor_;
   setup.merge = config.merge;
-  return std::unique_ptr<IoQueue>(
-      std::make_unique<DeviceQueue>(std::move(opened->engine), geometry_, std::move(setup)));
+  return enrolled(std::make_unique<DeviceQueue>(std::move(opened->engine), geometry_, std::move(setup)));
 }
 
 Result<std::uint64_t> FileDevice::current_size() const {

@@ -2,7 +2,13 @@
 
 #include <algorithm>
 
+#include "blockio/queue_ledger.h"
+
 namespace ashlar::blockio {
+
+IoQueue::~IoQueue() {
+  if (ledger_ != nullptr) ledger_->retire(statistics_);
+}
 
 Status IoQueue::run(std::span<IoOp* const> ops) {
   enqueue(ops);

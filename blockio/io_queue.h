@@ -15,9 +15,11 @@
 
 namespace ashlar::blockio {
 
+class QueueLedger;
+
 class IoQueue {
  public:
-  virtual ~IoQueue() = default;  // drains first
+  virtual ~IoQueue();  // drains first
   IoQueue(const IoQueue&) = delete;
   IoQueue& operator=(const IoQueue&) = delete;
 
@@ -78,6 +80,10 @@ class IoQueue {
 
   QueueStatistics statistics_;
   EngineSelection selection_;
+
+ private:
+  friend class QueueLedger;
+  QueueLedger* ledger_ = nullptr;  // that counts what this queue did
 };
 
 }  // namespace ashlar::blockio

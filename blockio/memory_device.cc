@@ -73,7 +73,8 @@ MemoryDevice::MemoryDevice(MemoryImage image, const MemoryDeviceOptions& options
 }
 
 Result<std::unique_ptr<IoQueue>> MemoryDevice::open_queue(const QueueConfig& config) {
-  return ImmediateQueue::open(geometry_, config, {[this](const IoOp& op, std::size_t&) { return perform(op); }, {}});
+  return enrolled(
+      ImmediateQueue::open(geometry_, config, {[this](const IoOp& op, std::size_t&) { return perform(op); }, {}}));
 }
 
 std::optional<ErrorCode> MemoryDevice::perform(const IoOp& op) {

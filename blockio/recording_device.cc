@@ -13,12 +13,12 @@ RecordingDevice::RecordingDevice(MemoryImage base, const MemoryDeviceOptions& op
     : base_(base), memory_(std::move(base), options) {}
 
 Result<std::unique_ptr<IoQueue>> RecordingDevice::open_queue(const QueueConfig& config) {
-  return ImmediateQueue::open(geometry(), config,
-                              {[this](const IoOp& op, std::size_t& ticket) { return perform(op, ticket); },
-                               [this](std::size_t ticket) {
-                                 const std::scoped_lock lock(mutex_);
-                                 events_[ticket].completed = events_.size();
-                               }});
+  return enrolled(ImmediateQueue::open(geometry(), config,
+                                       {[this](const IoOp& op, std::size_t& ticket) { return perform(op, ticket); },
+                                        [this](std::size_t ticket) {
+                                          const std::scoped_lock lock(mutex_);
+                                          events_[ticket].completed = events_.size();
+                                        }}));
 }
 
 std::optional<ErrorCode> RecordingDevice::perform(const IoOp& op, std::size_t& ticket) {

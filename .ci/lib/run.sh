@@ -25,7 +25,7 @@ prepare_image() {
 engine_of() {
   local status
   status="$(getfattr --absolute-names --only-values -n user.ashlarfs.status "$1")" || return 0
-  sed -n 's/.*"io_engine":{"flags":"\([^"]*\)","name":"\([^"]*\)","reason":"\([^"]*\)".*/\2: \3 (\1)/p' <<<"$status" |
+  sed -n 's/.*"io_engine":{[^}]*"flags":"\([^"]*\)","name":"\([^"]*\)","reason":"\([^"]*\)".*/\2: \3 (\1)/p' <<<"$status" |
     sed 's/ ()$//'
 }
 

@@ -12,6 +12,9 @@ int main(int argc, char** argv) {
   ashlar::ctl::Action action;
   ashlar::ctl::add_info(app, action);
   ashlar::ctl::add_dump(app, action);
+  int exit_status = 0;
+  ashlar::ctl::add_scrub(app, action, exit_status);
+  ashlar::ctl::add_stat(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version
@@ -21,7 +24,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   const ashlar::Status status = action();
-  if (status) return 0;
+  if (status) return exit_status;
   fmt::print(stderr, "ashlarctl: {}\n", status.error().message());
-  return 1;
+  return exit_status == 0 ? 1 : exit_status;
 }

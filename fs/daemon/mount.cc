@@ -13,11 +13,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "blockio/file_device.h"
 #include "fs/base/log.h"
+#include "fs/daemon/status.h"
 #include "fs/daemon/tuning.h"
 #include "fs/fuse/session.h"
 #include "fs/volume/volume.h"
@@ -30,33 +30,13 @@ constexpr std::uint32_t kLockWaitMs = 30000;
 // A worker has one request at a time, so this many are in flight. Idle ones cost their buffers.
 constexpr unsigned kDefaultThreads = 16;
 constexpr std::uint32_t kQueueDepth = 64;
+// What a daemon that dies of errors=panic exits with.
+constexpr int kPanicStatus = 3;
 
 unsigned thread_count(const MountRequest& request) {
   // One may wait for the kernel while another serves what the kernel needs for that.
   if (request.threads != 0) return std::max(2U, request.threads);
   return std::max(kDefaultThreads, std::thread::hardware_concurrency());
-}
-
-std::string status_json(const blockio::EngineSelection& engine, const blockio::BlockDevice& device,
-                        volume::Volume& volume) {
-  const store::StoreStats stats = volume.store().stats();
-  nlohmann::json json;
-  json["device"] = device.name();
-  json["io_engine"] = {{"name", name_of(engine.engine)}, {"flags", engine.flags}, {"reason", engine.reason}};
-  json["generation"] = stats.generation.value();
-  json["failure"] = stats.failure;
-  json["read_only"] = volume.store().read_only();
-  json["checkpoints"] = stats.checkpoints;
-  json["replayed"] = {{"records", stats.replayed_records}, {"bytes", stats.replayed_bytes}};
-  json["log"] = {{"records", stats.log.records}, {"record_bytes", stats.log.record_bytes},
-                 {"chunks", stats.log.chunks},   {"chunk_bytes", stats.log.chunk_bytes},
-                 {"syncs", stats.log.syncs},     {"durable_writes", stats.log.durable_writes}};
-  json["nodes"] = {{"read", stats.nodes_read},
-                   {"written", stats.nodes_written},
-                   {"healed", stats.nodes_healed},
-                   {"dirty", stats.dirty_nodes},
-                   {"cache_bytes", stats.cache_bytes}};
-  return json.dump();
 }
 
 // Waits until the workers saw the end of the connection or a signal asks for it.
@@ -141,6 +121,9 @@ Status open_volume(const MountRequest& request, Mount& mount) {
   mount.engine = TRY(mount.device->select_engine(mount.queue));
   mount.queue.engine = mount.engine.engine;
   mount.io = TRY(mount.device->open_queue(mount.queue));
+  mount.engine.flags = mount.io->selection().flags;
+  mount.engine.depth = mount.io->selection().depth;
+  if (mount.engine.dropped.empty()) mount.engine.dropped = mount.io->selection().dropped;
 
   volume::VolumeOptions options;
   options.store.read_only = request.read_only;
@@ -150,7 +133,7 @@ Status open_volume(const MountRequest& request, Mount& mount) {
   options.store.queue = mount.queue;
   if (request.on_failure == OnFailure::panic) {
     // At once: destructors would still answer requests.
-    options.store.on_failure = [] { std::_Exit(EXIT_FAILURE); };
+    options.store.on_failure = [] { std::_Exit(kPanicStatus); };
   }
   options.no_access_time = request.no_access_time;
   options.no_copy_on_write = request.no_copy_on_write;
@@ -194,6 +177,28 @@ std::string engine_line(const MountRequest& request, const Mount& mount) {
                      mount.session->transport_reason());
 }
 
+std::string_view name_of(OnFailure policy) {
+  switch (policy) {
+    case OnFailure::remount_read_only: return "remount-ro";
+    case OnFailure::carry_on: return "continue";
+    case OnFailure::panic: return "panic";
+  }
+  return "";
+}
+
+std::string status_of(const MountRequest& request, const Mount& mount) {
+  MountFacts facts;
+  facts.mount_point = request.mount_point;
+  facts.errors_policy = name_of(request.on_failure);
+  facts.engine = mount.engine;
+  facts.transport = mount.session->transport() == fuse::TransportKind::io_uring ? "io_uring" : "/dev/fuse";
+  facts.transport_reason = mount.session->transport_reason();
+  facts.threads = thread_count(request);
+  facts.cache_limit = request.cache_bytes;
+  facts.commit_interval = request.commit_interval;
+  return status_json(facts, *mount.device, *mount.volume);
+}
+
 Status close_volume(Mount& mount) {
   mount.session.reset();
   const std::string failure = mount.volume->store().stats().failure;
@@ -202,8 +207,7 @@ Status close_volume(Mount& mount) {
 }
 
 Status serve(const MountRequest& request, Mount& mount, const StopWaiter& stop, Readiness& readiness) {
-  mount.edge = std::make_unique<fuse::Edge>(
-      fuse::Edge{*mount.volume, [&mount] { return status_json(mount.engine, *mount.device, *mount.volume); }});
+  mount.edge = std::make_unique<fuse::Edge>(fuse::Edge{*mount.volume, [&] { return status_of(request, mount); }});
   mount.session = TRY(mount_session(request, mount));
   const fuse::ServeOptions options{thread_count(request), mount.queue, mount.volume->store().layout().block_size()};
   TRY(mount.session->start(*mount.device, options, [&stop] { stop.notify_ended(); }));

@@ -106,7 +106,8 @@ Result<fuse::TransportChoice> parse_transport(std::string_view value) {
 // Going on after a failed log write would be a promise that cannot be kept: as in ext4, whose journal stops then too,
 // `continue` is about lesser errors, which are only ever the failing operation's.
 Result<OnFailure> parse_on_failure(std::string_view value) {
-  if (value == "remount-ro" || value == "continue") return OnFailure::remount_read_only;
+  if (value == "remount-ro") return OnFailure::remount_read_only;
+  if (value == "continue") return OnFailure::carry_on;
   if (value == "panic") return OnFailure::panic;
   return bad_value("errors", value, "use remount-ro, continue or panic");
 }

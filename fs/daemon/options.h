@@ -16,6 +16,7 @@ namespace ashlar::daemon {
 // What a failed write of the log or of a checkpoint brings about, besides the end of writing.
 enum class OnFailure : std::uint8_t {
   remount_read_only,  // reading goes on
+  carry_on,           // the same: one cannot go on without a log
   panic,              // the daemon dies at once, and every use of the mount fails
 };
 

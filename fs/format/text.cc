@@ -16,12 +16,16 @@ std::string uuid_text(const std::uint8_t (&uuid)[16]) {
   return text;
 }
 
+std::string printable(std::string_view text) {
+  std::string result(text);
+  std::replace_if(
+      result.begin(), result.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  return result;
+}
+
 std::string label_text(const Superblock& superblock) {
   const std::string_view padded(superblock.label, kLabelSize);
-  std::string text(padded.substr(0, padded.find('\0')));
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return text;
+  return printable(padded.substr(0, padded.find('\0')));
 }
 
 std::string size_text(std::uint64_t bytes) {

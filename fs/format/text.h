@@ -13,6 +13,9 @@ namespace ashlar::format {
 // "c6f4e1a2-..."
 [[nodiscard]] std::string uuid_text(const std::uint8_t (&uuid)[16]);
 
+// Control characters replaced by '?'.
+[[nodiscard]] std::string printable(std::string_view text);
+
 // The label up to its first NUL, with control characters replaced by '?': a hostile label must not reach a terminal.
 [[nodiscard]] std::string label_text(const Superblock& superblock);
 

@@ -11,6 +11,7 @@
 
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
+#include "fs/fuse/scrub_control.h"
 
 namespace ashlar::fuse {
 namespace {
@@ -153,6 +154,8 @@ void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*ar
       if (!range) return reply_error(request, range.error());
       return reply_value(request, trim(volume, context, *range));
     }
+    case kScrubCommand:
+      return answer_scrub(request, inode, std::as_bytes(std::span(static_cast<const char*>(input), input_size)));
     case kGoingDown: return reply_done(request, go_down(volume, context));
     default: static_cast<void>(fuse_reply_err(request, ENOTTY));
   }

@@ -121,9 +121,14 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
   next.log_start = log_start.start.value();
   next.log_start_chain = log_start.chain;
   next.written_time = now_seconds();
-  next.metadata_errors = mounted.metadata_errors + nodes.bad_copies() + allocator->healed();
-  next.metadata_healed = mounted.metadata_healed + nodes.nodes_healed() + allocator->healed();
+  const ErrorCounts errors = errors_since_mkfs();
+  next.metadata_errors = errors.metadata;
+  next.metadata_healed = errors.metadata_healed;
+  next.data_errors = errors.data;
+  if (nodes.nodes_lost() != 0) next.flags = next.flags | format::kHasErrors;
   TRY(write_superblock(io, next));
+  errors_recorded.store(errors.metadata + errors.metadata_healed + errors.data - mounted.metadata_errors -
+                        mounted.metadata_healed - mounted.data_errors);
   if (has_bug(SeededBug::superblock_before_nodes)) TRY(sink.flush_batch());
   current = next;
 

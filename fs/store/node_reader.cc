@@ -17,20 +17,43 @@ Status NodeReader::read(blockio::IoQueue& io, const format::NodePointer& pointer
   if (first) return {};
   const Status second = read_copy(io, pointer, 1, image);
   if (!second) {
+    bad_copies_.fetch_add(format::kCopies, std::memory_order_relaxed);
+    nodes_lost_.fetch_add(1, std::memory_order_relaxed);
     return fail(std::move(first).error().with_context(
         fmt::format("tree node at block {}, both copies bad", pointer.address[0].value())));
   }
   bad_copies_.fetch_add(1, std::memory_order_relaxed);
   log(LogLevel::warning, "tree node at block {}: {}; answered from the copy at block {}", pointer.address[0].value(),
       first.error().message(), pointer.address[1].value());
-  if (heal_.load(std::memory_order_relaxed)) heal_copy(io, pointer, 0, image);
+  heal_copy(io, pointer, 0, image);
   return {};
+}
+
+CheckedCopies NodeReader::check_copies(blockio::IoQueue& io, const format::NodePointer& pointer,
+                                       std::span<std::byte> image, std::span<std::byte> second) {
+  nodes_read_.fetch_add(1, std::memory_order_relaxed);
+  bool heal = heal_.load(std::memory_order_relaxed);
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+    heal = heal && lies_in_volume(pointer, copy) &&
+           !layout_.touches_fixed(BlockRun{pointer.address[copy], layout_.node_blocks()});
+  }
+  CheckedCopies checked = store::check_copies(
+      io, {layout_.byte_offset(pointer.address[0]), layout_.byte_offset(pointer.address[1])}, image, second,
+      [&](std::span<const std::byte> node) { return format::validate_node(node, uuid_, &pointer); }, heal);
+  bad_copies_.fetch_add(checked.bad(), std::memory_order_relaxed);
+  if (!checked.any_good()) nodes_lost_.fetch_add(1, std::memory_order_relaxed);
+  if (checked.healed) nodes_healed_.fetch_add(1, std::memory_order_relaxed);
+  return checked;
+}
+
+bool NodeReader::lies_in_volume(const format::NodePointer& pointer, std::size_t copy) const noexcept {
+  return pointer.address[copy].value() <= layout_.block_count() - layout_.node_blocks();
 }
 
 Status NodeReader::read_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                              std::span<std::byte> image) const {
   const BlockNumber address = pointer.address[copy];
-  if (address.value() > layout_.block_count() - layout_.node_blocks()) return fail(ErrorCode::corrupt_structure);
+  if (!lies_in_volume(pointer, copy)) return fail(ErrorCode::corrupt_structure);
   blockio::IoOp op = blockio::IoOp::read(layout_.byte_offset(address), image);
   TRY(io.run(op));
   return format::validate_node(image, uuid_, &pointer);
@@ -38,6 +61,7 @@ Status NodeReader::read_copy(blockio::IoQueue& io, const format::NodePointer& po
 
 void NodeReader::heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                            std::span<const std::byte> image) {
+  if (!heal_.load(std::memory_order_relaxed)) return;
   blockio::IoOp op = blockio::IoOp::write(layout_.byte_offset(pointer.address[copy]), image);
   if (const Status written = io.run(op); !written) {
     log(LogLevel::error, "tree node at block {}: cannot be rewritten: {}", pointer.address[copy].value(),

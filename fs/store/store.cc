@@ -49,9 +49,12 @@ Status Store::State::sync(blockio::IoQueue& io, Lsn upto) {
   return synced;
 }
 
-Status Store::sync(blockio::IoQueue& io, Lsn upto) { return state_->sync(io, upto); }
+Status Store::sync(blockio::IoQueue& io, Lsn upto) {
+  state_->syncs.fetch_add(1, std::memory_order_relaxed);
+  return state_->sync(io, upto);
+}
 
-Status Store::sync(blockio::IoQueue& io) { return state_->log ? state_->sync(io, state_->log->end()) : Status{}; }
+Status Store::sync(blockio::IoQueue& io) { return state_->log ? sync(io, state_->log->end()) : Status{}; }
 
 Status Store::flush_device(blockio::IoQueue& io) {
   TRY(state_->check_writable());
@@ -124,7 +127,14 @@ std::uint64_t Store::item_count(format::ItemKind kind) const {
 StoreStats Store::stats() const {
   const State& state = *state_;
   StoreStats stats;
-  if (state.log) stats.log = state.log->stats();
+  if (state.log) {
+    stats.log = state.log->stats();
+    stats.log_fill = state.log->fill();
+  }
+  stats.log_bytes = state.layout.log().count * state.layout.block_size();
+  stats.syncs = state.syncs.load(std::memory_order_relaxed);
+  stats.errors = state.errors_since_mkfs();
+  stats.errors_here = state.errors_here();
   stats.checkpoints = state.checkpoints.load();
   stats.nodes_written = state.nodes_written.load();
   stats.nodes_read = state.nodes.nodes_read();
@@ -139,6 +149,29 @@ StoreStats Store::stats() const {
   return stats;
 }
 
+void Store::note_data_error() noexcept { state_->data_errors.fetch_add(1, std::memory_order_relaxed); }
+
+ErrorCounts Store::State::errors_here() const {
+  ErrorCounts counts;
+  counts.metadata = nodes.bad_copies() + allocator->healed() + fixed_bad.load(std::memory_order_relaxed);
+  counts.metadata_healed = nodes.nodes_healed() + allocator->healed() + fixed_healed.load(std::memory_order_relaxed);
+  counts.data = data_errors.load(std::memory_order_relaxed);
+  return counts;
+}
+
+ErrorCounts Store::State::errors_since_mkfs() const {
+  ErrorCounts counts = errors_here();
+  counts.metadata += mounted.metadata_errors;
+  counts.metadata_healed += mounted.metadata_healed;
+  counts.data += mounted.data_errors;
+  return counts;
+}
+
+bool Store::State::has_unrecorded_errors() const {
+  const ErrorCounts counts = errors_here();
+  return counts.metadata + counts.metadata_healed + counts.data != errors_recorded.load(std::memory_order_relaxed);
+}
+
 void Store::State::background_loop() {
   Result<std::unique_ptr<blockio::IoQueue>> queue = device.open_queue(options.queue);
   if (!queue) return stop(fmt::format("no queue for checkpoints: {}", queue.error().message()));
@@ -150,6 +183,7 @@ void Store::State::background_loop() {
       if (background_stop) return;
       due = std::exchange(checkpoint_due, false);
     }
+    due = due || has_unrecorded_errors();
     if (stopped.load(std::memory_order_acquire)) return;
     // Failures stop the volume where they happen, and the next turn of the loop ends.
     const Status done = due ? checkpoint(**queue, false) : sync(**queue, log->end());

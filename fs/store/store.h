@@ -20,6 +20,7 @@
 #include "fs/store/allocator/allocator.h"
 #include "fs/store/log/log_writer.h"
 #include "fs/store/reclaim.h"
+#include "fs/store/scrub.h"
 #include "fs/store/transaction.h"
 #include "fs/store/tree/tree.h"
 
@@ -46,8 +47,20 @@ struct Space {
   std::uint64_t available = 0;
 };
 
+// What the daemon found bad. A copy that is met again before it could be rewritten counts again.
+struct ErrorCounts {
+  std::uint64_t metadata = 0;         // copies of metadata
+  std::uint64_t metadata_healed = 0;  // of those, rewritten from the other copy
+  std::uint64_t data = 0;             // blocks of file data
+};
+
 struct StoreStats {
   LogStats log;
+  std::uint64_t log_bytes = 0;  // size of the log's area
+  double log_fill = 0;          // used and reserved part of it, 0 to 1
+  std::uint64_t syncs = 0;      // calls of sync(): fsync and its like
+  ErrorCounts errors;           // since mkfs, as far as checkpoints recorded them before this mount
+  ErrorCounts errors_here;      // since the volume was opened
   std::uint64_t checkpoints = 0;
   std::uint64_t nodes_written = 0;
   std::uint64_t nodes_read = 0;
@@ -134,6 +147,17 @@ class Store {
 
   // A number never used before on this volume, also after a crash.
   [[nodiscard]] InodeNumber new_inode_number(Transaction& transaction);
+
+  // Looking for damage. What lies at fixed places comes in units (superblock, blocks of the group table, bitmaps), each
+  // of which keeps checkpoints waiting for two reads; the tree leaf by leaf, each with the nodes above that begin with
+  // it. Both copies are read, bad ones rewritten from good ones where the volume is writable. scrub_leaf: the caller
+  // holds a read_guard().
+  [[nodiscard]] std::uint64_t scrub_units() const noexcept;
+  [[nodiscard]] Status scrub_unit(blockio::IoQueue& io, std::uint64_t unit, MetadataScrub& scrub);
+  [[nodiscard]] Result<LeafScrub> scrub_leaf(blockio::IoQueue& io, const format::Key& at, MetadataScrub& scrub);
+
+  // A block of file data is not what it should be: counted, for the superblock and for stats().
+  void note_data_error() noexcept;
 
   [[nodiscard]] Space space() const;
   [[nodiscard]] std::uint64_t item_count(format::ItemKind kind) const;

@@ -1,6 +1,7 @@
 // What the files that implement Store share. Nobody else includes this.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <memory>
@@ -46,6 +47,16 @@ struct Store::State {
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
 
+  // Scrubbing (scrub.cc); checkpoint_lock is held.
+  [[nodiscard]] Status scrub_superblock(blockio::IoQueue& io, MetadataScrub& scrub, bool heal);
+  void note_fixed(MetadataScrub& scrub, const CheckedCopies& checked, MetadataKind kind,
+                  const std::array<std::uint64_t, format::kCopies>& offsets);
+
+  [[nodiscard]] ErrorCounts errors_here() const;
+  [[nodiscard]] ErrorCounts errors_since_mkfs() const;
+  // Errors came up that no superblock tells yet.
+  [[nodiscard]] bool has_unrecorded_errors() const;
+
   [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);
   void stop(std::string reason);  // the volume turns read-only for good
   // After stop(), by whom a failed write made call it: the superblock says that fsck should look, if it can be written.
@@ -83,6 +94,11 @@ struct Store::State {
       0};  // nodes whose blocks are committed: of the last tree and what a checkpoint adds
   std::atomic<std::uint64_t> placing_nodes{0};  // of the running checkpoint, still counted dirty by the tree
   std::atomic<std::uint64_t> nodes_written{0};
+  std::atomic<std::uint64_t> syncs{0};
+  std::atomic<std::uint64_t> data_errors{0};
+  std::atomic<std::uint64_t> fixed_bad{0};        // copies of superblocks, group table and bitmaps that a scrub found
+  std::atomic<std::uint64_t> fixed_healed{0};     // of those
+  std::atomic<std::uint64_t> errors_recorded{0};  // of errors_here(), all kinds, by the last checkpoint
 
   std::uint64_t replayed_records = 0;  // set at open
   std::uint64_t replayed_bytes = 0;

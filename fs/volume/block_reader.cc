@@ -31,10 +31,15 @@ std::vector<Piece> written_pieces(const ExtentWindow& window, std::uint64_t firs
 }
 
 Status verify(VolumeState& volume, InodeNumber inode, const ExtentWindow& window, const Piece& piece,
-              const std::byte* data) {
+              const std::byte* data, std::vector<std::uint64_t>* bad) {
   if (!piece.extent->checksummed()) return {};
   for (std::uint64_t block = piece.first; block < piece.end; ++block, data += volume.block_size) {
     if (format::crc32c({data, volume.block_size}) == window.checksum(*piece.extent, block)) continue;
+    volume.store->note_data_error();
+    if (bad != nullptr) {
+      bad->push_back(block);
+      continue;
+    }
     const std::string message =
         fmt::format("{}: inode {}, offset {}: checksum mismatch in volume block {}", volume.device.name(),
                     inode.value(), block * volume.block_size, piece.extent->physical_of(block).value());
@@ -47,7 +52,7 @@ Status verify(VolumeState& volume, InodeNumber inode, const ExtentWindow& window
 }  // namespace
 
 Status read_file_blocks(VolumeState& volume, blockio::IoQueue& io, InodeNumber inode, const ExtentWindow& window,
-                        std::uint64_t first, std::uint64_t end, std::byte* out) {
+                        std::uint64_t first, std::uint64_t end, std::byte* out, std::vector<std::uint64_t>* bad) {
   const std::uint64_t block_size = volume.block_size;
   const auto place = [&](std::uint64_t block) { return out + (block - first) * block_size; };
   const std::vector<Piece> pieces = written_pieces(window, first, end);
@@ -77,7 +82,7 @@ Status read_file_blocks(VolumeState& volume, blockio::IoQueue& io, InodeNumber i
     for (blockio::IoOp& read : reads) ops.push_back(&read);
     TRY(io.run(ops));
   }
-  for (const Piece& piece : pieces) TRY(verify(volume, inode, window, piece, place(piece.first)));
+  for (const Piece& piece : pieces) TRY(verify(volume, inode, window, piece, place(piece.first), bad));
   return {};
 }
 

@@ -46,6 +46,12 @@ Status ExtentWindow::append(const format::Key& key, std::span<const std::byte> v
   return {};
 }
 
+Status ExtentWindow::adopt(const format::Key& key, std::span<const std::byte> value) {
+  TRY(append(key, value));
+  extents_ = loaded_;
+  return {};
+}
+
 Status ExtentWindow::load(blockio::IoQueue& io, std::uint64_t first, std::uint64_t end, std::size_t max_extents) {
   format::Key found;
   store::ItemValue value;

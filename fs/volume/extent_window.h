@@ -43,6 +43,8 @@ class ExtentWindow {
   // `first` at most `max_extents`. corrupt_structure when they overlap one another or leave the volume.
   [[nodiscard]] Status load(blockio::IoQueue& io, std::uint64_t first, std::uint64_t end,
                             std::size_t max_extents = std::numeric_limits<std::size_t>::max());
+  // Instead of load(): the one extent that an item describes, which somebody else has read.
+  [[nodiscard]] Status adopt(const format::Key& key, std::span<const std::byte> value);
   // Whether load() met its limit; then blocks from loaded_end() on are unknown.
   [[nodiscard]] bool truncated() const noexcept { return truncated_; }
   [[nodiscard]] std::uint64_t loaded_end() const noexcept { return loaded_end_; }

@@ -11,6 +11,7 @@
 #include "blockio/block_device.h"
 #include "fs/base/result.h"
 #include "fs/store/store.h"
+#include "fs/volume/scrub.h"
 #include "fs/volume/types.h"
 
 namespace ashlar::volume {
@@ -115,6 +116,12 @@ class Volume {
   // All that was done to the inode (fsync of the whole log up to now). data_only as fdatasync.
   [[nodiscard]] Status sync_inode(Context& context, InodeNumber inode, bool data_only);
   [[nodiscard]] Status sync_all(Context& context);
+
+  // One step of looking for damage, from where the last one ended: at most about `budget` bytes are read. Metadata is
+  // healed from its other copy; file data can only be told to be bad. `buffer`: room for a block at least, aligned for
+  // the device.
+  [[nodiscard]] Result<ScrubStep> scrub(Context& context, const ScrubPosition& from, std::uint64_t budget,
+                                        std::span<std::byte> buffer);
 
   // Nothing is written from now on, not even what was done already: as if the power had gone. What would change
   // something fails with shut_down.

@@ -136,6 +136,24 @@ TEST_P(Statistics, CountWhatWasDone) {
   EXPECT_EQ(queue->selection().depth, config.depth);
 }
 
+TEST_P(Statistics, OfADeviceAreThoseOfItsQueuesOpenAndClosed) {
+  QueueStatistics before;
+  rig.device().add_statistics_to(before);
+  AlignedBuffer data(4096);
+  const auto open = rig.queue({});
+  for (int i = 0; i < 2; ++i) {
+    const auto closed = rig.queue({});
+    IoOp write = IoOp::write(0, data.span());
+    ASSERT_TRUE(closed->run(write));
+  }
+  IoOp write = IoOp::write(0, data.span());
+  ASSERT_TRUE(open->run(write));
+  QueueStatistics sum;
+  rig.device().add_statistics_to(sum);
+  EXPECT_EQ(sum.of(OpKind::write).completed.get() - before.of(OpKind::write).completed.get(), 3U);
+  EXPECT_EQ(sum.of(OpKind::write).bytes.get() - before.of(OpKind::write).bytes.get(), 3 * 4096U);
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, Statistics, every_subject(), subject_name);
 
 }  // namespace

@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(All, RefusedOption,
 TEST(OptionList, ErrorPolicies) {
   EXPECT_EQ(parsed_list("ro").on_failure, OnFailure::remount_read_only);
   EXPECT_EQ(parsed_list("errors=panic").on_failure, OnFailure::panic);
-  EXPECT_EQ(parsed_list("errors=panic,errors=continue").on_failure, OnFailure::remount_read_only);
+  EXPECT_EQ(parsed_list("errors=panic,errors=continue").on_failure, OnFailure::carry_on);
 }
 
 TEST(CommandLine, NeedsDeviceAndMountPoint) {

@@ -5,8 +5,10 @@
 // the reads that may still look at it have ended.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "fs/base/result.h"
 #include "fs/base/types.h"
 #include "fs/format/layout.h"
+#include "fs/store/checked_copies.h"
 
 namespace ashlar::store {
 
@@ -34,6 +37,12 @@ struct AllocationRequest {
 struct FrozenTotals {
   std::uint64_t free_blocks = 0;
   std::uint32_t group_table_crc = 0;
+};
+
+// A block that exists twice.
+struct CheckedBlock {
+  std::array<BlockNumber, format::kCopies> place;
+  CheckedCopies copies;
 };
 
 // Thread-safe; one lock inside, never held across device I/O. Bitmaps are read when first touched and a limited number
@@ -91,6 +100,12 @@ class Allocator {
   // What was freed up to and including `generation`'s freeze becomes reusable. Call once readers that began before have
   // ended.
   void release_freed(Generation generation);
+
+  // Both copies of a block of the group table, and of a group's bitmap (none when it never had one). No checkpoint may
+  // run meanwhile. `heal`: rewrite a bad copy.
+  [[nodiscard]] Result<CheckedBlock> check_table_block(blockio::IoQueue& io, std::uint32_t index, bool heal) const;
+  [[nodiscard]] Result<std::optional<CheckedBlock>> check_bitmap(blockio::IoQueue& io, std::uint32_t group,
+                                                                 bool heal) const;
 
   // All O(1).
   // Blocks nobody holds: what allocate() can hand out now.

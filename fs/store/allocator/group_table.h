@@ -10,6 +10,7 @@
 #include "fs/base/result.h"
 #include "fs/base/types.h"
 #include "fs/format/layout.h"
+#include "fs/store/allocator/allocator.h"
 
 namespace ashlar::store {
 
@@ -36,6 +37,9 @@ class GroupTable {
   [[nodiscard]] const GroupRecord& operator[](std::uint32_t group) const noexcept { return records_[group]; }
   [[nodiscard]] std::uint64_t free_blocks() const noexcept { return free_blocks_; }  // in all groups
   [[nodiscard]] std::uint64_t healed() const noexcept { return healed_; }            // copies rewritten by read()
+
+  // Both copies of a block as they are on the device. No checkpoint may run meanwhile.
+  [[nodiscard]] Result<CheckedBlock> check_block(blockio::IoQueue& io, std::uint32_t index, bool heal) const;
 
   // What the next generation will say of `group`; at most once a group.
   void stage(std::uint32_t group, const GroupRecord& record);

@@ -9,5 +9,6 @@ set(TREE_SOURCES
   tree/tree_evict.cc
   tree/tree_load.cc
   tree/tree_read.cc
+  tree/tree_scrub.cc
   tree/tree_state.cc
   tree/tree_writer.cc)

@@ -44,6 +44,18 @@ class NodeSink {
   [[nodiscard]] virtual Status write(const format::NodePointer& pointer, std::span<const std::byte> image) = 0;
 };
 
+// The way to a key for who wants to see the nodes on the device: of those on it that lie there, the ones that have
+// their lowest key not below the one asked for, and the leaf in any case; so a walk from leaf to leaf meets each once.
+struct TreePath {
+  enum class Leaf : std::uint8_t { on_device, copied };
+
+  std::vector<format::NodePointer> nodes;  // root first
+  std::optional<ErrorCode> not_loaded;     // why the last one, an internal node, could not be entered
+  Leaf leaf = Leaf::on_device;             // copied: it has changed since the last checkpoint
+  format::Key lowest = format::kLowestKey;
+  std::optional<format::Key> next;  // where what comes after the last node begins
+};
+
 // Thread-safe. lock_ (shared for reading, exclusive for apply, installing a loaded node, eviction, freeze) guards the
 // nodes reachable from root_; it is never held across device I/O: an access that meets a node not in memory remembers
 // it, unlocks, loads, and begins again.
@@ -82,6 +94,11 @@ class Tree {
   [[nodiscard]] Result<format::NodePointer> write_frozen(NodeSink& sink, std::vector<format::NodePointer>& freed);
   void finish_frozen();
   [[nodiscard]] TreeTotals frozen_totals() const;
+
+  // Internal nodes are loaded, leaves are not. `image` (node size bytes) takes the leaf when it is copied. What is
+  // found stays on the device as long as a reclaim guard is held from before.
+  [[nodiscard]] Status find_path(blockio::IoQueue& io, const format::Key& key, TreePath& path,
+                                 std::span<std::byte> image);
 
   [[nodiscard]] TreeTotals totals() const;
   [[nodiscard]] std::uint64_t dirty_nodes()

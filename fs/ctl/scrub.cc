@@ -1,0 +1,175 @@
+// ashlarctl scrub MNT [--rate MIB] [--json]
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "fs/ctl/command.h"
+#include "fs/ctl/mount_lookup.h"
+#include "fs/ctl/name_search.h"
+#include "fs/ctl/scrub_report.h"
+#include "fs/ctl/terminal_progress.h"
+#include "fs/format/text.h"
+#include "fs/fuse/scrub_protocol.h"
+
+namespace ashlar::ctl {
+namespace {
+
+// As fsck(8) has them.
+constexpr int kHealedStatus = 1;
+constexpr int kDamageStatus = 4;
+constexpr int kFailedStatus = 8;
+constexpr int kCancelledStatus = 32;
+
+constexpr std::uint64_t kMiB = 1U << 20;
+constexpr std::uint64_t kDefaultRate = 100;  // MiB/s
+constexpr std::uint64_t kMaxRate = 1U << 20;
+constexpr std::uint64_t kStepBytes = 2 * kMiB;
+constexpr std::uint64_t kStepsPerSecond = 10;  // at least, so that a slow scrub does not come in bursts
+constexpr std::uint64_t kLeastStep = 64U << 10;
+
+struct ScrubOptions {
+  std::string target;
+  std::uint64_t rate = kDefaultRate;
+  bool json = false;
+};
+
+volatile std::sig_atomic_t cancelled = 0;
+
+// While it lives, SIGINT and SIGTERM end the scrub after the step it is at.
+class CancelOnSignal {
+ public:
+  CancelOnSignal() {
+    struct sigaction action {};
+    action.sa_handler = [](int) { cancelled = 1; };
+    for (std::size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &action, &before_[i]);
+  }
+  ~CancelOnSignal() {
+    for (std::size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &before_[i], nullptr);
+  }
+  CancelOnSignal(const CancelOnSignal&) = delete;
+  CancelOnSignal& operator=(const CancelOnSignal&) = delete;
+
+ private:
+  static constexpr int kSignals[] = {SIGINT, SIGTERM};
+  struct sigaction before_[std::size(kSignals)]{};
+};
+
+// Keeps the bytes so far below what the rate allows.
+class Pace {
+ public:
+  explicit Pace(std::uint64_t rate) : bytes_per_second_(rate * kMiB) {}
+
+  void wait(std::uint64_t bytes) const {
+    if (bytes_per_second_ == 0) return;
+    const std::chrono::duration<double> due(static_cast<double>(bytes) / static_cast<double>(bytes_per_second_));
+    std::this_thread::sleep_until(begin_ + std::chrono::duration_cast<std::chrono::nanoseconds>(due));
+  }
+  [[nodiscard]] std::uint64_t step() const {
+    if (bytes_per_second_ == 0) return kStepBytes;
+    return std::clamp(bytes_per_second_ / kStepsPerSecond, kLeastStep, kStepBytes);
+  }
+
+ private:
+  std::uint64_t bytes_per_second_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+Status check_all(int root, const ScrubOptions& options, const std::string& mount_point, ScrubReport& report) {
+  const Pace pace(options.rate);
+  TerminalProgress progress("scrub");
+  const auto exchange = std::make_unique<fuse::ScrubExchange>();
+  exchange->version = fuse::kScrubVersion;
+  exchange->budget = pace.step();
+  while (exchange->phase != fuse::ScrubPhase::done) {
+    if (cancelled != 0) {
+      report.cancelled = true;
+      return {};
+    }
+    if (ioctl(root, fuse::kScrubCommand, exchange.get()) != 0) {
+      if (errno == EINTR) continue;
+      const char* const why = errno == EPERM    ? "only root and who mounted it may scrub"
+                              : errno == ENOTTY ? "its daemon is older and cannot scrub"
+                                                : std::strerror(errno);
+      return fail(from_errno(errno), fmt::format("{}: scrub: {}", mount_point, why));
+    }
+    report.add(*exchange);
+    const std::uint64_t done = report.metadata_bytes + report.data_bytes;
+    progress.show(done, exchange->total_bytes);
+    if (exchange->phase != fuse::ScrubPhase::done) pace.wait(done);
+  }
+  return {};
+}
+
+// The files that damage is left in.
+void find_damaged_files(const std::string& mount_point, ScrubReport& report) {
+  std::vector<InodeRange> ranges;
+  for (const fuse::ScrubFinding& finding : report.findings) {
+    if (finding.what == fuse::ScrubWhat::data) ranges.push_back({finding.where, finding.where});
+    const bool lost_node = finding.what == fuse::ScrubWhat::node && (finding.flags & fuse::kScrubLost) != 0;
+    if (lost_node) ranges.push_back({finding.first, finding.last});
+  }
+  if (ranges.empty()) return;
+  find_names(mount_point, std::move(ranges), [&report](const std::string& path, std::uint64_t inode) {
+    report.names.push_back({path, inode});
+    return report.names.size() < kMaxNames && cancelled == 0;
+  });
+}
+
+void print_report(const std::string& mount_point, const ScrubReport& report) {
+  for (const fuse::ScrubFinding& finding : report.findings) fmt::print("{}\n", finding_text(finding));
+  for (const ScrubReport::Name& name : report.names) {
+    fmt::print("damaged: {} (inode {})\n", format::printable(name.path), name.inode);
+  }
+  fmt::print("{}: {}\n", mount_point, summary_text(report));
+}
+
+int status_of(const ScrubReport& report) {
+  const int damage = report.damage_remains() ? kDamageStatus : report.found_damage() ? kHealedStatus : 0;
+  return damage | (report.cancelled ? kCancelledStatus : 0);
+}
+
+Status scrub(const ScrubOptions& options, int& exit_status) {
+  exit_status = kFailedStatus;
+  const std::string mount_point = TRY(find_mount_point(options.target));
+  const int root = open(mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0) return fail(from_errno(errno), fmt::format("{}: {}", mount_point, std::strerror(errno)));
+  const CancelOnSignal cancel;
+  ScrubReport report;
+  Status checked = check_all(root, options, mount_point, report);
+  close(root);
+  if (!checked && report.findings.empty()) return checked;
+  if (!report.cancelled) find_damaged_files(mount_point, report);
+  if (options.json) {
+    fmt::print("{}\n", report_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    print_report(mount_point, report);
+  }
+  if (checked) exit_status = status_of(report);
+  return checked;
+}
+
+}  // namespace
+
+void add_scrub(CLI::App& app, Action& action, int& exit_status) {
+  const auto options = std::make_shared<ScrubOptions>();
+  CLI::App* command = app.add_subcommand("scrub", "Reads all of a mounted volume, heals metadata, names damaged files");
+  command->add_option("MNT", options->target, "Mount point, or the mounted device or image file")->required();
+  command->add_option("--rate", options->rate, "MiB a second at most; 0: as fast as it goes")
+      ->check(CLI::Range(std::uint64_t{0}, kMaxRate))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback(
+      [options, &action, &exit_status] { action = [options, &exit_status] { return scrub(*options, exit_status); }; });
+}
+
+}  // namespace ashlar::ctl
