@@ -14,5 +14,6 @@ using Action = std::function<Status()>;
 // Each adds itself to `app` and, when it is the one chosen, sets `action`, which outlives the parsing.
 void add_info(CLI::App& app, Action& action);
 void add_dump(CLI::App& app, Action& action);
+void add_metadump(CLI::App& app, Action& action);
 
 }  // namespace ashlar::ctl

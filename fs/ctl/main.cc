@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   ashlar::ctl::Action action;
   ashlar::ctl::add_info(app, action);
   ashlar::ctl::add_dump(app, action);
+  ashlar::ctl::add_metadump(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

@@ -20,7 +20,7 @@ namespace {
 
 constexpr unsigned kDirectories = 40;
 constexpr unsigned kFilesEach = 75;
-constexpr std::size_t kSample = 24;  // pieces that are looked at as a rule
+constexpr std::size_t kSample = 8;  // pieces that are looked at as a rule
 
 // What is known of an inode without its name, and its names.
 struct Seen {
@@ -49,7 +49,7 @@ void fill(Rig& rig) {
       } else {
         file = rig.make_file(directory, name);
         const std::size_t size = f % 3 == 0 ? 40'000 : (f % 3 == 1 ? 5000 : 300);
-        rig.write(file, f % 25 == 0 ? 1'000'000 : 0, volume::testing::pattern(random() % size, f));
+        rig.write(file, f % 25 == 0 ? 100'000 : 0, volume::testing::pattern(random() % size, f));
         const std::string value = volume::testing::pattern(f % 50 == 1 ? 5000 : 40, f);
         if (f % 10 == 1) {
           EXPECT_TRUE(volume.set_xattr(context, file, "user.some", std::as_bytes(std::span(value)), 0));
