@@ -11,8 +11,9 @@
 namespace ashlar::fsck {
 
 struct CheckOptions {
-  bool heal = false;  // write a bad copy of a piece of metadata anew from the good one; nothing else is repaired
-  bool data = false;  // read all file contents and compare them with their checksums
+  bool heal = false;    // write a bad copy of a piece of metadata anew from the good one; nothing else is repaired
+  bool data = false;    // read all file contents and compare them with their checksums
+  bool search = false;  // take a device without any trace of a superblock for a volume that lost all of them
   // Called now and then with what has been looked at so far (0 to 1); false ends the check with `cancelled`.
   std::function<bool(double)> progress;
 };

@@ -20,6 +20,7 @@ CommandLine parse_command_line(int count, char** arguments) {
   app.add_flag("-f", line.force, "check even if the volume is marked clean");
   app.add_flag("-v", line.verbose, "say more");
   app.add_flag("--data", line.data, "also read all file contents and compare their checksums");
+  app.add_flag("--search", line.search, "look for a volume of which no trace of a superblock is left");
   app.add_flag("--json", line.json, "print the findings as JSON");
   app.add_option("-C", line.progress_descriptor, "write progress to this descriptor; 0: a bar on the terminal");
   try {

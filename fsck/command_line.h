@@ -31,6 +31,7 @@ struct CommandLine {
   bool force = false;  // -f
   bool verbose = false;
   bool data = false;
+  bool search = false;
   bool json = false;
   int progress_descriptor = -1;  // -C: 0 means a bar on standard error
   int exit_status = 0;           // when not to run

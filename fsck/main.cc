@@ -71,6 +71,7 @@ Result<Report> check_and_repair(const CommandLine& line, blockio::BlockDevice& d
   CheckOptions options;
   options.heal = line.mode == Mode::safe || line.mode == Mode::all;
   options.data = line.data;
+  options.search = line.search;
   options.progress = [&line](double part) { return show_progress(line, part); };
   Report report = TRY(check_volume(device, io, options));
   if (line.mode == Mode::ask && !report.is_clean() && !report.takes(Repair::recount) &&

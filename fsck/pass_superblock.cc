@@ -31,6 +31,19 @@ Result<Copies> read_copies(blockio::IoQueue& io) {
   return copies;
 }
 
+// mkfs leaves zeros in the slot that it does not use.
+bool is_lost(const Copies& copies, std::size_t slot, std::uint64_t device_size) {
+  const format::Superblock zeros{};
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+    const std::size_t index = slot * format::kCopies + copy;
+    if (!copies.readable[index]) continue;
+    const format::Superblock& superblock = copies.all[index];
+    if (std::memcmp(&superblock, &zeros, sizeof zeros) == 0 || format::validate(superblock, device_size, false))
+      return false;
+  }
+  return true;
+}
+
 Status write_copy(blockio::IoQueue& io, std::size_t index, const format::Superblock& superblock) {
   blockio::AlignedBuffer buffer(format::kSuperblockSize);
   if (buffer.empty()) return fail(ErrorCode::out_of_memory);
@@ -49,12 +62,11 @@ Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& 
   }
   const Copies copies = TRY(read_copies(io));
   Result<std::size_t> chosen = format::choose_superblock(copies.all, device.geometry().size, options.heal);
-  if (!chosen && chosen.error().code() == ErrorCode::not_a_volume) return fail(std::move(chosen).error());
   if (!chosen) {
     // Nothing of ours, or of a later program: not for this one to judge.
     const ErrorCode code = chosen.error().code();
-    if (code == ErrorCode::not_a_volume || code == ErrorCode::unsupported_format)
-      return fail(std::move(chosen).error());
+    const bool is_other = code == ErrorCode::not_a_volume && !options.search;
+    if (is_other || code == ErrorCode::unsupported_format) return fail(std::move(chosen).error());
     report.add(FindingId::no_superblock, chosen.error().message());
     return std::nullopt;
   }
@@ -68,6 +80,7 @@ Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& 
                other % format::kCopies);
     if (options.heal && write_copy(io, other, newest)) report.mark_last_repaired();
   }
+  if (is_lost(copies, 1 - slot, device.geometry().size)) report.add(FindingId::superblock_slot_lost, 1 - slot);
   return newest;
 }
 

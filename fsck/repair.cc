@@ -5,8 +5,10 @@
 #include "fsck/context.h"
 #include "fsck/generation_writer.h"
 #include "fsck/item_filter.h"
+#include "fsck/rehash.h"
 #include "fsck/repair_plan.h"
 #include "fsck/salvage.h"
+#include "fsck/superblock_search.h"
 #include "fsck/tree_builder.h"
 
 namespace ashlar::fsck {
@@ -16,6 +18,8 @@ using format::Key;
 
 // Damage behind damage behind damage; more would be a repair that goes round in circles.
 constexpr int kMaxRounds = 4;
+// Where the superblock is lost, numbers of removed inodes may have been above those that are left.
+constexpr std::uint64_t kInodeNumbersSkipped = 1U << 24;
 
 // Puts the plan's additions where they belong in the order of keys.
 class AdditionMerger {
@@ -61,6 +65,9 @@ class Rebuild {
         generation_(superblock.generation + 1),
         context_(device, io, quiet_, superblock) {}
 
+  // It was made by a search and has a new seed for names.
+  void take_new_seed() { has_new_seed_ = true; }
+
   [[nodiscard]] Status run() {
     if (generation_.value() == 0) return fail(ErrorCode::corrupt_structure, "no generation can follow this one");
     TRY(pass_log(context_));
@@ -69,8 +76,11 @@ class Rebuild {
     context_.report = Report{};  // a table that is lost must not end the walk
     RepairPlan plan;
     BlockMap kept = TRY(learn(context_, plan));
+    // The root that was found may be a part of the tree only, even if nothing is missing below it.
+    const bool looks_whole = context_.lost.empty();
+    if (has_new_seed_) context_.lost.emplace_back();
     if (!context_.lost.empty()) {
-      TRY(salvage_lost_items(context_, stored, kept));
+      TRY(salvage_lost_items(context_, stored, kept, looks_whole));
       // The walk claims blocks, so it takes a context of its own to walk again.
       CheckContext again(device_, io_, quiet_, superblock_);
       again.overlay = context_.overlay;
@@ -87,11 +97,26 @@ class Rebuild {
   [[nodiscard]] Result<BlockMap> learn(CheckContext& context, RepairPlan& plan) {
     plan.next_inode = context.next_inode;
     ItemFilter filter(context, plan);
-    TreeWalk walk(context,
-                  [&filter](const Key& key, std::span<const std::byte> value) { return filter.take(key, value); });
-    TRY(walk.run());
-    TRY(filter.finish());
+    TRY(read_items(context, filter));
+    if (has_new_seed_) plan.next_inode += kInodeNumbersSkipped;
     return std::move(filter.kept_blocks());
+  }
+
+  [[nodiscard]] Status read_items(CheckContext& context, ItemFilter& filter) {
+    const ItemVisitor take = [&filter](const Key& key, std::span<const std::byte> value) {
+      return filter.take(key, value);
+    };
+    if (has_new_seed_) {
+      Rehash rehash(superblock_.hash_seed, take);
+      TreeWalk walk(context,
+                    [&rehash](const Key& key, std::span<const std::byte> value) { return rehash.take(key, value); });
+      TRY(walk.run());
+      TRY(rehash.finish());
+    } else {
+      TreeWalk walk(context, take);
+      TRY(walk.run());
+    }
+    return filter.finish();
   }
 
   [[nodiscard]] Status write(RepairPlan& plan, const StoredBitmaps& stored, BlockMap& kept) {
@@ -102,10 +127,7 @@ class Rebuild {
     reading.salvaged = context_.salvaged;
     ItemFilter filter(reading, plan,
                       [&merger](const Key& key, std::span<const std::byte> value) { return merger.take(key, value); });
-    TreeWalk walk(reading,
-                  [&filter](const Key& key, std::span<const std::byte> value) { return filter.take(key, value); });
-    TRY(walk.run());
-    TRY(filter.finish());
+    TRY(read_items(reading, filter));
     TRY(merger.finish());
     format::Superblock next = superblock_;
     next.root = format::store(TRY(builder.finish()));
@@ -124,6 +146,7 @@ class Rebuild {
   blockio::BlockDevice& device_;
   blockio::IoQueue& io_;
   const format::Superblock superblock_;
+  bool has_new_seed_ = false;
   const Generation generation_;
   const CheckOptions quiet_{};
   CheckContext context_;
@@ -131,12 +154,24 @@ class Rebuild {
 
 }  // namespace
 
-Status rebuild_volume(blockio::BlockDevice& device, blockio::IoQueue& io) {
+Status rebuild_volume(blockio::BlockDevice& device, blockio::IoQueue& io, const CheckOptions& options) {
   Report ignored;  // the check before told it all
-  const std::optional<format::Superblock> superblock = TRY(pass_superblock(device, io, CheckOptions{}, ignored));
-  if (!superblock) return fail(ErrorCode::corrupt_structure, "without a superblock nothing can be rebuilt");
+  CheckOptions quiet;
+  quiet.search = options.search;
+  const std::optional<format::Superblock> superblock = TRY(pass_superblock(device, io, quiet, ignored));
+  if (!superblock) {
+    const format::Superblock found = TRY(search_superblock(device, io, options, std::nullopt));
+    Rebuild rebuild(device, io, found);
+    rebuild.take_new_seed();
+    return rebuild.run();
+  }
   // For writing.
   TRY(format::validate(*superblock, device.geometry().size, true));
+  if (ignored.has(FindingId::superblock_slot_lost)) {
+    Result<format::Superblock> newer = search_superblock(device, io, options, superblock);
+    if (newer) return Rebuild(device, io, *newer).run();
+    if (newer.error().code() != ErrorCode::not_found) return fail(std::move(newer).error());
+  }
   return Rebuild(device, io, *superblock).run();
 }
 
@@ -144,7 +179,7 @@ Status repair_volume(blockio::BlockDevice& device, blockio::IoQueue& io, const C
   const auto needs_more = [](const Report& of) { return of.takes(Repair::recount) || of.takes(Repair::rebuild); };
   Report after;
   for (int round = 0; round < kMaxRounds; ++round) {
-    TRY(rebuild_volume(device, io));
+    TRY(rebuild_volume(device, io, options));
     after = TRY(check_volume(device, io, options));
     if (!needs_more(after)) break;
   }

@@ -7,9 +7,11 @@
 
 namespace ashlar::fsck {
 
-// Once. Damage that hid behind other damage may need another time. no_space when the new tree has no room beside the
-// old one; errors of the superblock and the device as check_volume's.
-[[nodiscard]] Status rebuild_volume(blockio::BlockDevice& device, blockio::IoQueue& io);
+// Once. Damage that hid behind other damage may need another time. Where no superblock is left, or nodes are lost and
+// the one that was newer is gone, the device is searched for what it led to. no_space when the new tree has no room
+// beside the old one; errors of the superblock and the device as check_volume's.
+[[nodiscard]] Status rebuild_volume(blockio::BlockDevice& device, blockio::IoQueue& io,
+                                    const CheckOptions& options = {});
 
 // Rebuilds until a check has nothing more to repair, or it does not help. `report` is that of the check before; what
 // is gone in the end is marked as repaired there.

@@ -12,10 +12,11 @@ constexpr std::size_t kScanBytes = 1U << 20;
 
 class Salvage {
  public:
-  Salvage(CheckContext& context, StoredBitmaps& bitmaps, const BlockMap& files)
+  Salvage(CheckContext& context, StoredBitmaps& bitmaps, const BlockMap& files, bool only_in_use)
       : context_(context),
         bitmaps_(bitmaps),
         files_(files),
+        only_in_use_(only_in_use),
         layout_(context.layout),
         block_size_(layout_.block_size()),
         scan_(kScanBytes),
@@ -40,8 +41,11 @@ class Salvage {
   [[nodiscard]] Status scan_group(std::uint32_t group) {
     const std::uint64_t first = layout_.group_first(group).value();
     const std::uint64_t blocks = layout_.blocks_in_group(group);
-    // A bitmap that is lost tells nothing, so all of its group may be in use.
-    if (!bitmaps_.load(group, bitmap_)) std::fill(bitmap_.begin(), bitmap_.end(), std::byte{0xff});
+    if (!bitmaps_.load(group, bitmap_)) {
+      if (only_in_use_) return {};
+      // A bitmap that is lost tells nothing, so all of its group may be in use.
+      std::fill(bitmap_.begin(), bitmap_.end(), std::byte{0xff});
+    }
     for (const std::vector<std::uint8_t>* const owned : {context_.owned.group(group), files_.group(group)}) {
       if (owned == nullptr) continue;
       for (std::size_t i = 0; i < block_size_; ++i) bitmap_[i] &= ~std::byte{(*owned)[i]};
@@ -103,6 +107,7 @@ class Salvage {
   CheckContext& context_;
   StoredBitmaps& bitmaps_;
   const BlockMap& files_;
+  const bool only_in_use_;
   const format::Layout& layout_;
   const std::size_t block_size_;
   blockio::AlignedBuffer scan_;
@@ -113,8 +118,8 @@ class Salvage {
 
 }  // namespace
 
-Status salvage_lost_items(CheckContext& context, StoredBitmaps& bitmaps, const BlockMap& files) {
-  return Salvage(context, bitmaps, files).run();
+Status salvage_lost_items(CheckContext& context, StoredBitmaps& bitmaps, const BlockMap& files, bool only_in_use) {
+  return Salvage(context, bitmaps, files, only_in_use).run();
 }
 
 }  // namespace ashlar::fsck

@@ -1,6 +1,7 @@
 #include "fsck/tree_walk.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace ashlar::fsck {
 
@@ -53,81 +54,61 @@ class ItemStream {
 TreeWalk::TreeWalk(CheckContext& context, const ItemVisitor& visit)
     : context_(context),
       items_(std::make_unique<ItemStream>(context, visit)),
-      node_size_(context.layout.node_size()),
-      buffer_(kNodesInFlight * format::kCopies * node_size_),
+      reader_(context),
       most_nodes_(context.layout.block_count() / (context.layout.node_blocks() * format::kCopies)) {}
 
 TreeWalk::~TreeWalk() = default;
 
 Status TreeWalk::run() {
-  if (buffer_.empty()) return fail(ErrorCode::out_of_memory);
-  std::vector<Expected> level = {Expected{format::load(context_.superblock.root), KeyRange{}}};
-  while (!level.empty()) {
-    next_level_.clear();
-    for (std::size_t done = 0; done < level.size(); done += kNodesInFlight) {
-      TRY(check_batch(std::span(level).subspan(done, std::min(kNodesInFlight, level.size() - done))));
-      if (context_.report.is_fatal()) return items_->finish();
-      TRY(context_.tell_progress(kAfterLog + (kAfterTree - kAfterLog) * part_done()));
-    }
-    level = std::move(next_level_);
-  }
+  if (!reader_.has_memory()) return fail(ErrorCode::out_of_memory);
+  const ExpectedNode root{format::load(context_.superblock.root), KeyRange{}};
+  TRY(walk(std::span(&root, 1)));
   return items_->finish();
+}
+
+// Depth first, so that no more than some nodes' children on each level are ever remembered; of the level above the
+// leaves so many nodes at once that reading ahead does not stop at the end of each. Levels fall, which ends it.
+Status TreeWalk::walk(std::span<const ExpectedNode> nodes) {
+  if (nodes.front().pointer.level == 0) return walk_below(nodes);
+  while (!nodes.empty() && !context_.report.is_fatal()) {
+    const std::size_t count = std::min(nodes.size(), NodeReader::kBatchNodes);
+    TRY(walk_below(nodes.first(count)));
+    nodes = nodes.subspan(count);
+  }
+  return {};
+}
+
+Status TreeWalk::walk_below(std::span<const ExpectedNode> parents) {
+  reader_.begin(parents);
+  for (std::span<const ExpectedNode> batch = reader_.next(); !batch.empty(); batch = reader_.next()) {
+    for (std::size_t i = 0; i < batch.size(); ++i) TRY(check_node(batch[i], i));
+    if (context_.report.is_fatal()) return {};
+    TRY(context_.tell_progress(kAfterLog + (kAfterTree - kAfterLog) * part_done()));
+  }
+  if (children_.empty()) return {};
+  const std::vector<ExpectedNode> children = std::exchange(children_, {});
+  return walk(children);
 }
 
 double TreeWalk::part_done() const {
   return std::min(1.0, static_cast<double>(nodes_) / static_cast<double>(context_.superblock.node_count.value()));
 }
 
-// Where the copy of a node in the batch is read to.
-std::span<std::byte> TreeWalk::image(std::size_t index, std::size_t copy) {
-  return buffer_.span().subspan((index * format::kCopies + copy) * node_size_, node_size_);
-}
-
-bool TreeWalk::in_bounds(const format::NodePointer& pointer) const {
-  return std::all_of(std::begin(pointer.address), std::end(pointer.address), [this](BlockNumber address) {
-    return address.value() <= context_.layout.block_count() - context_.layout.node_blocks();
-  });
-}
-
-Status TreeWalk::check_batch(std::span<const Expected> batch) {
-  std::array<blockio::IoOp, kNodesInFlight * format::kCopies> reads;
-  std::vector<blockio::IoOp*> pointers;
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-      if (!in_bounds(batch[i].pointer)) continue;
-      blockio::IoOp& read = reads[i * format::kCopies + copy];
-      read = blockio::IoOp::read(context_.layout.byte_offset(batch[i].pointer.address[copy]), image(i, copy));
-      pointers.push_back(&read);
-    }
-  }
-  // Each copy's own outcome counts.
-  static_cast<void>(context_.io.run(pointers).has_value());
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    Outcomes outcomes;
-    for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-      const blockio::IoOp& read = reads[i * format::kCopies + copy];
-      if (!in_bounds(batch[i].pointer)) {
-        outcomes[copy] = fail(ErrorCode::corrupt_structure);
-      } else if (!read.ok()) {
-        outcomes[copy] = fail(read.error());
-      } else {
-        // The level is a finding of its own.
-        format::NodePointer expected = batch[i].pointer;
-        expected.level = format::header_of(image(i, copy)).level;
-        outcomes[copy] = format::validate_node(image(i, copy), context_.superblock.uuid, &expected);
-      }
-    }
-    TRY(check_node(batch[i], i, outcomes));
-  }
-  return {};
-}
-
-Status TreeWalk::check_node(const Expected& expected, std::size_t index, const Outcomes& outcomes) {
+Status TreeWalk::check_node(const ExpectedNode& expected, std::size_t index) {
   const std::uint64_t address = expected.pointer.address[0].value();
   if (++nodes_ > most_nodes_) {
     context_.report.add(FindingId::tree_too_large);
     context_.lost.emplace_back();  // all that was not walked yet
     return {};
+  }
+  Outcomes outcomes;
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+    outcomes[copy] = reader_.outcome(index, copy);
+    if (!outcomes[copy]) continue;
+    // The level is a finding of its own.
+    format::NodePointer any_level = expected.pointer;
+    any_level.level = format::header_of(reader_.image(index, copy)).level;
+    outcomes[copy] = format::validate_node(reader_.image(index, copy), context_.superblock.uuid, &any_level);
   }
   if (!outcomes[0] && !outcomes[1]) {
     context_.report.add(FindingId::node_lost, address, outcomes[0].error().message());
@@ -139,13 +120,13 @@ Status TreeWalk::check_node(const Expected& expected, std::size_t index, const O
   const std::size_t bad = 1 - good;
   if (!outcomes[bad]) {
     context_.report.add(FindingId::node_copy_bad, address, bad, outcomes[bad].error().message());
-    context_.heal(context_.layout.byte_offset(expected.pointer.address[bad]), image(index, good));
+    context_.heal(context_.layout.byte_offset(expected.pointer.address[bad]), reader_.image(index, good));
   }
   if (!claim_blocks(expected.pointer)) {  // walked already, or not the tree's: not again
     context_.lost.push_back(expected.range);
     return {};
   }
-  return take_node(expected, image(index, good));
+  return take_node(expected, reader_.image(index, good));
 }
 
 bool TreeWalk::claim_blocks(const format::NodePointer& pointer) {
@@ -164,7 +145,7 @@ bool TreeWalk::claim_blocks(const format::NodePointer& pointer) {
   return free;
 }
 
-Status TreeWalk::take_node(const Expected& expected, std::span<const std::byte> node) {
+Status TreeWalk::take_node(const ExpectedNode& expected, std::span<const std::byte> node) {
   const format::NodeHeader& header = format::header_of(node);
   const std::uint64_t address = expected.pointer.address[0].value();
   const bool is_root = expected.pointer == format::load(context_.superblock.root);
@@ -181,7 +162,7 @@ Status TreeWalk::take_node(const Expected& expected, std::span<const std::byte> 
   return take_leaf(expected, node);
 }
 
-Status TreeWalk::take_leaf(const Expected& expected, std::span<const std::byte> node) {
+Status TreeWalk::take_leaf(const ExpectedNode& expected, std::span<const std::byte> node) {
   bool in_order = true;
   for (const format::LeafItem& item : format::leaf_items(node)) {
     const format::Key key = format::key_of(item);
@@ -196,10 +177,10 @@ Status TreeWalk::take_leaf(const Expected& expected, std::span<const std::byte> 
   return {};
 }
 
-void TreeWalk::take_internal(const Expected& expected, std::span<const std::byte> node) {
+void TreeWalk::take_internal(const ExpectedNode& expected, std::span<const std::byte> node) {
   const std::span<const format::InternalEntry> entries = format::internal_entries(node);
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    Expected child;
+    ExpectedNode child;
     // The first entry's key is only a lower bound.
     child.range.lowest = i == 0 ? expected.range.lowest : format::key_of(entries[i]);
     if (!expected.range.holds(child.range.lowest)) {
@@ -215,7 +196,7 @@ void TreeWalk::take_internal(const Expected& expected, std::span<const std::byte
     child.pointer.generation = Generation{entries[i].generation};
     child.pointer.crc = entries[i].crc;
     child.pointer.level = static_cast<std::uint8_t>(expected.pointer.level - 1);
-    next_level_.push_back(child);
+    children_.push_back(child);
   }
 }
 

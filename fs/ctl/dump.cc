@@ -1,4 +1,4 @@
-// ashlarctl dump DEVICE superblock | group N | node BLOCK | log
+// ashlarctl dump DEVICE superblock | group N | node BLOCK | inode N | path PATH | log
 #include <fmt/format.h>
 
 #include <memory>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fs/ctl/command.h"
+#include "fs/ctl/dump_items.h"
 #include "fs/ctl/dump_log.h"
 #include "fs/ctl/item_text.h"
 #include "fs/ctl/superblock_report.h"
@@ -21,6 +22,8 @@ struct DumpOptions {
   std::string device;
   std::uint32_t group = 0;
   std::uint64_t block = 0;
+  std::uint64_t inode = 0;
+  std::string path;
 };
 
 struct Volume {
@@ -170,6 +173,20 @@ void add_dump(CLI::App& app, Action& action) {
       ->add_option("N", options->group, "Number of the group, from 0")
       ->required();
   add("node", "A tree node", dump_node)->add_option("BLOCK", options->block, "First block of either copy")->required();
+  add("inode", "All items of an inode",
+      [](const DumpOptions& chosen) -> Status {
+        const Volume volume = TRY(open_volume(chosen.device));
+        return dump_inode(volume.reader, volume.superblock, chosen.inode);
+      })
+      ->add_option("N", options->inode, "Its number, as ls -i shows it")
+      ->required();
+  add("path", "The names on the way to a file, and its items",
+      [](const DumpOptions& chosen) -> Status {
+        const Volume volume = TRY(open_volume(chosen.device));
+        return dump_path(volume.reader, volume.superblock, chosen.path);
+      })
+      ->add_option("PATH", options->path, "From the volume's root")
+      ->required();
   add("log", "The records that a mount would replay", dump_whole_log);
 }
 

@@ -5,8 +5,6 @@
 #include "fs/format/items.h"
 
 namespace ashlar::ctl {
-namespace {
-
 // Names are any bytes; only printable ASCII goes to the terminal as it is.
 std::string quoted(std::string_view text) {
   std::string result = "'";
@@ -20,6 +18,8 @@ std::string quoted(std::string_view text) {
   }
   return result + "'";
 }
+
+namespace {
 
 std::string inode_text(std::span<const std::byte> value) {
   const auto inode = format::parse_inode(value);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "fs/format/key.h"
 
@@ -11,6 +12,9 @@ namespace ashlar::ctl {
 
 // "inode", "dirent", ...; "kind 12" for those this version does not know.
 [[nodiscard]] std::string kind_text(format::ItemKind kind);
+
+// Any bytes, between quotes, safe for a terminal.
+[[nodiscard]] std::string quoted(std::string_view text);
 
 // "(7 dirent 0x1234)"
 [[nodiscard]] std::string key_text(const format::Key& key);

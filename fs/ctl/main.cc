@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   ashlar::ctl::Action action;
   ashlar::ctl::add_info(app, action);
   ashlar::ctl::add_dump(app, action);
+  ashlar::ctl::add_metadump(app, action);
   int exit_status = 0;
   ashlar::ctl::add_scrub(app, action, exit_status);
   ashlar::ctl::add_stat(app, action);

@@ -37,6 +37,10 @@ std::vector<DamageCase> superblock_cases() {
     older.written_time = older.written_time - 10;
     image.write_superblock_copy(1, older);
   }));
+  cases.push_back(image_case(FindingId::superblock_slot_lost, {}, [](DamagedVolume&, ImageEditor& image) {
+    const std::size_t older = 1 - image.superblock.generation % format::kSuperblockSlots;
+    for (std::size_t copy = 0; copy < format::kCopies; ++copy) image.damage_at(format::superblock_offset(older, copy));
+  }));
   cases.push_back(image_case(FindingId::free_count_wrong, {}, [](DamagedVolume&, ImageEditor& image) {
     image.superblock.free_blocks = image.superblock.free_blocks - 1;
     image.write_superblock();

@@ -1,5 +1,6 @@
 // One bad copy of anything that has two: found, healed when that is asked for, and nothing lost.
 #include "tests/fsck/damaged_volume.h"
+#include "tests/fsck/metadata_places.h"
 
 namespace ashlar::fsck::testing {
 namespace {
@@ -9,21 +10,11 @@ struct Copy {
   std::string name;
 };
 
-// Both copies of all metadata in use.
+// Both copies of all metadata in use: the first ones, then the second ones.
 std::vector<Copy> metadata_copies(ImageEditor& image) {
   std::vector<Copy> copies;
-  const format::Layout layout = image.layout();
   for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-    copies.push_back(
-        {format::superblock_offset(image.superblock.generation % format::kSuperblockSlots, copy), "superblock"});
-    for (std::uint32_t i = 0; i < layout.group_table_blocks(); ++i)
-      copies.push_back({layout.byte_offset(layout.group_table_block(i, image.table_slot(i), copy)), "group table"});
-    for (std::uint32_t group = 0; group < layout.group_count(); ++group) {
-      if ((image.group_entry(group).flags & format::kGroupInitialised) != 0)
-        copies.push_back({layout.byte_offset(image.bitmap_block(group, copy)), "bitmap"});
-    }
-    for (const NodePath& path : image.nodes())
-      copies.push_back({layout.byte_offset(image.pointer_to(path).address[copy]), "node"});
+    for (const MetadataPiece& piece : metadata_pieces(image)) copies.push_back({piece.offsets[copy], piece.name});
   }
   return copies;
 }

@@ -1,0 +1,86 @@
+#include "fsck/node_reader.h"
+
+#include <algorithm>
+
+namespace ashlar::fsck {
+
+NodeReader::NodeReader(CheckContext& context)
+    : context_(context),
+      node_size_(context.layout.node_size()),
+      batches_(std::make_unique<std::array<Batch, kBatches>>()) {
+  for (Batch& batch : *batches_) batch.buffer = blockio::AlignedBuffer(kBatchNodes * format::kCopies * node_size_);
+}
+
+NodeReader::~NodeReader() {
+  for (const Batch& batch : *batches_) wait(batch);
+}
+
+bool NodeReader::has_memory() const noexcept {
+  return std::none_of(batches_->begin(), batches_->end(), [](const Batch& batch) { return batch.buffer.empty(); });
+}
+
+void NodeReader::begin(std::span<const ExpectedNode> nodes) {
+  for (Batch& batch : *batches_) {
+    wait(batch);
+    batch.nodes = {};
+  }
+  ahead_ = nodes;
+  current_ = 0;
+  submit((*batches_)[1]);  // next() goes to the other one first
+}
+
+std::span<const ExpectedNode> NodeReader::next() {
+  submit((*batches_)[current_]);
+  current_ = 1 - current_;
+  const Batch& batch = (*batches_)[current_];
+  wait(batch);
+  return batch.nodes;
+}
+
+void NodeReader::submit(Batch& batch) {
+  batch.nodes = ahead_.first(std::min(ahead_.size(), kBatchNodes));
+  ahead_ = ahead_.subspan(batch.nodes.size());
+  std::array<blockio::IoOp*, kBatchNodes * format::kCopies> reads{};
+  std::size_t count = 0;
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+    for (std::size_t i = 0; i < batch.nodes.size(); ++i) {
+      if (!in_bounds(batch.nodes[i].pointer)) continue;
+      blockio::IoOp& read = batch.reads[place(i, copy)];
+      const std::span<std::byte> bytes = batch.buffer.span().subspan(place(i, copy) * node_size_, node_size_);
+      read = blockio::IoOp::read(context_.layout.byte_offset(batch.nodes[i].pointer.address[copy]), bytes);
+      reads[count++] = &read;
+    }
+  }
+  if (count != 0) context_.io.submit(std::span(reads).first(count));
+}
+
+void NodeReader::wait(const Batch& batch) {
+  const auto missing = [&] {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < batch.nodes.size(); ++i) {
+      if (!in_bounds(batch.nodes[i].pointer)) continue;
+      for (std::size_t copy = 0; copy < format::kCopies; ++copy) count += batch.reads[place(i, copy)].done() ? 0U : 1U;
+    }
+    return count;
+  };
+  while (const std::size_t count = missing()) context_.io.wait(count);
+}
+
+Status NodeReader::outcome(std::size_t index, std::size_t copy) const {
+  const Batch& batch = (*batches_)[current_];
+  if (!in_bounds(batch.nodes[index].pointer)) return fail(ErrorCode::corrupt_structure, "past the volume's end");
+  const blockio::IoOp& read = batch.reads[place(index, copy)];
+  return read.ok() ? Status{} : fail(read.error());
+}
+
+std::span<std::byte> NodeReader::image(std::size_t index, std::size_t copy) {
+  return (*batches_)[current_].buffer.span().subspan(place(index, copy) * node_size_, node_size_);
+}
+
+bool NodeReader::in_bounds(const format::NodePointer& pointer) const {
+  return std::all_of(std::begin(pointer.address), std::end(pointer.address), [this](BlockNumber address) {
+    return address.value() <= context_.layout.block_count() - context_.layout.node_blocks();
+  });
+}
+
+}  // namespace ashlar::fsck

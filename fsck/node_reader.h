@@ -1,0 +1,61 @@
+// Reads nodes of the tree, both copies of each, ahead of who looks at them.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+
+#include "blockio/aligned_buffer.h"
+#include "fsck/context.h"
+
+namespace ashlar::fsck {
+
+// A node to be read, and the keys that its parent gives it.
+struct ExpectedNode {
+  format::NodePointer pointer;
+  KeyRange range;
+};
+
+class NodeReader {
+ public:
+  // Nodes read together, so that neighbours make one transfer. As many are looked at while as many are read.
+  static constexpr std::size_t kBatchNodes = 64;
+
+  explicit NodeReader(CheckContext& context);
+  ~NodeReader();
+  NodeReader(const NodeReader&) = delete;
+  NodeReader& operator=(const NodeReader&) = delete;
+
+  [[nodiscard]] bool has_memory() const noexcept;
+
+  // Starts to read these, which outlive the reading; what was begun before is given up.
+  void begin(std::span<const ExpectedNode> nodes);
+  // The next batch of them in order, valid until the next call of any kind; empty at the end.
+  [[nodiscard]] std::span<const ExpectedNode> next();
+  // What the device answered for a copy of a node of that batch, and the bytes if that was a success.
+  // corrupt_structure when the copy would lie outside the volume.
+  [[nodiscard]] Status outcome(std::size_t index, std::size_t copy) const;
+  [[nodiscard]] std::span<std::byte> image(std::size_t index, std::size_t copy);
+
+ private:
+  static constexpr std::size_t kBatches = 2;
+
+  struct Batch {
+    std::span<const ExpectedNode> nodes;
+    blockio::AlignedBuffer buffer;
+    std::array<blockio::IoOp, kBatchNodes * format::kCopies> reads;  // copy by copy
+  };
+
+  void submit(Batch& batch);
+  void wait(const Batch& batch);
+  [[nodiscard]] bool in_bounds(const format::NodePointer& pointer) const;
+  [[nodiscard]] static std::size_t place(std::size_t index, std::size_t copy) { return copy * kBatchNodes + index; }
+
+  CheckContext& context_;
+  const std::size_t node_size_;
+  std::unique_ptr<std::array<Batch, kBatches>> batches_;
+  std::size_t current_ = 0;              // of batches_, what next() returned last
+  std::span<const ExpectedNode> ahead_;  // not submitted yet
+};
+
+}  // namespace ashlar::fsck
