@@ -49,6 +49,7 @@ bench_fsck() {
   [ $# -gt 0 ] || filesystems=(ashlarfs ext4 xfs)
   [ "$(id -u)" -eq 0 ] || die "bench fsck needs root, for loop devices"
   install_packages
+  install_packages xfsprogs time
   build_release "${PROGRAMS[*]/#/bin/} many_files"
   BENCH_DIR="$(mktemp -d "${TMPDIR:-/var/tmp}/ashlar-bench-XXXXXX")"
   trap bench_cleanup EXIT
