@@ -1,5 +1,7 @@
 """The one loop device that every filesystem gets in turn."""
 
+import fcntl
+import re
 from pathlib import Path
 
 from .commands import BenchError, run
@@ -7,6 +9,8 @@ from .commands import BenchError, run
 MIB = 1 << 20
 # Discards are switched off, so that the image stays allocated: all write to the same ground, and mkfs cannot change it.
 DISCARD_LIMIT = "queue/discard_max_bytes"
+# That setting outlives the detaching, so the device itself goes too (linux/loop.h).
+LOOP_CTL_REMOVE = 0x4C81
 
 
 class LoopDevice:
@@ -38,5 +42,15 @@ class LoopDevice:
         try:
             if self.path:
                 run(["losetup", "--detach", self.path])
+                self._remove()
         finally:
             self._image.unlink(missing_ok=True)
+
+    def _remove(self) -> None:
+        number = int(re.sub(r"\D", "", Path(self.path).name))
+        with open("/dev/loop-control", "rb") as control:
+            try:
+                fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
+            except OSError as error:
+                # Still in use by somebody's last look at it: then the setting stays, and people should know.
+                print(f"{self.path} stays, without discards: {error.strerror}")
