@@ -26,12 +26,13 @@ void NodeReader::begin(std::span<const ExpectedNode> nodes) {
   }
   ahead_ = nodes;
   current_ = 0;
-  submit((*batches_)[1]);  // next() goes to the other one first
+  // next() reads into the current one, which it takes to be used up, and goes on to the one after it.
+  for (std::size_t i = 1; i < kBatches; ++i) submit((*batches_)[i]);
 }
 
 std::span<const ExpectedNode> NodeReader::next() {
   submit((*batches_)[current_]);
-  current_ = 1 - current_;
+  current_ = (current_ + 1) % kBatches;
   const Batch& batch = (*batches_)[current_];
   wait(batch);
   return batch.nodes;

@@ -18,7 +18,7 @@ struct ExpectedNode {
 
 class NodeReader {
  public:
-  // Nodes read together, so that neighbours make one transfer. As many are looked at while as many are read.
+  // Nodes read together, so that neighbours make one transfer.
   static constexpr std::size_t kBatchNodes = 64;
 
   explicit NodeReader(CheckContext& context);
@@ -38,7 +38,7 @@ class NodeReader {
   [[nodiscard]] std::span<std::byte> image(std::size_t index, std::size_t copy);
 
  private:
-  static constexpr std::size_t kBatches = 2;
+  static constexpr std::size_t kBatches = 4;  // one is looked at while the others are read
 
   struct Batch {
     std::span<const ExpectedNode> nodes;

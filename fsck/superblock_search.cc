@@ -1,7 +1,6 @@
 #include "fsck/superblock_search.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <ctime>
 #include <limits>

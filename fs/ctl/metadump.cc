@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "fs/ctl/command.h"
 #include "fs/ctl/name_scrambler.h"

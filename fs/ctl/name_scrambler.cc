@@ -82,9 +82,11 @@ void NameScrambler::scramble_names(std::span<std::byte> value, format::LeafItem&
     const bool is_users = text(name).starts_with(kUserPrefix);
     if (is_attribute && is_users) write_over(place.value, '\0');
     if ((is_attribute && !is_users) || text(name) == kLostFound) continue;
+    // One that is not allowed is what somebody wants to look into.
+    if (!is_attribute && !format::is_dirent_name(text(name))) continue;
     const std::size_t kept = is_attribute ? kUserPrefix.size() : 0;
     if (format::hash_name(text(name), seed_) != item.offset) {
-      if (format::is_dirent_name(text(name))) fill(name.subspan(kept));
+      fill(name.subspan(kept));
     } else if (places.size() == 1) {  // the others under this hash would be left behind
       item.offset = rename(name, kept, bounds, taken).value_or(item.offset);
     }

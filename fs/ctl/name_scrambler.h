@@ -14,9 +14,10 @@ class NameScrambler {
   explicit NameScrambler(const std::uint8_t (&hash_seed)[16]);
 
   // Of a valid leaf that holds keys from `lowest` up to `limit`: names get other letters, as many, and move within the
-  // leaf to where their new hashes belong; a name for which no such letters are found stays, as do "lost+found" and
-  // attributes that are not users'. Targets of symbolic links, contents and attributes' values are written over.
-  // A name that was not where its hash belongs still is not. The leaf's checksum is the caller's.
+  // leaf to where their new hashes belong; a name for which no such letters are found stays, as do "lost+found", names
+  // that are not allowed, and attributes that are not users'. Targets of symbolic links, contents and attributes'
+  // values are written over. A name that was not where its hash belongs still is not. The leaf's checksum is the
+  // caller's.
   void scramble(std::span<std::byte> leaf, const format::Key& lowest, const std::optional<format::Key>& limit);
 
  private:

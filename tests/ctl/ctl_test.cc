@@ -146,6 +146,24 @@ TEST_F(CtlTest, DumpShowsSuperblocksGroupsAndNodes) {
   expect_error("dump " + path_ + " node 100", "not a tree node");
 }
 
+TEST_F(CtlTest, DumpShowsInodesAndPaths) {
+  const CommandResult inode = ctl("dump " + path_ + " inode 1");
+  EXPECT_EQ(inode.status, 0) << inode.output;
+  EXPECT_THAT(inode.output, HasSubstr("(1 inode 0x0) mode 040755"));
+  EXPECT_EQ(ctl("dump " + path_ + " path /").output, inode.output);
+  expect_error("dump " + path_ + " inode 77", "there is no inode 77");
+  expect_error("dump " + path_ + " path /a/b", "there is no '/a/b'");
+}
+
+TEST_F(CtlTest, Metadump) {
+  const std::string image = scratch_.file("dump.img");
+  const CommandResult result = ctl("metadump " + path_ + " " + image);
+  EXPECT_EQ(result.status, 0) << result.output;
+  EXPECT_EQ(std::filesystem::file_size(image), kVolumeBytes);
+  EXPECT_EQ(ctl("dump " + image + " inode 1").output, ctl("dump " + path_ + " inode 1").output);
+  EXPECT_EQ(ctl("metadump " + path_ + " " + image).status, 1) << "it exists";
+}
+
 TEST_F(CtlTest, DumpShowsTheLog) {
   EXPECT_THAT(ctl("dump " + path_ + " log").output, HasSubstr("no chunk of this log\n0 chunks"));
   std::string chunk(sizeof(format::ChunkHeader) + sizeof(format::RecordHeader) + sizeof(format::LogOp), '\0');

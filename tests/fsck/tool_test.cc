@@ -1,14 +1,17 @@
 // The fsck.ashlarfs program: options, exit status, what it prints.
 #include <gmock/gmock.h>
+#include <pty.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "blockio/file_device.h"
 #include "tests/fsck/damaged_volume.h"
+#include "tests/fsck/save_image.h"
 #include "tests/mkfs/command.h"
 #include "tests/mkfs/scratch.h"
 
@@ -29,18 +32,7 @@ class Tool : public ::testing::Test {
 
   // The volume as an image file.
   std::string save(const std::string& name = "volume.img") {
-    const blockio::MemoryImage image = volume.device().snapshot();
-    std::string path = scratch.make_file(name, image.size());
-    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-    std::string bytes(1U << 20, '\0');
-    const std::string zeros(bytes.size(), '\0');
-    for (std::uint64_t offset = 0; offset < image.size(); offset += bytes.size()) {
-      image.read(offset, std::as_writable_bytes(std::span(bytes)));
-      if (bytes == zeros) continue;
-      file.seekp(static_cast<std::streamoff>(offset));
-      file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    }
-    return path;
+    return save_image(scratch, name, volume.device().snapshot());
   }
   void damage_one_copy() {
     volume.edit_image(
@@ -162,6 +154,99 @@ TEST_F(Tool, Progress) {
   const CommandResult result = fsck("-n -f -C 1 " + path);
   EXPECT_EQ(result.status, 0);
   EXPECT_THAT(result.output, HasSubstr("100 100 " + path + "\n"));
+}
+
+// With a terminal: what is asked, and what each answer does.
+class Prompt : public Tool {
+ protected:
+  struct Outcome {
+    int status = -1;
+    std::string output;
+  };
+  // Runs the program on a terminal of its own and answers the first question.
+  Outcome run(const std::string& options, const std::string& path, const std::string& answer) {
+    Outcome outcome;
+    int terminal = -1;
+    const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
+    if (child == 0) {
+      execl(ASHLAR_FSCK, ASHLAR_FSCK, options.c_str(), path.c_str(), nullptr);
+      _exit(99);
+    }
+    std::array<char, 4096> buffer;
+    bool answered = false;
+    // The terminal ends with an error when the program does.
+    for (ssize_t got = 0; (got = read(terminal, buffer.data(), buffer.size())) > 0;) {
+      outcome.output.append(buffer.data(), static_cast<std::size_t>(got));
+      if (answered || outcome.output.find("(y/n)") == std::string::npos) continue;
+      answered = true;
+      EXPECT_EQ(write(terminal, answer.data(), answer.size()), static_cast<ssize_t>(answer.size()));
+    }
+    close(terminal);
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status)) outcome.status = WEXITSTATUS(status);
+    EXPECT_TRUE(answered) << outcome.output;
+    return outcome;
+  }
+};
+
+TEST_F(Prompt, NoChangesNothing) {
+  contradict();
+  const std::string path = save();
+  const std::string before = contents_of(path);
+  for (const char* answer : {"n\n", "\n", "maybe\n", "\x04"}) {
+    const Outcome outcome = run("-f", path, answer);
+    EXPECT_EQ(outcome.status, 4) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr("counts 7 links, it has 2"));
+    EXPECT_THAT(outcome.output, HasSubstr("repair all of this? (y/n)"));
+    EXPECT_TRUE(contents_of(path) == before) << answer;
+  }
+}
+
+TEST_F(Prompt, YesRepairs) {
+  contradict();
+  const std::string path = save();
+  const Outcome outcome = run("-f", path, "y\n");
+  EXPECT_EQ(outcome.status, 1) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("it has 2: repaired"));
+  EXPECT_EQ(fsck("-n -f " + path).status, 0);
+}
+
+TEST_F(Prompt, ItSaysWhenSomethingIsGivenUp) {
+  volume.edit_items([&](ItemEditor& items) { items.put({volume.fifo, format::ItemKind::inline_data, 0}, ""); });
+  const std::string path = save();
+  const Outcome outcome = run("-f", path, "Y\n");
+  EXPECT_EQ(outcome.status, 1) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("What is damaged beyond repair is given up. (y/n)"));
+  EXPECT_EQ(fsck("-n -f " + path).status, 0);
+}
+
+TEST_F(Prompt, BadCopies) {
+  damage_one_copy();
+  const std::string path = save();
+  EXPECT_EQ(run("-f", path, "n\n").status, 4);
+  EXPECT_EQ(fsck("-n -f " + path).status, 4);
+  const Outcome outcome = run("-f", path, "y\n");
+  EXPECT_EQ(outcome.status, 1) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("write the bad copies anew from the good ones? (y/n)"));
+  EXPECT_EQ(fsck("-n -f " + path).status, 0);
+}
+
+TEST_F(Tool, AVolumeWithoutSuperblocksIsSearchedFor) {
+  volume.edit_image([](ImageEditor& image) {
+    const std::vector<std::byte> zeros(format::kSuperblockSize);
+    for (std::size_t i = 0; i < format::kSuperblockSlots * format::kCopies; ++i)
+      image.write_at(format::superblock_offset(i / format::kCopies, i % format::kCopies), zeros);
+  });
+  const std::string path = save();
+  const std::string before = contents_of(path);
+  EXPECT_EQ(fsck("-y -f " + path).status, 8);
+  EXPECT_EQ(fsck("-n -f --search " + path).status, 4);
+  EXPECT_TRUE(contents_of(path) == before);
+  const CommandResult result = fsck("-y --search " + path);
+  EXPECT_EQ(result.status, 1) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("[001] fatal"));
+  EXPECT_EQ(fsck("-n -f " + path).status, 0);
 }
 
 TEST_F(Tool, WhatIsNoVolume) {
