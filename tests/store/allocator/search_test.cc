@@ -87,8 +87,11 @@ TEST_F(AllocatorSearch, AWalkTakesEveryFreeRunOnce) {
       from = run->end();
     }
     EXPECT_EQ(allocator_->free_now(), free);
-    if (minimum == 1) EXPECT_EQ(taken, free);
-    if (minimum != 1) EXPECT_LT(taken, free);
+    if (minimum == 1) {
+      EXPECT_EQ(taken, free);
+    } else {
+      EXPECT_LT(taken, free);
+    }
   }
   // A part of a run, and nothing beyond the end.
   const auto run = allocator_->take_free(*io_, BlockRun{BlockNumber{layout_->block_count() - 10}, 10}, 1, 100);
