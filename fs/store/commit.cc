@@ -160,13 +160,6 @@ Result<Allocation> Store::write_behind(blockio::IoQueue& io, std::span<const iov
   return run->count == 0 ? Allocation() : Allocation(*this, *run);
 }
 
-Result<Allocation> Store::write_grouped(blockio::IoQueue& io, BlockNumber goal, std::span<const iovec> pieces,
-                                        std::uint64_t blocks) {
-  TRY(state_->check_writable());
-  const BlockRun run = TRY(state_->grouped_writes->write(io, goal, pieces, blocks));
-  return run.count == 0 ? Allocation() : Allocation(*this, run);
-}
-
 Status Store::settle(blockio::IoQueue& io, BlockRun run) {
   if (!state_->write_behind) return {};
   Status drained = state_->write_behind->drain(io, run);

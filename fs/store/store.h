@@ -110,10 +110,6 @@ class Store {
   // of that length is free. As allocate; io_error once such data could not be written.
   [[nodiscard]] Result<Allocation> write_behind(blockio::IoQueue& io, std::span<const iovec> pieces,
                                                 std::uint64_t blocks);
-  // Writes whole blocks of file data (at most GroupedWrites::kMaxWriteBytes), together with what others write
-  // meanwhile; returns where they lie. Empty when no run of that length is free. As allocate, and what the device says.
-  [[nodiscard]] Result<Allocation> write_grouped(blockio::IoQueue& io, BlockNumber goal, std::span<const iovec> pieces,
-                                                 std::uint64_t blocks);
   // Blocks of the run that are still in memory are on the device when this returns ok. To be called before reading.
   [[nodiscard]] Status settle(blockio::IoQueue& io, BlockRun run);
 

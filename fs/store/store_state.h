@@ -10,7 +10,6 @@
 #include <string>
 #include <thread>
 
-#include "fs/store/grouped_writes.h"
 #include "fs/store/node_pool.h"
 #include "fs/store/node_reader.h"
 #include "fs/store/store.h"
@@ -76,11 +75,9 @@ struct Store::State {
   NodeReader nodes;
   std::unique_ptr<Allocator> allocator;
   std::unique_ptr<Tree> tree;
-  std::unique_ptr<LogWriter> log;  // none on a read-only volume
-  std::unique_ptr<NodePool> pool;  // none on a read-only volume
-  // None on a read-only volume.
-  std::unique_ptr<WriteBehind> write_behind;
-  std::unique_ptr<GroupedWrites> grouped_writes;
+  std::unique_ptr<LogWriter> log;             // none on a read-only volume
+  std::unique_ptr<NodePool> pool;             // none on a read-only volume
+  std::unique_ptr<WriteBehind> write_behind;  // none on a read-only volume
   Reclaim reclaim;
 
   std::mutex checkpoint_lock;    // one checkpoint at a time; before commit_lock

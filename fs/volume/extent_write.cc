@@ -4,7 +4,6 @@
 
 #include "blockio/io_op.h"
 #include "fs/base/seeded_bug.h"
-#include "fs/store/grouped_writes.h"
 #include "fs/store/write_behind.h"
 #include "fs/volume/block_reader.h"
 
@@ -28,17 +27,15 @@ Status ExtentWrite::run(const ExtentWindow& window, std::uint64_t offset, std::s
     TRY(complete_partial_blocks(window, offset + data.size()));
   }
   if (!no_copy_on_write_) checksums_ = source_.checksums();
-  if (TRY(gather(window, origin))) return {};
+  if (origin == WriteOrigin::page_cache && TRY(gather(window))) return {};
   TRY(choose_targets(window));
   return write_targets();
 }
 
-Result<bool> ExtentWrite::gather(const ExtentWindow& window, WriteOrigin origin) {
+Result<bool> ExtentWrite::gather(const ExtentWindow& window) {
   const std::uint64_t first = source_.first_block();
   const std::uint64_t blocks = source_.end_block() - first;
-  const std::size_t most =
-      origin == WriteOrigin::page_cache ? store::WriteBehind::kMaxWriteBytes : store::GroupedWrites::kMaxWriteBytes;
-  if (no_copy_on_write_ || blocks * volume_.block_size > most) return false;
+  if (no_copy_on_write_ || blocks * volume_.block_size > store::WriteBehind::kMaxWriteBytes) return false;
   const bool in_place = std::any_of(window.extents().begin(), window.extents().end(), [&](const MappedExtent& extent) {
     return extent.unwritten() && extent.file_block < source_.end_block() && extent.end() > first;
   });
@@ -46,9 +43,7 @@ Result<bool> ExtentWrite::gather(const ExtentWindow& window, WriteOrigin origin)
   std::vector<iovec> pieces;
   pieces.reserve(BlockSource::kMaxParts);
   source_.append_segments(first, blocks, pieces);
-  store::Allocation allocation = TRY(origin == WriteOrigin::page_cache
-                                         ? volume_.store->write_behind(io_, pieces, blocks)
-                                         : volume_.store->write_grouped(io_, window.goal_for(first), pieces, blocks));
+  store::Allocation allocation = TRY(volume_.store->write_behind(io_, pieces, blocks));
   if (allocation.run().count == 0) return false;
   targets_.push_back({first, allocation.run(), Target::Kind::fresh});
   allocations_.push_back(std::move(allocation));

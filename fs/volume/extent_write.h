@@ -44,8 +44,8 @@ class ExtentWrite {
   [[nodiscard]] Status read_old_block(const ExtentWindow& window, std::uint64_t block, blockio::AlignedBuffer& buffer,
                                       bool& found);
   [[nodiscard]] bool stays_in_place(const MappedExtent& extent) const noexcept;
-  // Small writes to fresh blocks go to the device together with others; false when this is none.
-  [[nodiscard]] Result<bool> gather(const ExtentWindow& window, WriteOrigin origin);
+  // Small copied writes need not wait for the device; false when this is none.
+  [[nodiscard]] Result<bool> gather(const ExtentWindow& window);
   [[nodiscard]] Status choose_targets(const ExtentWindow& window);
   [[nodiscard]] Status allocate(const ExtentWindow& window, std::uint64_t first, std::uint64_t end);
   [[nodiscard]] Status write_targets();
