@@ -29,7 +29,7 @@ Result<Report> check_volume(blockio::BlockDevice& device, blockio::IoQueue& io, 
   TRY(pass_tree(context));
   TRY(context.tell_progress(kAfterTree));
   if (!context.report.is_fatal()) {
-    pass_names(context);
+    TRY(pass_names(context));
     TRY(context.tell_progress(kAfterNames));
     TRY(pass_bitmaps(context));
   }

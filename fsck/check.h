@@ -14,6 +14,9 @@ struct CheckOptions {
   bool heal = false;    // write a bad copy of a piece of metadata anew from the good one; nothing else is repaired
   bool data = false;    // read all file contents and compare them with their checksums
   bool search = false;  // take a device without any trace of a superblock for a volume that lost all of them
+  // Inodes and names remembered at a time, 24 to 80 bytes each, besides the directories, which are always remembered. A
+  // volume with more is read several times, for one range of inode numbers after the other.
+  std::size_t most_records = 8U << 20;
   // Called now and then with what has been looked at so far (0 to 1); false ends the check with `cancelled`.
   std::function<bool(double)> progress;
 };

@@ -40,6 +40,14 @@ struct NameRecord {
   std::uint8_t type = 0;
 };
 
+// Inode numbers whose inodes and names are remembered now. Directories are remembered whatever their number.
+struct InodeWindow {
+  std::uint64_t first = 0;
+  std::uint64_t last = ~0ULL;
+
+  [[nodiscard]] bool holds(std::uint64_t number) const { return number >= first && number <= last; }
+};
+
 struct OrphanRecord {
   std::uint64_t number = 0;
   format::OrphanReason reason = format::OrphanReason::unlinked;
@@ -66,10 +74,16 @@ struct CheckContext {
         options(check_options),
         superblock(newest),
         layout(format::Layout::of(newest)),
-        owned(layout) {}
+        owned(layout),
+        most_now_(check_options.most_records) {}
 
   // Tells how much of the whole check is done (0 to 1); `cancelled` when it is to end.
   [[nodiscard]] Status tell_progress(double part) const;
+  // Adds a record if the window holds it, and makes the window smaller when there are too many.
+  void remember(const InodeRecord& inode);
+  void remember(const NameRecord& name);
+  // Leaves only the directories, and begins the window behind this one; false when there is none.
+  [[nodiscard]] bool next_window();
   // Writes a bad copy anew when that was asked for; the finding about it has just been added.
   void heal(std::uint64_t offset, std::span<const std::byte> good);
 
@@ -92,14 +106,23 @@ struct CheckContext {
       run_changes;  // by group, in order; a run over a group's end is in both
   std::uint64_t next_inode = 0;
 
-  std::vector<KeyRange> lost;       // keys whose nodes cannot be reached
-  BlockMap owned;                   // by nodes and extents
+  std::vector<KeyRange> lost;  // keys whose nodes cannot be reached
+  BlockMap owned;              // by nodes and extents
+  InodeWindow window;
   std::vector<InodeRecord> inodes;  // ascending
   std::vector<NameRecord> names;
   std::vector<OrphanRecord> orphans;  // ascending, known before the first inode
+
+ private:
+  void shrink_window();
+
+  std::size_t directories_kept_ = 0;  // among the inodes, when that was last counted
+  std::size_t most_now_;              // records besides those
 };
 
 [[nodiscard]] InodeRecord* find_inode(std::vector<InodeRecord>& inodes, std::uint64_t number) noexcept;
+
+[[nodiscard]] InodeRecord record_of(InodeNumber number, const format::InodeItem& item) noexcept;
 
 // The passes, each in the file of its name.
 [[nodiscard]] Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& device,
@@ -107,7 +130,7 @@ struct CheckContext {
                                                                         const CheckOptions& options, Report& report);
 [[nodiscard]] Status pass_log(CheckContext& context);
 [[nodiscard]] Status pass_tree(CheckContext& context);
-void pass_names(CheckContext& context);
+[[nodiscard]] Status pass_names(CheckContext& context);
 [[nodiscard]] Status pass_bitmaps(CheckContext& context);
 
 }  // namespace ashlar::fsck

@@ -85,13 +85,8 @@ void ItemChecker::begin_inode(const Key& key, std::span<const std::byte> value) 
   }
   inode_ = *item;
   if (number_ >= context_.next_inode) context_.report.add(FindingId::inode_number_unused, number_);
-  InodeRecord record;
-  record.number = number_;
-  record.parent = item->parent;
-  record.entries = item->entries;
-  record.mode = item->mode;
-  record.links = item->links;
-  context_.inodes.push_back(record);
+  const InodeRecord record = record_of(key.inode, *item);
+  context_.remember(record);
   ++context_.report.inodes;
   if (S_ISDIR(record.mode)) ++context_.report.directories;
 }
@@ -102,7 +97,7 @@ void ItemChecker::end_inode() {
     if (value.missing != 0 && !is_being_removed()) context_.report.add(FindingId::xattr_value_incomplete, number_);
   }
   inode_.reset();
-  extent_end_ = extent_blocks_ = content_bytes_ = 0;
+  extent_end_ = extent_blocks_ = content_bytes_ = found_entries_ = 0;
   has_content_item_ = false;
   xattrs_ = 0;
   apart_.clear();
@@ -114,6 +109,8 @@ void ItemChecker::check_sizes() {
     report.add(FindingId::block_count_wrong, number_, inode_->blocks.value(), extent_blocks_);
   if (inode_->xattrs != xattrs_) report.add(FindingId::xattr_count_wrong, number_, inode_->xattrs.value(), xattrs_);
   const bool whole = has_content_item_ || S_ISLNK(inode_->mode);  // contents that are one item
+  if (S_ISDIR(inode_->mode) && inode_->entries != found_entries_)
+    report.add(FindingId::entry_count_wrong, number_, inode_->entries.value(), found_entries_);
   if (whole && !is_being_removed() && inode_->size != content_bytes_) {
     report.add(FindingId::size_wrong, number_, inode_->size.value(), content_bytes_);
   }
@@ -181,7 +178,8 @@ void ItemChecker::take_dirents(const Key& key, std::span<const std::byte> value)
     if (std::find(seen.begin(), seen.end(), entry->name) != seen.end())
       context_.report.add(FindingId::name_twice, number_);
     seen.push_back(entry->name);
-    context_.names.push_back({number_, entry->inode.value(), entry->type});
+    if (inode_ && S_ISDIR(inode_->mode)) ++found_entries_;
+    context_.remember(NameRecord{number_, entry->inode.value(), entry->type});
   }
   if (cursor.malformed() || seen.empty()) malformed(key);
 }

@@ -46,6 +46,7 @@ class ItemChecker {
   std::optional<std::uint64_t> missing_number_;  // of the inode without a sound item that was reported last
   std::uint64_t extent_end_ = 0;                 // file block after the last extent
   std::uint64_t extent_blocks_ = 0;
+  std::uint64_t found_entries_ = 0;  // of a directory
   std::uint64_t content_bytes_ = 0;  // of inline data or a symlink
   bool has_content_item_ = false;
   std::uint32_t xattrs_ = 0;

@@ -91,13 +91,7 @@ Status ItemFilter::begin_inode(const Key& key, const format::InodeItem& item) {
       orphan != plan_.orphans.end() && orphan->number == number_ && orphan->reason == format::OrphanReason::truncated;
   if (learning()) {
     plan_.next_inode = std::max(plan_.next_inode, number_ + 1);
-    InodeRecord record;
-    record.number = number_;
-    record.parent = item.parent;
-    record.entries = item.entries;
-    record.mode = item.mode;
-    record.links = item.links;
-    plan_.inodes.push_back(record);
+    plan_.inodes.push_back(record_of(key.inode, item));
     return {};
   }
   format::InodeItem fixed = item;

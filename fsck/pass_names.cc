@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "fsck/context.h"
+#include "fsck/tree_walk.h"
 
 namespace ashlar::fsck {
 namespace {
@@ -14,7 +14,6 @@ void count_name(CheckContext& context, const NameRecord& name) {
   Report& report = context.report;
   InodeRecord* const directory = find_inode(context.inodes, name.directory);
   InodeRecord* const target = find_inode(context.inodes, name.target);
-  if (directory != nullptr) ++directory->found_entries;
   if (target == nullptr) return report.add(FindingId::name_dangling, name.directory, name.target);
   if (name.type != (target->mode & S_IFMT) >> 12) report.add(FindingId::name_type_wrong, name.directory, name.target);
   ++target->names;
@@ -28,6 +27,7 @@ void count_name(CheckContext& context, const NameRecord& name) {
 
 void mark_orphans(CheckContext& context) {
   for (const OrphanRecord& orphan : context.orphans) {
+    if (!context.window.holds(orphan.number)) continue;
     InodeRecord* const inode = find_inode(context.inodes, orphan.number);
     if (inode == nullptr) {
       context.report.add(FindingId::orphan_dangling, orphan.number);
@@ -47,9 +47,6 @@ void check_links(CheckContext& context, const InodeRecord& inode) {
   if (inode.number == kRoot && inode.parent != kRoot) report.add(FindingId::parent_wrong, kRoot, inode.parent, kRoot);
   const std::uint64_t links = is_directory ? (has_place ? 2 + std::uint64_t{inode.subdirectories} : 0) : inode.names;
   if (inode.links != links) report.add(FindingId::link_count_wrong, inode.number, inode.links, links);
-  if (is_directory && inode.entries != inode.found_entries) {
-    report.add(FindingId::entry_count_wrong, inode.number, inode.entries, inode.found_entries);
-  }
 }
 
 // Follows each directory up until one that was followed before. Every directory is followed once, so this ends.
@@ -70,6 +67,38 @@ void check_loops(CheckContext& context) {
   }
 }
 
+void check_window(CheckContext& context) {
+  for (const NameRecord& name : context.names) count_name(context, name);
+  mark_orphans(context);
+  for (const InodeRecord& inode : context.inodes) {
+    if (!S_ISDIR(inode.mode)) check_links(context, inode);
+  }
+}
+
+// What the tree pass did not remember; it told all there was to tell of the items themselves.
+Status read_window(CheckContext& context) {
+  const CheckOptions quiet;
+  CheckContext reading(context.device, context.io, quiet, context.superblock);
+  reading.overlay = context.overlay;
+  const std::size_t directories = context.inodes.size();
+  TreeWalk walk(reading, [&context](const format::Key& key, std::span<const std::byte> value) {
+    if (key.kind == format::ItemKind::inode && key.offset == 0) {
+      const Result<format::InodeItem> item = format::parse_inode(value);
+      if (item && !S_ISDIR(item->mode)) context.remember(record_of(key.inode, *item));
+    } else if (key.kind == format::ItemKind::dirent) {
+      format::DirentCursor cursor(value, format::DirentCursor::Names::any);
+      while (const std::optional<format::Dirent> entry = cursor.next())
+        context.remember(NameRecord{key.inode.value(), entry->inode.value(), entry->type});
+    }
+    return Status{};
+  });
+  TRY(walk.run());
+  const auto middle = context.inodes.begin() + static_cast<std::ptrdiff_t>(directories);
+  std::inplace_merge(context.inodes.begin(), middle, context.inodes.end(),
+                     [](const InodeRecord& a, const InodeRecord& b) { return a.number < b.number; });
+  return {};
+}
+
 }  // namespace
 
 InodeRecord* find_inode(std::vector<InodeRecord>& inodes, std::uint64_t number) noexcept {
@@ -79,13 +108,23 @@ InodeRecord* find_inode(std::vector<InodeRecord>& inodes, std::uint64_t number) 
   return found != inodes.end() && found->number == number ? &*found : nullptr;
 }
 
-void pass_names(CheckContext& context) {
+Status pass_names(CheckContext& context) {
   const InodeRecord* const root = find_inode(context.inodes, kRoot);
-  if (root == nullptr || !S_ISDIR(root->mode)) return context.report.add(FindingId::root_missing);
-  for (const NameRecord& name : context.names) count_name(context, name);
-  mark_orphans(context);
-  for (const InodeRecord& inode : context.inodes) check_links(context, inode);
+  if (root == nullptr || !S_ISDIR(root->mode)) {
+    context.report.add(FindingId::root_missing);
+    return {};
+  }
+  check_window(context);
+  while (context.next_window()) {
+    TRY(read_window(context));
+    check_window(context);
+  }
+  // Only now their subdirectories are all counted.
+  for (const InodeRecord& inode : context.inodes) {
+    if (S_ISDIR(inode.mode)) check_links(context, inode);
+  }
   check_loops(context);
+  return {};
 }
 
 }  // namespace ashlar::fsck

@@ -48,6 +48,16 @@ TEST_P(Damage, IsFound) {
   EXPECT_FALSE(report.is_repaired() && !report.is_clean());
 }
 
+// With so little memory that the names are looked at in many turns.
+TEST_P(Damage, IsFoundInTurns) {
+  damage.damage(volume);
+  CheckOptions options = damage.options;
+  options.most_records = 7;
+  const Report report = check(volume.device(), options);
+  EXPECT_EQ(names_of(report), expected_of(damage)) << describe(report);
+  EXPECT_EQ(report.total(), check(volume.device(), damage.options).total());
+}
+
 // On the first pass, and the second is clean; what the damage does not touch is as it was.
 TEST_P(Damage, IsRepaired) {
   damage.damage(volume);
