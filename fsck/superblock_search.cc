@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <random>
@@ -133,7 +135,7 @@ class RootSearch {
     root->second.generation = Generation{generation};
     root->second.crc = header.crc;
     root->second.level = header.level;
-    if (roots_.size() > kMostGenerations) roots_.erase(roots_.begin());
+    if (roots_.size() > kMostGenerations) roots_.erase(std::prev(roots_.end()));
   }
 
   [[nodiscard]] bool is_valid(std::span<const std::byte> bytes) {
@@ -156,12 +158,12 @@ class RootSearch {
   [[nodiscard]] Result<bool> choose() {
     const auto by_level = [](const auto& a, const auto& b) { return a.second.level < b.second.level; };
     const std::uint8_t level = std::max_element(roots_.begin(), roots_.end(), by_level)->second.level;
-    for (auto root = roots_.rbegin(); root != roots_.rend(); ++root) {
-      if (root->second.level != level) continue;
-      superblock_.root = format::store(root->second);
+    for (const auto& [generation, root] : roots_) {
+      if (root.level != level) continue;
+      superblock_.root = format::store(root);
       if (TRY(is_whole())) return true;
     }
-    superblock_.root = format::store(roots_.rbegin()->second);
+    superblock_.root = format::store(roots_.begin()->second);
     return false;
   }
 
@@ -185,7 +187,7 @@ class RootSearch {
   bool node_size_known_;
   std::uint64_t after_ = 0;
   std::uint64_t newest_generation_ = 0;
-  std::map<std::uint64_t, format::NodePointer> roots_;
+  std::map<std::uint64_t, format::NodePointer, std::greater<>> roots_;  // newest first
 };
 
 }  // namespace
