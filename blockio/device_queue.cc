@@ -28,6 +28,7 @@ DeviceQueue::DeviceQueue(std::unique_ptr<Engine> engine, const Geometry& geometr
       helpers_(setup.helpers),
       descriptor_(setup.descriptor),
       merge_(setup.merge),
+      send_early_(setup.send_early),
       wakeable_(waker_ != nullptr),
       slots_(setup.selection.depth),
       segments_(std::make_unique_for_overwrite<iovec[]>(slots_.size() * kMaxSegments)) {
@@ -151,6 +152,7 @@ void DeviceQueue::run_ended() {
   for (std::size_t left = ended_.size(); left > 0 && !ended_.empty(); --left) {
     ++completed_;
     finish(ended_.pop(), time);
+    if (send_early_ && !ready_.empty()) send();
   }
   --completing_;
 }

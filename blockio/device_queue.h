@@ -26,6 +26,7 @@ struct DeviceQueueSetup {
   HelperThreads* helpers = nullptr;  // outlives the queue; none: their work is done on the owner's thread
   int descriptor = -1;               // of the device, for them
   bool merge = true;
+  bool send_early = false;
 };
 
 // An operation occupies a slot from submit to completion and goes to the engine in steps of at most kMaxTransfer: what
@@ -91,6 +92,7 @@ class DeviceQueue final : public IoQueue {
   HelperThreads* const helpers_;
   const int descriptor_;
   const bool merge_;
+  const bool send_early_;
   const bool wakeable_;
   std::vector<OpSlot> slots_;
   std::unique_ptr<iovec[]> segments_;  // of the slots; memory that no step needs is never touched

@@ -245,6 +245,7 @@ Result<std::unique_ptr<IoQueue>> FileDevice::open_queue(const QueueConfig& confi
   setup.helpers = &helpers_;
   setup.descriptor = descriptor_;
   setup.merge = config.merge;
+  setup.send_early = config.send_early;
   return enrolled(std::make_unique<DeviceQueue>(std::move(opened->engine), geometry_, std::move(setup)));
 }
 

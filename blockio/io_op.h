@@ -63,7 +63,8 @@ class IoOp {
   std::chrono::nanoseconds deadline{0};
 
   // Runs once, on the queue owner's thread, from inside wait(), run(), drain() or a submit() that waits for room; may
-  // submit, this operation too; that goes out when the completions that are due have run. Never from a submit() that
+  // submit, this operation too; that goes out when the completions that are due have run, or at once where
+  // QueueConfig::send_early says so. Never from a submit() that
   // finds room, refused operations included.
   Completion complete = nullptr;
   void* context = nullptr;

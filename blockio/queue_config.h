@@ -26,6 +26,9 @@ struct QueueConfig {
       64;                 // operations in flight at most; 1 to kMaxQueueDepth. AIO may give less: see EngineSelection
   bool wakeable = false;  // the queue has a waker()
   bool merge = true;      // neighbours in one submit() go out as one transfer
+  // What a completion submits is sent before the next completion runs, instead of together with the rest: the device
+  // idles less, for a system call each.
+  bool send_early = false;
 
   // Of io_uring. What the kernel does not know of the first five is left out, in this order, latest first.
   bool clamp = true;           // a ring smaller than asked for rather than none

@@ -103,6 +103,7 @@ Status measure(char** arguments) {
   config.engine = std::string_view(arguments[2]) == "aio" ? EngineChoice::aio : EngineChoice::io_uring;
   config.depth = static_cast<std::uint32_t>(std::atoi(arguments[3]));
   config.merge = false;
+  config.send_early = true;  // as fio does
   Load load;
   load.block = static_cast<std::uint64_t>(std::atoll(arguments[4]));
   const std::string_view work = arguments[5];

@@ -25,13 +25,14 @@ class Policy : public ::testing::Test {
     reopen(8);
   }
 
-  void reopen(std::uint32_t depth, bool merge = true) {
+  void reopen(std::uint32_t depth, bool merge = true, bool send_early = false) {
     queue.reset();
     auto scripted = std::make_unique<ScriptedEngine>(kSize);
     engine = scripted.get();
     DeviceQueueSetup setup;
     setup.selection.depth = depth;
     setup.merge = merge;
+    setup.send_early = send_early;
     queue = std::make_unique<DeviceQueue>(std::move(scripted), geometry, std::move(setup));
   }
 
@@ -390,6 +391,40 @@ TEST_F(Policy, WaitsForABatchInOneReap) {
   ASSERT_TRUE(queue->run(pointers_to(ops)));
   EXPECT_EQ(engine->reaps, 1);
   EXPECT_EQ(engine->kicks, 0) << "a run() enters the kernel once";
+}
+
+// Two reads end together, and each completion submits another one.
+TEST_F(Policy, WhatCompletionsSubmitGoesOutTogetherOrEarly) {
+  struct Again {
+    IoQueue* queue;
+    IoOp* next;
+    const int* kicks;
+    int kicks_seen = -1;
+  };
+  for (const bool early : {false, true}) {
+    reopen(4, false, early);
+    AlignedBuffer data(4 * kBlock);
+    std::vector<IoOp> ops;
+    for (std::size_t i = 0; i < 4; ++i) {
+      ops.push_back(IoOp::read(i * kBlock, data.span().subspan(i * kBlock, kBlock)));
+    }
+    std::array<Again, 2> again{Again{queue.get(), &ops[2], &engine->kicks},
+                               Again{queue.get(), &ops[3], &engine->kicks}};
+    for (std::size_t i = 0; i < again.size(); ++i) {
+      ops[i].context = &again[i];
+      ops[i].complete = [](IoOp& op) noexcept {
+        auto& mine = *static_cast<Again*>(op.context);
+        mine.kicks_seen = *mine.kicks;
+        mine.queue->submit(std::span(&mine.next, 1));
+      };
+    }
+    std::array<IoOp*, 2> first{&ops[0], &ops[1]};
+    queue->submit(first);
+    queue->wait(2);
+    EXPECT_EQ(again[1].kicks_seen - again[0].kicks_seen, early ? 1 : 0);
+    queue->drain();
+    for (const IoOp& op : ops) EXPECT_TRUE(op.done() && op.ok());
+  }
 }
 
 }  // namespace
