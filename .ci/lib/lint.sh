@@ -32,7 +32,7 @@ tidy_digests() {
     done
 }
 
-# clang-tidy over every source that has not passed it unchanged before. Needs a configured and built g++ tree.
+# clang-tidy, and clang's own warnings, over every source that has not passed it unchanged before. Needs a configured and built g++ tree.
 lint_tidy() {
   local passed="$BUILD_RELEASE/tidy-passed" todo="$BUILD_RELEASE/tidy-todo" digests="$BUILD_RELEASE/tidy-digests"
   mkdir -p "$passed"
@@ -47,7 +47,7 @@ lint_tidy() {
   echo "clang-tidy: $(wc -l <"$todo") sources to check"
   # shellcheck disable=SC2016  # the inner shell expands them
   xargs -r -a "$todo" -P "$JOBS" -L 1 bash -c '
-    if output="$(clang-tidy --quiet -p "$0" "$1" 2>/dev/null)"; then
+    if output="$(clang-tidy --quiet -p "$0" --extra-arg=-Wreserved-identifier "$1" 2>/dev/null)"; then
       : >"$2"
     else
       printf "%s\n" "$output"

@@ -71,7 +71,7 @@ run_lint() {
 }
 
 run_sanitizers() {
-  check "Build: clang with ASan and UBSan" build_asan all
+  check "Build: clang with ASan and UBSan" build_asan tests_unit
   run_tests "Unit tests under ASan and UBSan" "$BUILD_ASAN" unit
   check "Build: clang with TSan" build_tsan tests_threaded
   run_tests "Threaded tests under TSan" "$BUILD_TSAN" threaded
