@@ -1,5 +1,6 @@
 #include "fs/daemon/mount.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <mntent.h>
 #include <poll.h>
@@ -232,6 +233,15 @@ Status check_mount_point(const std::string& path) {
   }
   if (!S_ISDIR(status.st_mode))
     return fail(ErrorCode::not_a_directory, fmt::format("mount point {}: not a directory", path));
+  // Who may not open it mounts through fusermount3, which may.
+  const int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+  const int error = fuse < 0 ? errno : 0;
+  if (fuse >= 0) ::close(fuse);
+  if (error == ENOENT || error == ENODEV || error == ENXIO) {
+    return fail(from_errno(error),
+                fmt::format("mount point {}: no /dev/fuse here ({}); is the module loaded? modprobe fuse", path,
+                            std::strerror(error)));
+  }
   return {};
 }
 

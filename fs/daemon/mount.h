@@ -10,7 +10,7 @@ namespace ashlar::daemon {
 // status.
 [[nodiscard]] int run_mount(const MountRequest& request, Readiness readiness);
 
-// The mount point is a directory that can be mounted on; checked before the device is touched.
+// The mount point is a directory, and the kernel has FUSE; checked before the device is touched.
 [[nodiscard]] Status check_mount_point(const std::string& path);
 
 }  // namespace ashlar::daemon
