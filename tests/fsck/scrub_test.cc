@@ -172,7 +172,7 @@ TEST_F(Scrub, DamagedDataIsNamedAndCounted) {
   ImageEditor image(sample.device());
   const std::uint64_t block = sample.rig.block_size();
   const std::uint64_t at = first_block_offset(image, sample.file);
-  for (const std::uint64_t which : {2, 3, 6}) image.damage_at(at + which * block);
+  for (const std::uint64_t which : {2U, 3U, 6U}) image.damage_at(at + which * block);
   const Totals found = scrub(sample.rig);
   EXPECT_TRUE(found.metadata.empty());
   ASSERT_EQ(found.data.size(), 2U);
