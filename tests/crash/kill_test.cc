@@ -23,7 +23,6 @@
 namespace ashlar::crash_test {
 namespace {
 
-using mount_test::CommandResult;
 using mount_test::Engine;
 using mount_test::run;
 using mount_test::succeeded;

@@ -11,7 +11,6 @@ namespace {
 
 using format::InodeItem;
 using format::ItemKind;
-using format::Key;
 using Damage = std::function<void(DamagedVolume&, ItemEditor&)>;
 
 constexpr InodeNumber kNoSuchInode{987'654};

@@ -13,7 +13,6 @@ namespace {
 
 using testing::Contains;
 using testing::HasSubstr;
-using testing::Not;
 
 CommandLine parse(std::initializer_list<std::string> words) {
   std::vector<std::string> text{"ashlarfs"};
