@@ -138,7 +138,7 @@ Lsn LogWriter::append(std::span<const std::byte> record, std::size_t reserved) {
   open_.length += record.size();
   ++open_.records;
   end_ = open_.end();
-  assert(chunk_boundary() - tail_ <= area_bytes_);
+  assert(chunk_boundary() - tail_ <= area_bytes_ || has_bug(SeededBug::log_lap_overwritten));
   ++stats_.records;
   stats_.record_bytes += record.size();
   return end_;
