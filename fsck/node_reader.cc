@@ -12,7 +12,7 @@ NodeReader::NodeReader(CheckContext& context)
 }
 
 NodeReader::~NodeReader() {
-  for (const Batch& batch : *batches_) wait(batch);
+  for (Batch& batch : *batches_) wait(batch);
 }
 
 bool NodeReader::has_memory() const noexcept {
@@ -23,6 +23,7 @@ void NodeReader::begin(std::span<const ExpectedNode> nodes) {
   for (Batch& batch : *batches_) {
     wait(batch);
     batch.nodes = {};
+    batch.submitted = 0;
   }
   ahead_ = nodes;
   current_ = 0;
@@ -33,7 +34,7 @@ void NodeReader::begin(std::span<const ExpectedNode> nodes) {
 std::span<const ExpectedNode> NodeReader::next() {
   submit((*batches_)[current_]);
   current_ = (current_ + 1) % kBatches;
-  const Batch& batch = (*batches_)[current_];
+  Batch& batch = (*batches_)[current_];
   wait(batch);
   return batch.nodes;
 }
@@ -41,30 +42,25 @@ std::span<const ExpectedNode> NodeReader::next() {
 void NodeReader::submit(Batch& batch) {
   batch.nodes = ahead_.first(std::min(ahead_.size(), kBatchNodes));
   ahead_ = ahead_.subspan(batch.nodes.size());
-  std::array<blockio::IoOp*, kBatchNodes * format::kCopies> reads{};
-  std::size_t count = 0;
+  batch.submitted = 0;
   for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
     for (std::size_t i = 0; i < batch.nodes.size(); ++i) {
       if (!in_bounds(batch.nodes[i].pointer)) continue;
       blockio::IoOp& read = batch.reads[place(i, copy)];
       const std::span<std::byte> bytes = batch.buffer.span().subspan(place(i, copy) * node_size_, node_size_);
       read = blockio::IoOp::read(context_.layout.byte_offset(batch.nodes[i].pointer.address[copy]), bytes);
-      reads[count++] = &read;
+      batch.order[batch.submitted++] = &read;
     }
   }
-  if (count != 0) context_.io.submit(std::span(reads).first(count));
+  if (batch.submitted != 0) context_.io.submit(batch.in_order());
 }
 
-void NodeReader::wait(const Batch& batch) {
-  const auto missing = [&] {
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < batch.nodes.size(); ++i) {
-      if (!in_bounds(batch.nodes[i].pointer)) continue;
-      for (std::size_t copy = 0; copy < format::kCopies; ++copy) count += batch.reads[place(i, copy)].done() ? 0U : 1U;
-    }
-    return count;
+// Not by the nodes, which may be gone when a walk ends early.
+void NodeReader::wait(Batch& batch) {
+  const auto missing = [&batch] {
+    return std::ranges::count_if(batch.in_order(), [](const blockio::IoOp* read) { return !read->done(); });
   };
-  while (const std::size_t count = missing()) context_.io.wait(count);
+  while (const auto count = missing()) context_.io.wait(static_cast<std::size_t>(count));
 }
 
 Status NodeReader::outcome(std::size_t index, std::size_t copy) const {

@@ -28,7 +28,7 @@ class NodeReader {
 
   [[nodiscard]] bool has_memory() const noexcept;
 
-  // Starts to read these, which outlive the reading; what was begun before is given up.
+  // Starts to read these, which stay until next() has returned the last of them; what was begun before is given up.
   void begin(std::span<const ExpectedNode> nodes);
   // The next batch of them in order, valid until the next call of any kind; empty at the end.
   [[nodiscard]] std::span<const ExpectedNode> next();
@@ -43,11 +43,15 @@ class NodeReader {
   struct Batch {
     std::span<const ExpectedNode> nodes;
     blockio::AlignedBuffer buffer;
-    std::array<blockio::IoOp, kBatchNodes * format::kCopies> reads;  // copy by copy
+    std::array<blockio::IoOp, kBatchNodes * format::kCopies> reads;   // copy by copy
+    std::array<blockio::IoOp*, kBatchNodes * format::kCopies> order;  // those of them that were submitted
+    std::size_t submitted = 0;
+
+    [[nodiscard]] std::span<blockio::IoOp* const> in_order() { return std::span(order).first(submitted); }
   };
 
   void submit(Batch& batch);
-  void wait(const Batch& batch);
+  void wait(Batch& batch);
   [[nodiscard]] bool in_bounds(const format::NodePointer& pointer) const;
   [[nodiscard]] static std::size_t place(std::size_t index, std::size_t copy) { return copy * kBatchNodes + index; }
 

@@ -62,9 +62,15 @@ TEST_F(AllocatorSearch, AWalkTakesEveryFreeRunOnce) {
   make();
   std::set<std::uint64_t> occupied;
   for (int i = 0; i < 40; ++i) {
-    const BlockRun run = occupy(1 + random_() % 50, BlockNumber{random_() % layout_->block_count()});
+    const std::uint64_t count = 1 + random_() % 50;
+    const BlockRun run = occupy(count, BlockNumber{random_() % layout_->block_count()});
     for (std::uint64_t block = 0; block < run.count; ++block) occupied.insert((run.first + block).value());
   }
+  // A hole too small for the longer minima.
+  const BlockRun around = occupy(9, BlockNumber{layout_->block_count() / 2});
+  ASSERT_EQ(around.count, 9U);
+  allocator_->cancel(BlockRun{around.first + 3, 3});
+  for (const std::uint64_t block : {0U, 1U, 2U, 6U, 7U, 8U}) occupied.insert((around.first + block).value());
   const std::uint64_t free = allocator_->free_now();
   for (const std::uint64_t minimum : {1U, 7U, 64U}) {
     constexpr std::uint64_t kMost = 100;
