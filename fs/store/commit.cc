@@ -137,8 +137,7 @@ Result<BlockRun> Store::State::allocate(blockio::IoQueue& io, const AllocationRe
     const std::uint64_t seen = checkpoints.load();
     Result<BlockRun> run = allocator->allocate(io, request);
     if (run || run.error().code() != ErrorCode::no_space) return run;
-    write_behind->give_back_reserve();
-    run = allocator->allocate(io, request);
+    if (write_behind->give_back_reserve()) run = allocator->allocate(io, request);
     if (run || run.error().code() != ErrorCode::no_space || attempt == kMaxSpaceRetries || !checkpoint_frees_space()) {
       return run;
     }

@@ -40,12 +40,17 @@ Result<format::Superblock> read_superblock(const blockio::Geometry& geometry, bl
   return copies[chosen];
 }
 
-Status write_superblock(blockio::IoQueue& io, format::Superblock& superblock) {
+// Sealed, in memory that a device takes.
+static Result<blockio::AlignedBuffer> sealed_image(format::Superblock& superblock) {
   blockio::AlignedBuffer buffer(kSuperblockSize);
   if (buffer.empty()) return fail(ErrorCode::out_of_memory);
   format::seal(superblock);
   std::memcpy(buffer.data(), &superblock, kSuperblockSize);
+  return buffer;
+}
 
+Status write_superblock(blockio::IoQueue& io, format::Superblock& superblock) {
+  const blockio::AlignedBuffer buffer = TRY(sealed_image(superblock));
   const std::size_t slot = superblock.generation % kSuperblockSlots;
   std::array<blockio::IoOp, kCopies> ops;
   std::array<blockio::IoOp*, kCopies> pointers{};
@@ -60,10 +65,7 @@ Status write_superblock(blockio::IoQueue& io, format::Superblock& superblock) {
 }
 
 Status rewrite_superblock(blockio::IoQueue& io, format::Superblock& superblock) {
-  blockio::AlignedBuffer buffer(kSuperblockSize);
-  if (buffer.empty()) return fail(ErrorCode::out_of_memory);
-  format::seal(superblock);
-  std::memcpy(buffer.data(), &superblock, kSuperblockSize);
+  const blockio::AlignedBuffer buffer = TRY(sealed_image(superblock));
   for (std::size_t copy = 0; copy < kCopies; ++copy) {
     const std::size_t slot = superblock.generation % kSuperblockSlots;
     blockio::IoOp write = blockio::IoOp::write_durable(format::superblock_offset(slot, copy), buffer.span());

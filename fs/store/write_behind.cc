@@ -168,13 +168,15 @@ void WriteBehind::cancel(BlockRun run) {
   allocator_.cancel(run);
 }
 
-void WriteBehind::give_back_reserve() {
+bool WriteBehind::give_back_reserve() {
   BlockRun rest;
   {
     const Lock lock(mutex_);
     rest = std::exchange(reserve_, {});
   }
-  if (rest.count != 0) allocator_.cancel(rest);
+  if (rest.count == 0) return false;
+  allocator_.cancel(rest);
+  return true;
 }
 
 }  // namespace ashlar::store

@@ -48,8 +48,8 @@ class WriteBehind {
   // Gives a run back to the allocator that no transaction took: at once, or after the segment it is in was written.
   void cancel(BlockRun run);
   [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
-  // Gives back what is reserved and not used yet.
-  void give_back_reserve();
+  // Gives back what is reserved and not used yet; whether there was any.
+  bool give_back_reserve();
 
  private:
   struct Segment {

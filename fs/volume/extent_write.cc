@@ -9,15 +9,18 @@
 
 namespace ashlar::volume {
 
+// Whether preallocated blocks are among these, which data is written into where they lie.
+static bool touches_unwritten(const ExtentWindow& window, std::uint64_t first, std::uint64_t end) noexcept {
+  return std::any_of(window.extents().begin(), window.extents().end(), [&](const MappedExtent& extent) {
+    return extent.unwritten() && extent.file_block < end && extent.end() > first;
+  });
+}
+
 bool ExtentWrite::could_run_unlocked(const VolumeState& volume, const Inode& inode, const ExtentWindow& window,
                                      std::uint64_t offset, std::span<const std::byte> data) noexcept {
   if (offset % volume.block_size != 0 || data.size() % volume.block_size != 0) return false;
   if (volume.no_copy_on_write(inode.item)) return false;
-  const std::uint64_t first = volume.block_of(offset);
-  const std::uint64_t end = volume.block_of(offset + data.size());
-  return std::none_of(window.extents().begin(), window.extents().end(), [&](const MappedExtent& extent) {
-    return extent.unwritten() && extent.file_block < end && extent.end() > first;
-  });
+  return !touches_unwritten(window, volume.block_of(offset), volume.block_of(offset + data.size()));
 }
 
 Status ExtentWrite::run(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data,
@@ -36,10 +39,7 @@ Result<bool> ExtentWrite::gather(const ExtentWindow& window) {
   const std::uint64_t first = source_.first_block();
   const std::uint64_t blocks = source_.end_block() - first;
   if (no_copy_on_write_ || blocks * volume_.block_size > store::WriteBehind::kMaxWriteBytes) return false;
-  const bool in_place = std::any_of(window.extents().begin(), window.extents().end(), [&](const MappedExtent& extent) {
-    return extent.unwritten() && extent.file_block < source_.end_block() && extent.end() > first;
-  });
-  if (in_place) return false;
+  if (touches_unwritten(window, first, source_.end_block())) return false;
   std::vector<iovec> pieces;
   pieces.reserve(BlockSource::kMaxParts);
   source_.append_segments(first, blocks, pieces);

@@ -132,6 +132,14 @@ void Session::promise(std::size_t moment) {
   history_.promises.push_back({options_.events ? options_.events() : 0, moment});
 }
 
+ModelNodePtr Session::adopt(InodeNumber inode, std::uint32_t mode) {
+  auto node = std::make_shared<ModelNode>();
+  node->mode = mode;
+  kept_.push_back(node);
+  numbers_[node.get()] = inode;
+  return node;
+}
+
 bool Session::create(const std::string& path, std::uint32_t mode) {
   const Place at = place(path);
   if (!at.directory || at.directory->names.contains(at.name)) return false;
@@ -139,11 +147,8 @@ bool Session::create(const std::string& path, std::uint32_t mode) {
   const auto made = volume_->make_node(context_, number(at.directory), at.name, {mode, 0});
   if (!ended("create " + path, made)) return false;
   volume_->forget(*io_, made->inode, 1);
-  const auto node = std::make_shared<ModelNode>();
-  node->mode = mode;
+  const ModelNodePtr node = adopt(made->inode, mode);
   node->links = 1;
-  kept_.push_back(node);
-  numbers_[node.get()] = made->inode;
   at.directory->names[at.name] = node;
   return done("create " + path, {node, at.directory});
 }
@@ -155,12 +160,9 @@ bool Session::symlink(const std::string& target, const std::string& path) {
   const auto made = volume_->make_symlink(context_, number(at.directory), at.name, target);
   if (!ended("symlink " + path, made)) return false;
   volume_->forget(*io_, made->inode, 1);
-  const auto node = std::make_shared<ModelNode>();
-  node->mode = S_IFLNK | 0777;
+  const ModelNodePtr node = adopt(made->inode, S_IFLNK | 0777);
   node->target = target;
   node->links = 1;
-  kept_.push_back(node);
-  numbers_[node.get()] = made->inode;
   at.directory->names[at.name] = node;
   return done("symlink " + path, {node, at.directory});
 }
@@ -313,10 +315,7 @@ ModelNodePtr Session::make_unnamed(const std::string& directory) {
   tick();
   const auto made = volume_->make_unnamed(context_, number(at), {S_IFREG | 0600, 0});
   if (!ended("tmpfile", made)) return nullptr;
-  const auto file = std::make_shared<ModelNode>();
-  file->mode = S_IFREG | 0600;
-  kept_.push_back(file);
-  numbers_[file.get()] = made->inode;
+  ModelNodePtr file = adopt(made->inode, S_IFREG | 0600);
   done("tmpfile", {file});
   return file;
 }

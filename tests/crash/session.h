@@ -129,6 +129,8 @@ class Session {
     std::string name;
   };
   [[nodiscard]] Place place(const std::string& path) const;
+  // The model of an inode that was just made, with no name yet.
+  ModelNodePtr adopt(InodeNumber inode, std::uint32_t mode);
   [[nodiscard]] InodeNumber number(const ModelNodePtr& node) const { return numbers_.at(node.get()); }
   bool remove(const std::string& path, bool directory);
   void tick();
