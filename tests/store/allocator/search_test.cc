@@ -67,10 +67,10 @@ TEST_F(AllocatorSearch, AWalkTakesEveryFreeRunOnce) {
     for (std::uint64_t block = 0; block < run.count; ++block) occupied.insert((run.first + block).value());
   }
   // A hole too small for the longer minima.
-  const BlockRun around = occupy(9, BlockNumber{layout_->block_count() / 2});
-  ASSERT_EQ(around.count, 9U);
-  allocator_->cancel(BlockRun{around.first + 3, 3});
-  for (const std::uint64_t block : {0U, 1U, 2U, 6U, 7U, 8U}) occupied.insert((around.first + block).value());
+  const auto around = allocate(9, 9, BlockNumber{layout_->block_count() / 2});
+  ASSERT_TRUE(around.has_value());
+  allocator_->cancel(BlockRun{around->first + 3, 3});
+  for (const std::uint64_t block : {0U, 1U, 2U, 6U, 7U, 8U}) occupied.insert((around->first + block).value());
   const std::uint64_t free = allocator_->free_now();
   for (const std::uint64_t minimum : {1U, 7U, 64U}) {
     constexpr std::uint64_t kMost = 100;
