@@ -29,7 +29,7 @@ build_release() {
 SANITIZE_FLAGS=(-DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Sanitize
   "-DCMAKE_CXX_FLAGS_SANITIZE=-O1 -gline-tables-only")
 
-# By clang. What does not run under AddressSanitizer and UBSan, clang sees when clang-tidy does.
+# By clang. What does not run under AddressSanitizer and UBSan, clang sees in the lint stages.
 build_asan() { build_tree "$BUILD_ASAN" "$1" "${SANITIZE_FLAGS[@]}" -DASHLAR_SANITIZE=address,undefined; }
 
 build_tsan() { build_tree "$BUILD_TSAN" "$1" "${SANITIZE_FLAGS[@]}" -DASHLAR_SANITIZE=thread; }

@@ -32,25 +32,43 @@ tidy_digests() {
     done
 }
 
-# clang-tidy, and clang's own warnings, over every source that has not passed it unchanged before. Needs a configured and built g++ tree.
-lint_tidy() {
-  local passed="$BUILD_RELEASE/tidy-passed" todo="$BUILD_RELEASE/tidy-todo" digests="$BUILD_RELEASE/tidy-digests"
+# tidy KIND ARGUMENT...: clang-tidy with the arguments over the sources named on standard input, but those that passed the
+# same KIND unchanged before. Needs a configured and built g++ tree.
+tidy() {
+  local kind="$1" passed="$BUILD_RELEASE/tidy-passed/$1"
+  shift
   mkdir -p "$passed"
-  tidy_digests >"$digests"
-  if [ ! -s "$digests" ]; then
+  tidy_digests >"$passed.digests"
+  awk 'NR == FNR { digest[$1] = $2; next } $1 in digest { print $1, digest[$1] }' "$passed.digests" - >"$passed.known"
+  if [ ! -s "$passed.known" ]; then
     echo "the build in $BUILD_RELEASE does not know what its sources include" >&2
     return 1
   fi
   while read -r source digest; do
     [ -e "$passed/$digest" ] || echo "$source $passed/$digest"
-  done <"$digests" >"$todo"
-  echo "clang-tidy: $(wc -l <"$todo") sources to check"
+  done <"$passed.known" >"$passed.todo"
+  echo "clang-tidy: $(wc -l <"$passed.todo") of $(wc -l <"$passed.known") sources to check"
   # shellcheck disable=SC2016  # the inner shell expands them
-  xargs -r -a "$todo" -P "$JOBS" -L 1 bash -c '
-    if output="$(clang-tidy --quiet -p "$0" --extra-arg=-Wreserved-identifier "$1" 2>/dev/null)"; then
-      : >"$2"
+  xargs -r -a "$passed.todo" -P "$JOBS" -L 1 bash -c '
+    set -f  # arguments have stars
+    build="$1" arguments="$2" source="$3" verdict="$4"
+    if output="$(clang-tidy --quiet -p "$build" --extra-arg=-Wreserved-identifier $arguments "$source" 2>/dev/null)"; then
+      : >"$verdict"
     else
       printf "%s\n" "$output"
       exit 1
-    fi' "$BUILD_RELEASE"
+    fi' tidy "$BUILD_RELEASE" "$*"
+}
+
+lint_programs() { source_files | grep -v '^tests/' | grep '\.cc$' | tidy checks; }
+
+lint_tests() { source_files | grep '^tests/' | grep '\.cc$' | tidy checks; }
+
+# What the sanitized build, which is clang's, does not compile: only clang's warnings, without the rest of clang-tidy (which
+# insists on one check).
+lint_warnings() {
+  local compiled
+  compiled="$(ninja -C "$BUILD_RELEASE" -t inputs tests_unit | sed "s|^$ROOT/||" | sort)"
+  source_files | grep '^tests/' | grep '\.cc$' | comm -23 - <(printf '%s\n' "$compiled") |
+    tidy warnings '--checks=-*,clang-diagnostic-*,misc-misplaced-const'
 }

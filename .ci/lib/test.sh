@@ -67,7 +67,7 @@ finish() {
 run_lint() {
   check "Lint: clang-format" lint_format
   check "Lint: shellcheck" lint_shell
-  check "Lint: clang-tidy" lint_tidy
+  check "Lint: clang-tidy on the programs" lint_programs
 }
 
 run_sanitizers() {
@@ -82,6 +82,7 @@ test_everything() {
   check "Build: g++" build_release all
   run_tests "Unit tests" "$BUILD_RELEASE" unit
   run_lint
+  check "Lint: clang's warnings on mount tests" lint_warnings
   run_sanitizers
   run_tests "Mount tests" "$BUILD_RELEASE" mount
   finish
@@ -117,6 +118,7 @@ lint_everything() {
   # clang-tidy takes from the build what each source includes.
   check "Build: g++" build_release all
   run_lint
+  check "Lint: clang-tidy on the tests" lint_tests
   run_tests "Layering" "$BUILD_RELEASE" layering
   finish
 }
