@@ -2,20 +2,22 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <span>
 
 namespace ashlar::blockio {
 
 inline constexpr std::size_t kBufferAlignment = 4096;
+inline constexpr std::size_t kHugePageSize = 2U << 20;
 
 // Owns `size` zeroed bytes aligned to kBufferAlignment. Move-only. Throws nothing: empty when memory is out.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t size);
+  // Aligned to kHugePageSize, and in huge pages where the kernel grants them: a transfer of a MiB is then one segment
+  // for the device and not 256. Takes memory as it is touched, up to the next multiple of kHugePageSize.
+  [[nodiscard]] static AlignedBuffer in_huge_pages(std::size_t size);
 
   [[nodiscard]] std::byte* data() noexcept { return data_.get(); }
   [[nodiscard]] const std::byte* data() const noexcept { return data_.get(); }
@@ -26,7 +28,10 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(std::byte* p) const noexcept { std::free(p); }
+    Free() noexcept : mapped(0) {}
+    explicit Free(std::size_t bytes) noexcept : mapped(bytes) {}
+    std::size_t mapped;  // bytes; 0: from the heap
+    void operator()(std::byte* p) const noexcept;
   };
   std::unique_ptr<std::byte[], Free> data_;
   std::size_t size_ = 0;

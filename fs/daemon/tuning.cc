@@ -32,8 +32,9 @@ void protect_from_reclaim() {
 void tune_backing_device(const std::string& bdi_name) {
   if (bdi_name.empty()) return;
   const std::string base = fmt::format("/sys/class/bdi/{}/", bdi_name);
-  // 128 KiB by default: a sequential reader would see a request for each.
-  write_setting(base + "read_ahead_kb", "2048");
+  // 128 KiB by default: a sequential reader would see a request for each. Four of the largest requests are enough to
+  // keep a device busy.
+  write_setting(base + "read_ahead_kb", "4096");
   // FUSE mounts may hold 1 % of the dirty pages, strictly, by default: writers would be throttled long before the
   // device is busy.
   write_setting(base + "strict_limit", "0");

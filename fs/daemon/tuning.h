@@ -10,7 +10,7 @@ namespace ashlar::daemon {
 // pressure must not pick it.
 void protect_from_reclaim();
 
-// Read-ahead and dirty limits of the mount with this backing device ("major:minor").
+// Read-ahead and dirty limits of the mount with this backing device (its name in /sys/class/bdi).
 void tune_backing_device(const std::string& bdi_name);
 
 }  // namespace ashlar::daemon

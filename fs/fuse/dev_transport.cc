@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <linux/fuse.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace ashlar::fuse {
@@ -16,22 +17,24 @@ constexpr std::size_t kRequestSize = kMaxTransfer + 2 * blockio::kBufferAlignmen
 }  // namespace
 
 Result<std::unique_ptr<DevTransport>> DevTransport::create(fuse_session* session, std::uint32_t block_size) {
-  std::unique_ptr<DevTransport> transport(new DevTransport(session, kMaxTransfer + 2 * std::size_t{block_size}));
-  if (transport->request_.empty() || transport->answer_.empty()) return fail(ErrorCode::out_of_memory);
+  std::unique_ptr<DevTransport> transport(new DevTransport(session, block_size));
+  if (transport->buffer_.empty()) return fail(ErrorCode::out_of_memory);
   return transport;
 }
 
-DevTransport::DevTransport(fuse_session* session, std::size_t answer_size)
-    : session_(session), request_(kRequestOffset + kRequestSize), answer_(answer_size) {}
+DevTransport::DevTransport(fuse_session* session, std::uint32_t block_size)
+    : session_(session),
+      buffer_(blockio::AlignedBuffer::in_huge_pages(
+          std::max(kRequestOffset + kRequestSize, kAnswerOffset + kMaxTransfer + 2 * std::size_t{block_size}))) {}
 
 Result<std::span<std::byte>> DevTransport::receive() {
   while (fuse_session_exited(session_) == 0) {
     fuse_buf buffer{};
-    buffer.mem = request_.data() + kRequestOffset;
+    buffer.mem = buffer_.data() + kRequestOffset;
     const int received = fuse_session_receive_buf(session_, &buffer);
     if (received == -EINTR || received == -EAGAIN) continue;
     if (received < 0) return fail(from_errno(-received), "receiving a request");
-    return std::span<std::byte>(request_.data() + kRequestOffset, static_cast<std::size_t>(received));
+    return std::span<std::byte>(buffer_.data() + kRequestOffset, static_cast<std::size_t>(received));
   }
   return std::span<std::byte>();
 }

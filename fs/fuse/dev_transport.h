@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fuse_lowlevel.h>
+#include <linux/limits.h>
 
 #include <memory>
 
@@ -17,19 +18,22 @@ class DevTransport : public Transport {
 
   [[nodiscard]] Result<std::span<std::byte>> receive() override;
   [[nodiscard]] ssize_t send(std::span<const iovec> answer) override;
-  [[nodiscard]] std::span<std::byte> answer_space() noexcept override { return answer_.span(); }
-  [[nodiscard]] const std::byte* request() const noexcept override { return request_.data() + kRequestOffset; }
-  [[nodiscard]] std::size_t request_capacity() const noexcept { return request_.size() - kRequestOffset; }
+  [[nodiscard]] std::span<std::byte> answer_space() noexcept override { return buffer_.span().subspan(kAnswerOffset); }
+  [[nodiscard]] const std::byte* request() const noexcept override { return buffer_.data() + kRequestOffset; }
+  [[nodiscard]] std::size_t request_capacity() const noexcept { return buffer_.size() - kRequestOffset; }
 
  private:
   // Behind the two headers of a WRITE (fuse_in_header and fuse_write_in) the payload begins on a page.
   static constexpr std::size_t kRequestOffset = blockio::kBufferAlignment - 80;
+  // A request that is answered with much is short itself, so both have room in one huge page. The longest but WRITE and
+  // FORGET, which have no such answer, is SETXATTR: 64 KiB and its headers.
+  static constexpr std::size_t kAnswerOffset = 128U << 10;
+  static_assert(kAnswerOffset >= kRequestOffset + blockio::kBufferAlignment + XATTR_SIZE_MAX);
 
-  DevTransport(fuse_session* session, std::size_t answer_size);
+  DevTransport(fuse_session* session, std::uint32_t block_size);
 
   fuse_session* session_;
-  blockio::AlignedBuffer request_;
-  blockio::AlignedBuffer answer_;
+  blockio::AlignedBuffer buffer_;
 };
 
 }  // namespace ashlar::fuse

@@ -123,7 +123,7 @@ Result<std::unique_ptr<Session>> Session::mount(const MountOptions& options, Edg
                 fmt::format("cannot mount at {}: {}", options.mount_point,
                             complaint.text_or("is /dev/fuse there and the mount point yours?")));
   }
-  std::unique_ptr<Session> mounted(new Session(session, edge, options.mount_point, options.transport));
+  std::unique_ptr<Session> mounted(new Session(session, edge, options));
   edge.connection = fuse_session_fd(session);
   fuse_custom_io io{};
   io.writev = send_answer;
@@ -134,8 +134,12 @@ Result<std::unique_ptr<Session>> Session::mount(const MountOptions& options, Edg
   return mounted;
 }
 
-Session::Session(fuse_session* session, Edge& edge, std::string mount_point, TransportChoice wanted)
-    : session_(session), edge_(edge), mount_point_(std::move(mount_point)), wanted_transport_(wanted) {}
+Session::Session(fuse_session* session, Edge& edge, const MountOptions& options)
+    : session_(session),
+      edge_(edge),
+      mount_point_(options.mount_point),
+      on_block_device_(options.block_device),
+      wanted_transport_(options.transport) {}
 
 Session::~Session() {
   if (!threads_.empty()) {
@@ -270,7 +274,7 @@ void Session::process(Worker& worker, std::span<std::byte> request) {
 std::string Session::bdi_name() const {
   struct stat status {};
   if (stat(mount_point_.c_str(), &status) != 0) return {};
-  return fmt::format("{}:{}", major(status.st_dev), minor(status.st_dev));
+  return fmt::format("{}:{}{}", major(status.st_dev), minor(status.st_dev), on_block_device_ ? "-fuseblk" : "");
 }
 
 }  // namespace ashlar::fuse

@@ -51,11 +51,11 @@ class Session {
   [[nodiscard]] TransportKind transport() const noexcept { return transport_; }
   [[nodiscard]] const std::string& transport_reason() const noexcept { return transport_reason_; }
 
-  // Of the mount, for /sys/class/bdi: "major:minor".
+  // Of the mount, in /sys/class/bdi; that of a block device's mount is not the device's own. Empty when unknown.
   [[nodiscard]] std::string bdi_name() const;
 
  private:
-  Session(fuse_session* session, Edge& edge, std::string mount_point, TransportChoice wanted);
+  Session(fuse_session* session, Edge& edge, const MountOptions& options);
   // The INIT request; afterwards transport_ is settled.
   [[nodiscard]] Status shake_hands(blockio::BlockDevice& device, const ServeOptions& options);
   using MakeTransport = std::function<Result<std::unique_ptr<Transport>>()>;
@@ -69,6 +69,7 @@ class Session {
   fuse_session* session_;
   Edge& edge_;
   std::string mount_point_;
+  const bool on_block_device_;
   std::vector<std::thread> threads_;
   std::function<void()> ended_;
   const TransportChoice wanted_transport_;

@@ -70,7 +70,10 @@ Result<std::unique_ptr<UringTransport>> UringTransport::create(int fuse_descript
 }
 
 UringTransport::UringTransport(int fuse_descriptor, unsigned queue, std::size_t buffer_size)
-    : fuse_descriptor_(fuse_descriptor), queue_(queue), headers_(blockio::kBufferAlignment), buffer_(buffer_size) {}
+    : fuse_descriptor_(fuse_descriptor),
+      queue_(queue),
+      headers_(blockio::kBufferAlignment),
+      buffer_(blockio::AlignedBuffer::in_huge_pages(buffer_size)) {}
 
 UringTransport::~UringTransport() {
   if (ring_open_) io_uring_queue_exit(&ring_);

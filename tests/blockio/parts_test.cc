@@ -1,4 +1,5 @@
 // The small parts: buffer pool, histogram, statistics, helper threads.
+#include <algorithm>
 #include <atomic>
 #include <set>
 
@@ -31,6 +32,23 @@ TEST(BufferPoolTest, GivesAlignedBuffersUpToItsLimit) {
   EXPECT_FALSE(last.empty());
   taken[0] = std::move(last);
   EXPECT_EQ((*pool)->available(), 1U) << "what it held before went back";
+}
+
+TEST(AlignedBufferTest, HugePagesHoldWhatOthersDo) {
+  constexpr std::size_t kSize = kHugePageSize + 5000;
+  AlignedBuffer buffer = AlignedBuffer::in_huge_pages(kSize);
+  ASSERT_EQ(buffer.size(), kSize);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.data()) % kHugePageSize, 0U);
+  EXPECT_TRUE(std::ranges::all_of(buffer.span(), [](std::byte byte) { return byte == std::byte{0}; }));
+  std::ranges::fill(buffer.span(), std::byte{7});
+  const std::byte* const place = buffer.data();
+  AlignedBuffer moved = std::move(buffer);
+  EXPECT_EQ(moved.data(), place);
+  EXPECT_EQ(moved.span().back(), std::byte{7});
+  moved = AlignedBuffer(10);
+  EXPECT_EQ(moved.size(), 10U);
+  EXPECT_TRUE(AlignedBuffer::in_huge_pages(0).empty());
+  EXPECT_TRUE(AlignedBuffer::in_huge_pages(std::size_t{1} << 60).empty()) << "no such memory";
 }
 
 TEST(BufferPoolTest, RefusesWhatCannotBe) {

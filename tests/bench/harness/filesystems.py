@@ -117,7 +117,7 @@ class Mounted:
             wait_until(f"{self.root} mounted", lambda: os.path.ismount(self.root))
             info = os.stat(self.root)
             limit = Path(f"/sys/class/bdi/{os.major(info.st_dev)}:{os.minor(info.st_dev)}/read_ahead_kb")
-            limit.write_text("2048")  # as ashlarfs sets it
+            limit.write_text("4096")  # as ashlarfs sets it
             return
         run(words)
         if not os.path.ismount(self.root):
