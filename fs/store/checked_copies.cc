@@ -21,7 +21,8 @@ CheckedCopies check_copies(blockio::IoQueue& io, const std::array<std::uint64_t,
   if (good == 1) std::copy(second.begin(), second.end(), image.begin());
   if (!heal) return checked;
   const std::uint64_t target = offsets[1 - good];
-  blockio::IoOp rewrite = blockio::IoOp::write_durable(target, image);
+  // Not durable by itself: a flush that fails must stop the volume, which healing never does.
+  blockio::IoOp rewrite = blockio::IoOp::write(target, image);
   const Status written = io.run(rewrite);
   checked.healed = written.has_value();
   if (!written) log(LogLevel::error, "byte {}: a bad copy cannot be rewritten: {}", target, written.error().message());

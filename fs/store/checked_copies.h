@@ -23,8 +23,9 @@ struct CheckedCopies {
   }
 };
 
-// Reads both copies at once, asks `verify` about each, and with `heal` rewrites a bad one from a good one, durably.
-// `offsets` in bytes; `image` and `second` have the size of a copy. `image` holds a good copy when there is one.
+// Reads both copies at once, asks `verify` about each, and with `heal` rewrites a bad one from a good one
+// (on the medium with the next flush). `offsets` in bytes; `image` and `second` have the size of a copy. `image` holds
+// a good copy when there is one.
 [[nodiscard]] CheckedCopies check_copies(blockio::IoQueue& io,
                                          const std::array<std::uint64_t, format::kCopies>& offsets,
                                          std::span<std::byte> image, std::span<std::byte> second,

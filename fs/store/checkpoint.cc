@@ -71,14 +71,11 @@ std::uint64_t now_seconds() { return static_cast<std::uint64_t>(std::time(nullpt
 }  // namespace
 
 Status Store::State::checkpoint(blockio::IoQueue& io, bool clean, std::optional<std::uint64_t> unless_past) {
-  const std::scoped_lock lock(checkpoint_lock);
+  const CheckpointHold hold(*this, io);
   TRY(check_writable());
   if (unless_past && checkpoints.load() > *unless_past) return {};
   Status written = write_checkpoint(io, clean);
-  if (!written) {
-    stop(fmt::format("checkpoint failed: {}", written.error().message()));
-    mark_failed(io);
-  }
+  if (!written) note_failure(fmt::format("checkpoint failed: {}", written.error().message()));
   return written;
 }
 
@@ -107,6 +104,8 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
   // Everything the superblock will speak of, data included, must be on the medium before it.
   blockio::IoOp flush = blockio::IoOp::flush();
   if (!has_bug(SeededBug::checkpoint_not_flushed)) TRY(io.run(flush));
+  // Somebody else's flush that failed may have lost what this one should have found.
+  TRY(check_writable());
 
   format::Superblock next = current;
   next.generation = generation.value();

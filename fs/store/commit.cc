@@ -53,7 +53,21 @@ std::size_t Store::State::nodes_needed(std::span<const std::byte> record, Commit
   needed += run_bytes / half_node + 1;
   needed += tree->dirty_nodes();
   needed -= std::min<std::size_t>(needed, placing_nodes.load(std::memory_order_relaxed));
-  return needed + (kind == CommitKind::ordinary ? reserve_nodes : 0);
+  switch (kind) {
+    case CommitKind::ordinary: return needed + reserve_nodes;
+    case CommitKind::zeroing: return needed + reserve_nodes / 2;
+    case CommitKind::freeing: break;
+  }
+  return needed;
+}
+
+bool Store::State::give_up_node_place() {
+  // Enough stays for the commit that the blocks are for.
+  const std::size_t kept = tree->dirty_nodes() + reserve_nodes - reserve_nodes / 4;
+  const std::size_t places = pool->size();
+  if (places <= kept) return false;
+  pool->trim(places - 1);
+  return true;
 }
 
 bool Store::State::checkpoint_frees_space() const { return allocator->waiting() != 0 || tree->dirty_nodes() != 0; }
@@ -62,6 +76,9 @@ Status Store::State::ensure_node_places(blockio::IoQueue& io, std::span<const st
   for (int attempt = 0;; ++attempt) {
     const std::uint64_t seen = checkpoints.load();
     Status filled = pool->fill(io, nodes_needed(record, kind));
+    if (!filled && filled.error().code() == ErrorCode::no_space && write_behind->give_back_reserve()) {
+      filled = pool->fill(io, nodes_needed(record, kind));
+    }
     if (filled || filled.error().code() != ErrorCode::no_space) return filled;
     if (attempt == kMaxSpaceRetries || !checkpoint_frees_space()) return filled;
     TRY(checkpoint(io, false, seen));
@@ -145,8 +162,14 @@ Result<BlockRun> Store::State::allocate(blockio::IoQueue& io, const AllocationRe
   }
 }
 
-Result<Allocation> Store::allocate(blockio::IoQueue& io, const AllocationRequest& request) {
-  return Allocation(*this, TRY(state_->allocate(io, request)));
+Result<Allocation> Store::allocate(blockio::IoQueue& io, const AllocationRequest& request, CommitKind kind) {
+  Result<BlockRun> run = state_->allocate(io, request);
+  if (kind != CommitKind::ordinary) {
+    while (!run && run.error().code() == ErrorCode::no_space && state_->give_up_node_place()) {
+      run = state_->allocator->allocate(io, request);
+    }
+  }
+  return Allocation(*this, TRY(std::move(run)));
 }
 
 Result<Allocation> Store::write_behind(blockio::IoQueue& io, std::span<const iovec> pieces, std::uint64_t blocks) {
@@ -167,7 +190,7 @@ Status Store::settle(blockio::IoQueue& io, BlockRun run) {
 }
 
 void Store::State::stop_if_data_lost(blockio::IoQueue& io) {
-  if (write_behind->failed()) stop_and_mark(io, "file data gathered in memory could not be written");
+  if (write_behind->failed()) fail_for_good(io, "file data gathered in memory could not be written");
 }
 
 void Store::State::wake_background_if_due() {

@@ -51,7 +51,8 @@ Store::State::State(blockio::BlockDevice& block_device, const StoreOptions& stor
       current(superblock),
       durable_generation(superblock.generation),
       next_inode(superblock.next_inode),
-      placed_nodes(superblock.node_count) {}
+      placed_nodes(superblock.node_count),
+      label(superblock.label, strnlen(superblock.label, format::kLabelSize)) {}
 
 Result<std::unique_ptr<Store>> Store::open(blockio::BlockDevice& device, blockio::IoQueue& io,
                                            const StoreOptions& options) {
@@ -62,7 +63,8 @@ Result<std::unique_ptr<Store>> Store::open(blockio::BlockDevice& device, blockio
   auto state = std::make_unique<State>(device, options, superblock);
   TRY(state->recover(io));
   if (options.background && !options.read_only) {
-    state->background = std::thread([raw = state.get()] { raw->background_loop(); });
+    state->background_queue = TRY(device.open_queue(options.queue));
+    state->background = std::thread([raw = state.get()] { raw->background_loop(*raw->background_queue); });
   }
   return std::unique_ptr<Store>(new Store(std::move(state)));
 }

@@ -51,7 +51,7 @@ Status Store::scrub_unit(blockio::IoQueue& io, std::uint64_t unit, MetadataScrub
   State& state = *state_;
   const std::uint64_t table_blocks = state.layout.group_table_blocks();
   if (unit >= scrub_units()) return fail(ErrorCode::invalid_argument);
-  const std::scoped_lock lock(state.checkpoint_lock);
+  const CheckpointHold hold(state, io);
   const bool heal = state.check_writable().has_value();
   if (unit == 0) return state.scrub_superblock(io, scrub, heal);
   std::optional<CheckedBlock> block;

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "fs/base/log.h"
 #include "fs/base/seeded_bug.h"
 #include "fs/store/store_state.h"
@@ -45,7 +47,7 @@ Status Store::State::sync(blockio::IoQueue& io, Lsn upto) {
   if (stopped.load(std::memory_order_acquire)) return fail(ErrorCode::shut_down);
   if (has_bug(SeededBug::sync_without_write)) return {};
   Status synced = log->sync(io, upto);
-  if (!synced) stop_and_mark(io, fmt::format("log write failed: {}", synced.error().message()));
+  if (!synced) fail_for_good(io, fmt::format("log write failed: {}", synced.error().message()));
   return synced;
 }
 
@@ -61,7 +63,7 @@ Status Store::flush_device(blockio::IoQueue& io) {
   blockio::IoOp flush = blockio::IoOp::flush();
   Status flushed = io.run(flush);
   // What the device lost with a failed flush nobody knows, so nothing later may claim to be durable.
-  if (!flushed) state_->stop_and_mark(io, fmt::format("flush failed: {}", flushed.error().message()));
+  if (!flushed) state_->fail_for_good(io, fmt::format("flush failed: {}", flushed.error().message()));
   return flushed;
 }
 
@@ -71,28 +73,51 @@ Status Store::close(blockio::IoQueue& io) {
   return state_->checkpoint(io, true);
 }
 
-void Store::shut_down(std::string reason) { state_->stop(std::move(reason)); }
+void Store::shut_down(std::string reason) { static_cast<void>(state_->stop(std::move(reason))); }
 
-void Store::State::stop(std::string reason) {
+bool Store::State::stop(std::string reason) {
   {
     const std::scoped_lock lock(failure_lock);
-    if (stopped.exchange(true, std::memory_order_acq_rel)) return;
+    if (stopped.exchange(true, std::memory_order_acq_rel)) return false;
     failure = std::move(reason);
     ashlar::log(LogLevel::error, "{}: {}; the volume is read-only now: unmount and check it", device.name(), failure);
   }
   nodes.stop_healing();
   if (log) log->fail_permanently();
+  return true;
+}
+
+void Store::State::note_failure(std::string reason) {
+  if (!stop(std::move(reason))) return;
+  const std::scoped_lock lock(failure_lock);
+  report_due = true;
+}
+
+// Whoever finds checkpoint_lock taken has set report_due before; its holder looks at that after it has let go.
+void Store::State::report_failure(blockio::IoQueue& io) {
+  const auto is_due = [this] {
+    const std::scoped_lock lock(failure_lock);
+    return report_due;
+  };
+  if (!is_due()) return;
+  {
+    const std::unique_lock held(checkpoint_lock, std::try_to_lock);
+    if (!held) return;
+    {
+      const std::scoped_lock lock(failure_lock);
+      if (!std::exchange(report_due, false)) return;
+    }
+    mark_failed(io);
+  }
   if (options.on_failure) options.on_failure();
 }
 
-void Store::State::stop_and_mark(blockio::IoQueue& io, std::string reason) {
-  stop(std::move(reason));
-  const std::scoped_lock lock(checkpoint_lock);
-  mark_failed(io);
+void Store::State::fail_for_good(blockio::IoQueue& io, std::string reason) {
+  note_failure(std::move(reason));
+  report_failure(io);
 }
 
 void Store::State::mark_failed(blockio::IoQueue& io) {
-  if ((current.flags & format::kHasErrors) != 0) return;
   current.flags = current.flags | format::kHasErrors;
   if (const Status written = rewrite_superblock(io, current); !written) {
     ashlar::log(LogLevel::warning, "{}: the superblock does not say so: {}", device.name(), written.error().message());
@@ -172,9 +197,7 @@ bool Store::State::has_unrecorded_errors() const {
   return counts.metadata + counts.metadata_healed + counts.data != errors_recorded.load(std::memory_order_relaxed);
 }
 
-void Store::State::background_loop() {
-  Result<std::unique_ptr<blockio::IoQueue>> queue = device.open_queue(options.queue);
-  if (!queue) return stop(fmt::format("no queue for checkpoints: {}", queue.error().message()));
+void Store::State::background_loop(blockio::IoQueue& io) {
   for (;;) {
     bool due = false;
     {
@@ -186,7 +209,7 @@ void Store::State::background_loop() {
     due = due || has_unrecorded_errors();
     if (stopped.load(std::memory_order_acquire)) return;
     // Failures stop the volume where they happen, and the next turn of the loop ends.
-    const Status done = due ? checkpoint(**queue, false) : sync(**queue, log->end());
+    const Status done = due ? checkpoint(io, false) : sync(io, log->end());
     if (!done)
       ashlar::log(LogLevel::debug, "{}: background {}: {}", device.name(), due ? "checkpoint" : "sync",
                   done.error().message());

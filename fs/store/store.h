@@ -33,12 +33,17 @@ struct StoreOptions {
   std::size_t cache_bytes = 256U << 20;
   std::chrono::milliseconds commit_interval{5000};
   blockio::QueueConfig queue;  // for the background thread
-  // Called once, by whichever thread finds out, when the volume stops because of a failure.
+  // Called once, when the volume has stopped because of a failure and its superblock says so (if it could be written);
+  // not by shut_down(). By any thread, which may hold a read guard.
   std::function<void()> on_failure;
 };
 
-// Whether a commit may draw on the reserve kept so that deleting works on a full volume.
-enum class CommitKind : std::uint8_t { ordinary, freeing };
+// How far a commit may draw on the reserve kept so that deleting works on a full volume.
+enum class CommitKind : std::uint8_t {
+  ordinary,  // not at all
+  zeroing,   // by a half: part of a block becomes zeros, which takes a new block and gives back the old one
+  freeing,   // all of it
+};
 
 // In volume blocks. `available` is what ordinary writers can still use.
 struct Space {
@@ -102,8 +107,10 @@ class Store {
   [[nodiscard]] Reclaim::Guard read_guard() noexcept;
 
   // Takes a run of between request.minimum and request.maximum blocks, leaving what metadata may need. Frees what a
-  // checkpoint would free before it says no_space. read_only and shut_down as commit.
-  [[nodiscard]] Result<Allocation> allocate(blockio::IoQueue& io, const AllocationRequest& request);
+  // checkpoint would free before it says no_space. read_only and shut_down as commit. `kind`: of the commit to come;
+  // for one that is not ordinary, as few blocks as it takes.
+  [[nodiscard]] Result<Allocation> allocate(blockio::IoQueue& io, const AllocationRequest& request,
+                                            CommitKind kind = CommitKind::ordinary);
 
   // Takes whole blocks of file data (at most WriteBehind::kMaxWriteBytes) into memory and returns where they will lie;
   // they are on the device before a record committed later is durable, and before settle() returns. Empty when no run
@@ -137,7 +144,7 @@ class Store {
   // blocks; returns how many it told. Others go on meanwhile. not_supported when the device does not want to know.
   [[nodiscard]] Result<std::uint64_t> trim(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum);
 
-  // At most format::kLabelSize bytes without NUL; durable when it returns.
+  // At most format::kLabelSize bytes without NUL; durable when it returns. A failed write stops the volume.
   [[nodiscard]] std::string label() const;
   [[nodiscard]] Status set_label(blockio::IoQueue& io, std::string_view label);
 

@@ -45,6 +45,8 @@ struct Store::State {
   void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
+  // A place of the reserve for nodes becomes free blocks; false when no more may be had of it that way.
+  [[nodiscard]] bool give_up_node_place();
 
   // Scrubbing (scrub.cc); checkpoint_lock is held.
   [[nodiscard]] Status scrub_superblock(blockio::IoQueue& io, MetadataScrub& scrub, bool heal);
@@ -57,13 +59,17 @@ struct Store::State {
   [[nodiscard]] bool has_unrecorded_errors() const;
 
   [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);
-  void stop(std::string reason);  // the volume turns read-only for good
-  // After stop(), by whom a failed write made call it: the superblock says that fsck should look, if it can be written.
-  // checkpoint_lock is held.
+  bool stop(std::string reason);  // the volume turns read-only for good; false when it was already
+  // Stops the volume because of a failure, which is to be reported as soon as checkpoint_lock can be had.
+  void note_failure(std::string reason);
+  // Once after note_failure(): marks the superblock, calls on_failure. Does not wait for checkpoint_lock, whose holder
+  // may be waiting for a read guard of the caller's: who holds it (CheckpointHold) comes here when it lets go.
+  void report_failure(blockio::IoQueue& io);
+  void fail_for_good(blockio::IoQueue& io, std::string reason);  // both
+  // The superblock says that fsck should look, if it can be written. checkpoint_lock is held.
   void mark_failed(blockio::IoQueue& io);
-  void stop_and_mark(blockio::IoQueue& io, std::string reason);  // both; takes checkpoint_lock
 
-  void background_loop();
+  void background_loop(blockio::IoQueue& io);
   void stop_background();
 
   blockio::BlockDevice& device;
@@ -80,7 +86,7 @@ struct Store::State {
   std::unique_ptr<WriteBehind> write_behind;  // none on a read-only volume
   Reclaim reclaim;
 
-  std::mutex checkpoint_lock;    // one checkpoint at a time; before commit_lock
+  std::mutex checkpoint_lock;    // one checkpoint at a time; before commit_lock; taken by CheckpointHold
   format::Superblock current{};  // guarded by checkpoint_lock: as last written
   std::atomic<std::uint64_t> checkpoints{0};
   std::atomic<std::uint64_t> durable_generation{0};
@@ -102,13 +108,34 @@ struct Store::State {
 
   std::atomic<bool> stopped{false};
   mutable std::mutex failure_lock;
-  std::string failure;  // guarded by failure_lock
+  std::string failure;      // guarded by failure_lock
+  bool report_due = false;  // guarded by failure_lock: report_failure() has something to do
+  mutable std::mutex label_lock;
+  std::string label;  // guarded by label_lock
 
   std::mutex background_lock;
   std::condition_variable background_wakeup;
   bool background_stop = false;  // guarded by background_lock
   bool checkpoint_due = false;   // guarded by background_lock
+  std::unique_ptr<blockio::IoQueue> background_queue;
   std::thread background;
+};
+
+// Holds checkpoint_lock, and reports a failure that came up meanwhile.
+class CheckpointHold {
+ public:
+  CheckpointHold(Store::State& state, blockio::IoQueue& io) : state_(state), io_(io), lock_(state.checkpoint_lock) {}
+  ~CheckpointHold() {
+    lock_.unlock();
+    state_.report_failure(io_);
+  }
+  CheckpointHold(const CheckpointHold&) = delete;
+  CheckpointHold& operator=(const CheckpointHold&) = delete;
+
+ private:
+  Store::State& state_;
+  blockio::IoQueue& io_;
+  std::unique_lock<std::mutex> lock_;
 };
 
 }  // namespace ashlar::store

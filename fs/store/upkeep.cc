@@ -1,4 +1,6 @@
 // What is done to the volume as a whole while it is in use: discarding free blocks, changing the label.
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <mutex>
 #include <utility>
@@ -42,22 +44,28 @@ Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::ui
 }
 
 std::string Store::label() const {
-  const std::scoped_lock lock(state_->checkpoint_lock);
-  const std::string_view padded(state_->current.label, format::kLabelSize);
-  return std::string(padded.substr(0, padded.find('\0')));
+  const std::scoped_lock lock(state_->label_lock);
+  return state_->label;
 }
 
 Status Store::set_label(blockio::IoQueue& io, std::string_view label) {
   if (label.size() > format::kLabelSize || label.find('\0') != std::string_view::npos) {
     return fail(ErrorCode::invalid_argument, "a label has at most 64 bytes");
   }
+  const CheckpointHold hold(*state_, io);
   TRY(state_->check_writable());
-  const std::scoped_lock lock(state_->checkpoint_lock);
   format::Superblock changed = state_->current;
   std::fill(std::begin(changed.label), std::end(changed.label), '\0');
   std::copy(label.begin(), label.end(), std::begin(changed.label));
-  TRY(rewrite_superblock(io, changed));
+  Status written = rewrite_superblock(io, changed);
+  // A durable write that fails may lose what others wrote before it.
+  if (!written) {
+    state_->note_failure(fmt::format("writing the label failed: {}", written.error().message()));
+    return written;
+  }
   state_->current = changed;
+  const std::scoped_lock lock(state_->label_lock);
+  state_->label = label;
   return {};
 }
 

@@ -15,7 +15,9 @@ constexpr std::uint64_t kMinSegmentBlocks = 8;
 // Threads may take the room that another made, but not for ever.
 constexpr int kMaxAttempts = 1000;
 
-bool overlap(BlockRun a, BlockRun b) noexcept { return a.first < b.end() && b.first < a.end(); }
+bool overlap(BlockRun a, BlockRun b) noexcept {
+  return a.count != 0 && b.count != 0 && a.first < b.end() && b.first < a.end();
+}
 
 tl::unexpected<Error> failed_before() { return fail(ErrorCode::io_error, "an earlier write of file data failed"); }
 

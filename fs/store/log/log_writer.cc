@@ -175,8 +175,8 @@ Status LogWriter::sync(blockio::IoQueue& io, Lsn upto) {
   upto = std::min(upto, end_);
   // Every round either is covered, or waits for the leader there is, or leads a write that covers `upto`.
   for (;;) {
-    if (durable_ >= upto) return {};
     if (failed_) return fail(ErrorCode::shut_down, "a write of the log failed");
+    if (durable_ >= upto) return {};
     if (!leader_active_) break;
     written_.wait(lock);
   }
@@ -195,6 +195,8 @@ Status LogWriter::sync(blockio::IoQueue& io, Lsn upto) {
   lock.lock();
 
   leader_active_ = false;
+  // What the volume stopped for meanwhile may have cost what these records name.
+  if (outcome && failed_) outcome = fail(ErrorCode::shut_down, "the volume stopped");
   if (outcome) {
     durable_ = std::max(durable_, chunks.back().end());
     stats_.chunks += chunks.size();

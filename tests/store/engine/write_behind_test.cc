@@ -59,6 +59,21 @@ class WriteBehindTest : public ::testing::Test {
     return run.first;
   }
 
+  // Everything that can be had.
+  std::vector<Allocation> take_all() {
+    std::vector<Allocation> all;
+    for (;;) {
+      Result<Allocation> more = store_->allocate(*io_, up_to(1024));
+      if (!more) return all;
+      all.push_back(*std::move(more));
+    }
+  }
+  static std::uint64_t blocks_in(const std::vector<Allocation>& all) {
+    std::uint64_t blocks = 0;
+    for (const Allocation& allocation : all) blocks += allocation.run().count;
+    return blocks;
+  }
+
   std::string on_device(BlockNumber block) {
     blockio::AlignedBuffer buffer(kBlockSize);
     blockio::IoOp read = blockio::IoOp::read(store_->layout().byte_offset(block), buffer.span());
@@ -150,19 +165,44 @@ TEST_F(WriteBehindTest, AFailedDataWriteIsNeverRetriedIntoSuccess) {
 }
 
 TEST_F(WriteBehindTest, TheReserveIsThereForWhoNeedsTheLastBlock) {
-  const auto blocks_to_be_had = [this] {
-    std::uint64_t taken = 0;
-    std::vector<Allocation> all;
-    for (;;) {
-      Result<Allocation> more = store_->allocate(*io_, up_to(1024));
-      if (!more) return taken;
-      taken += more->run().count;
-      all.push_back(*std::move(more));
-    }
-  };
-  const std::uint64_t before = blocks_to_be_had();
+  const std::uint64_t before = blocks_in(take_all());
   const Allocation held = write('r');
-  EXPECT_EQ(blocks_to_be_had(), before - 1);
+  EXPECT_EQ(blocks_in(take_all()), before - 1);
+}
+
+TEST_F(WriteBehindTest, WhatIsGivenUpWhereNothingWaitsIsFreeAtOnce) {
+  {
+    const Allocation held = write('r');
+    ASSERT_TRUE(store_->settle(*io_, held.run()));
+  }
+  // The first time everything is taken, the reserve behind the block is given back. The second time, one run reaches
+  // over both.
+  const std::uint64_t before = blocks_in(take_all());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(blocks_in(take_all()), before);
+}
+
+TEST_F(WriteBehindTest, TheReserveIsThereForTheTreeToo) {
+  const auto put = [this](std::uint64_t inodes) {
+    Transaction transaction;
+    for (std::uint64_t i = 0; i < inodes; ++i) {
+      transaction.put({InodeNumber{100 + i}, kKind, 0}, std::as_bytes(std::span("a value")));
+    }
+    return store_->commit(*io_, transaction);
+  };
+  ASSERT_TRUE(put(1));
+  // Nothing is left that a checkpoint would give back.
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(store_->checkpoint(*io_));
+  constexpr std::uint64_t kSegment = 32;  // blocks that are reserved at once on a volume of this size
+  std::vector<Allocation> all = take_all();
+  const auto large = std::find_if(all.begin(), all.end(), [](const Allocation& a) { return a.run().count > kSegment; });
+  ASSERT_NE(large, all.end());
+  AllocationRequest all_but_a_segment = up_to(large->run().count - kSegment);
+  all_but_a_segment.minimum = all_but_a_segment.maximum;
+  *large = Allocation();
+  Result<Allocation> taken = store_->allocate(*io_, all_but_a_segment);
+  ASSERT_TRUE(taken);
+  const Allocation reserving = write('r');
+  EXPECT_TRUE(put(2));
 }
 
 }  // namespace

@@ -43,6 +43,16 @@ TEST_F(LogThreads, OneWriteAnswersAllWhoWaited) {
   expect_log_holds(kThreads);
 }
 
+TEST_F(LogThreads, AWriteUnderWayWhenTheLogFailsAnswersNobody) {
+  begin();
+  const Lsn lsn = append(make_record(50));
+  device_.watch([&](blockio::IoOp&) { writer_->fail_permanently(); });
+  EXPECT_FALSE(writer_->sync(*io_, lsn));
+  EXPECT_LT(writer_->durable(), lsn);
+  device_.watch({});
+  EXPECT_FALSE(writer_->sync(*io_, lsn));
+}
+
 TEST_F(LogThreads, AFailedWriteFailsAllWhoWaited) {
   begin();
   device_.watch([&](blockio::IoOp& op) {
