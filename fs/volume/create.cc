@@ -5,6 +5,7 @@
 
 #include "fs/format/node.h"
 #include "fs/volume/acl.h"
+#include "fs/volume/file_contents.h"
 #include "fs/volume/link_counts.h"
 #include "fs/volume/operation.h"
 #include "fs/volume/volume.h"
@@ -41,11 +42,8 @@ void stage_target(const VolumeState& volume, InodeNumber number, std::string_vie
   }
 }
 
-// Makes an inode with one name; `target`: of a symbolic link.
-Result<Attributes> make_named(VolumeState& volume, Context& context, InodeNumber parent, std::string_view name,
-                              const NewNode& node, std::string_view target) {
-  TRY(check_new_name(name));
-  TRY(check_writable(volume));
+Result<Attributes> try_to_make_named(VolumeState& volume, Context& context, InodeNumber parent, std::string_view name,
+                                     const NewNode& node, std::string_view target) {
   const InodeRef directory = TRY(acquire_directory(volume, context.io, parent));
   const std::lock_guard guard(directory->lock);
   TRY(check_names_may_change(directory->item, false));
@@ -75,6 +73,64 @@ Result<Attributes> make_named(VolumeState& volume, Context& context, InodeNumber
   inode->changed_lsn.store(directory->changed_lsn.load(std::memory_order_relaxed), std::memory_order_relaxed);
   volume.inodes.add_reference(*inode);
   return to_attributes(volume, number, item);
+}
+
+// Makes an inode with one name; `target`: of a symbolic link.
+Result<Attributes> make_named(VolumeState& volume, Context& context, InodeNumber parent, std::string_view name,
+                              const NewNode& node, std::string_view target) {
+  TRY(check_new_name(name));
+  TRY(check_writable(volume));
+  return with_space_retry(volume, context.io,
+                          [&] { return try_to_make_named(volume, context, parent, name, node, target); });
+}
+
+Result<Attributes> try_to_make_unnamed(VolumeState& volume, Context& context, InodeNumber parent, const NewNode& node) {
+  const InodeRef directory = TRY(acquire_directory(volume, context.io, parent));
+  const std::lock_guard guard(directory->lock);
+  TRY(check_names_may_change(directory->item, false));
+  store::Transaction transaction;
+  const InodeNumber number = volume.store->new_inode_number(transaction);
+  const InheritedAcls acls = TRY(inherit_acls(volume, context.io, *directory, node.mode, context.umask));
+  format::InodeItem item = new_inode_item(volume, context, directory->item, {acls.mode, node.device});
+  TRY(stage_acls(volume, context.io, number, item, acls, transaction));
+  item.version = 1;
+  put_orphan(transaction, number, volume.generation, format::OrphanReason::unlinked);
+  transaction.put_item(inode_key(number), item);
+  const InodeRef inode = volume.inodes.create(number, item);
+  const Lsn lsn = TRY(volume.store->commit(context.io, transaction));
+  inode->unlinked.store(true, std::memory_order_relaxed);
+  inode->changed_lsn.store(lsn.value(), std::memory_order_relaxed);
+  volume.inodes.add_reference(*inode);
+  return to_attributes(volume, number, item);
+}
+
+Result<Attributes> try_to_link(VolumeState& volume, Context& context, InodeNumber number, InodeNumber parent,
+                               std::string_view name) {
+  const InodeRef directory = TRY(acquire_directory(volume, context.io, parent));
+  const InodeRef inode = TRY(volume.inodes.acquire(context.io, number));
+  if (inode->is_directory()) return fail(ErrorCode::not_permitted);
+  const InodeLocks locks({&*directory, &*inode});
+  TRY(check_names_may_change(directory->item, false));
+  if (is_protected(inode->item)) return fail(ErrorCode::not_permitted);
+  if (inode->item.links >= format::kMaxLinks) return fail(ErrorCode::too_many_links);
+
+  store::Transaction transaction;
+  NameChanges names(volume, context.io);
+  TRY(names.add(parent, name, {number, entry_type(inode->item.mode)}));
+  StagedInode above(*directory);
+  StagedInode linked(*inode);
+  TRY(add_to_directory(above.next, false, context.now));
+  if (linked.next.links == 0 && inode->truncation_unfinished) {
+    put_orphan(transaction, number, volume.generation, format::OrphanReason::truncated);
+  } else if (linked.next.links == 0) {
+    transaction.erase(orphan_key(number));
+  }
+  linked.next.links = linked.next.links + 1;
+  status_changed(linked.next, context.now);
+  names.stage(transaction);
+  TRY(commit(volume, context.io, transaction, {&above, &linked}));
+  volume.inodes.add_reference(*inode);
+  return to_attributes(volume, number, inode->item);
 }
 
 }  // namespace
@@ -112,53 +168,13 @@ Result<std::string> Volume::read_symlink(Context& context, InodeNumber number) {
 Result<Attributes> Volume::make_unnamed(Context& context, InodeNumber parent, const NewNode& node) {
   if (!S_ISREG(node.mode)) return fail(ErrorCode::invalid_argument);
   TRY(check_writable(*state_));
-  const InodeRef directory = TRY(acquire_directory(*state_, context.io, parent));
-  const std::lock_guard guard(directory->lock);
-  TRY(check_names_may_change(directory->item, false));
-  store::Transaction transaction;
-  const InodeNumber number = state_->store->new_inode_number(transaction);
-  const InheritedAcls acls = TRY(inherit_acls(*state_, context.io, *directory, node.mode, context.umask));
-  format::InodeItem item = new_inode_item(*state_, context, directory->item, {acls.mode, node.device});
-  TRY(stage_acls(*state_, context.io, number, item, acls, transaction));
-  item.version = 1;
-  put_orphan(transaction, number, state_->generation, format::OrphanReason::unlinked);
-  transaction.put_item(inode_key(number), item);
-  const InodeRef inode = state_->inodes.create(number, item);
-  const Lsn lsn = TRY(state_->store->commit(context.io, transaction));
-  inode->unlinked.store(true, std::memory_order_relaxed);
-  inode->changed_lsn.store(lsn.value(), std::memory_order_relaxed);
-  state_->inodes.add_reference(*inode);
-  return to_attributes(*state_, number, item);
+  return with_space_retry(*state_, context.io, [&] { return try_to_make_unnamed(*state_, context, parent, node); });
 }
 
 Result<Attributes> Volume::link(Context& context, InodeNumber number, InodeNumber parent, std::string_view name) {
   TRY(check_new_name(name));
   TRY(check_writable(*state_));
-  const InodeRef directory = TRY(acquire_directory(*state_, context.io, parent));
-  const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
-  if (inode->is_directory()) return fail(ErrorCode::not_permitted);
-  const InodeLocks locks({&*directory, &*inode});
-  TRY(check_names_may_change(directory->item, false));
-  if (is_protected(inode->item)) return fail(ErrorCode::not_permitted);
-  if (inode->item.links >= format::kMaxLinks) return fail(ErrorCode::too_many_links);
-
-  store::Transaction transaction;
-  NameChanges names(*state_, context.io);
-  TRY(names.add(parent, name, {number, entry_type(inode->item.mode)}));
-  StagedInode above(*directory);
-  StagedInode linked(*inode);
-  TRY(add_to_directory(above.next, false, context.now));
-  if (linked.next.links == 0 && inode->truncation_unfinished) {
-    put_orphan(transaction, number, state_->generation, format::OrphanReason::truncated);
-  } else if (linked.next.links == 0) {
-    transaction.erase(orphan_key(number));
-  }
-  linked.next.links = linked.next.links + 1;
-  status_changed(linked.next, context.now);
-  names.stage(transaction);
-  TRY(commit(*state_, context.io, transaction, {&above, &linked}));
-  state_->inodes.add_reference(*inode);
-  return to_attributes(*state_, number, inode->item);
+  return with_space_retry(*state_, context.io, [&] { return try_to_link(*state_, context, number, parent, name); });
 }
 
 }  // namespace ashlar::volume

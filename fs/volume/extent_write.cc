@@ -105,7 +105,7 @@ Status ExtentWrite::allocate(const ExtentWindow& window, std::uint64_t first, st
   if (first < end) request.goal = window.goal_for(first);
   while (first < end) {
     request.maximum = end - first;
-    store::Allocation allocation = TRY(volume_.store->allocate(io_, request));
+    store::Allocation allocation = TRY(volume_.store->allocate(io_, request, kind_));
     const BlockRun run = allocation.run();
     targets_.push_back({first, run, Target::Kind::fresh});
     allocations_.push_back(std::move(allocation));

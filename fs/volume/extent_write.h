@@ -17,8 +17,10 @@ namespace ashlar::volume {
 // window's stage(), then stage(). Destroyed before that, it never was (save in files without copy-on-write).
 class ExtentWrite {
  public:
-  ExtentWrite(VolumeState& volume, blockio::IoQueue& io, const Inode& inode)
-      : volume_(volume), io_(io), inode_(inode), no_copy_on_write_(volume.no_copy_on_write(inode.item)) {}
+  // `kind`: of the commit that is to hold it.
+  ExtentWrite(VolumeState& volume, blockio::IoQueue& io, const Inode& inode,
+              store::CommitKind kind = store::CommitKind::ordinary)
+      : volume_(volume), io_(io), inode_(inode), kind_(kind), no_copy_on_write_(volume.no_copy_on_write(inode.item)) {}
 
   // Whole blocks, all to be copied: nothing of the file's old contents is read, and nothing written in place. `window`
   // and the inode's item, read under at least its shared lock, say so.
@@ -53,6 +55,7 @@ class ExtentWrite {
   VolumeState& volume_;
   blockio::IoQueue& io_;
   const Inode& inode_;
+  const store::CommitKind kind_;
   const bool no_copy_on_write_;
   BlockSource source_;
   std::vector<format::le32> checksums_;  // of the source's blocks, unless no_copy_on_write_

@@ -47,6 +47,9 @@ class RangeChange {
   Status zero_bytes(ExtentWindow& window, std::uint64_t from, std::uint64_t to, std::optional<ExtentWrite>& write);
   Status zero_edges(ExtentWindow& window, std::uint64_t first, std::uint64_t stop);
   Result<std::uint64_t> fill_holes(ExtentWindow& window, std::uint64_t first, std::uint64_t stop);
+  // A hole in a file without extents.
+  Status punch_inline();
+  [[nodiscard]] store::CommitKind kind(const ExtentWindow& window) const noexcept;
   [[nodiscard]] std::uint64_t last() const noexcept { return volume_.block_after(end_); }
 
   VolumeState& volume_;
@@ -64,9 +67,35 @@ Status RangeChange::run() {
   const std::lock_guard lock(inode_.lock);
   if (is_immutable(inode_.item) || (what_.empties && is_protected(inode_.item))) return fail(ErrorCode::not_permitted);
   TRY(finish_truncation(volume_, io_, inode_));
-  if (may_be_inline(volume_, inode_.item)) TRY(convert_inline(volume_, io_, inode_));
+  if (may_be_inline(volume_, inode_.item)) {
+    if (what_.empties && !what_.fills) return punch_inline();
+    TRY(convert_inline(volume_, io_, inode_));
+  }
   for (std::uint64_t block = volume_.block_of(offset_); block < last();) block = TRY(change_part(block));
   return {};
+}
+
+Status RangeChange::punch_inline() {
+  store::ItemValue contents;
+  TRY(get_inline_data(volume_, io_, inode_, contents));
+  StagedInode staged(inode_);
+  store::Transaction transaction;
+  if (offset_ < contents.size()) {
+    const std::size_t end = std::min<std::uint64_t>(end_, contents.size());
+    std::fill(contents.begin() + static_cast<std::ptrdiff_t>(offset_),
+              contents.begin() + static_cast<std::ptrdiff_t>(end), std::byte{0});
+    transaction.put({inode_.number(), format::ItemKind::inline_data, 0}, contents);
+  }
+  contents_changed(staged.next, now_);
+  if (what_.clears_privileges) clear_suid_sgid(staged.next);
+  TRY(drop_capabilities(volume_, io_, staged, transaction));
+  return commit(volume_, io_, transaction, {&staged}, store::CommitKind::freeing);
+}
+
+store::CommitKind RangeChange::kind(const ExtentWindow& window) const noexcept {
+  if (what_.fills) return store::CommitKind::ordinary;
+  const bool zeroes = edges_[0] || edges_[1];
+  return zeroes && window.block_change() >= 0 ? store::CommitKind::zeroing : store::CommitKind::freeing;
 }
 
 // Writes zeros to [from, to), part of one block, if there is anything to overwrite.
@@ -75,7 +104,7 @@ Status RangeChange::zero_bytes(ExtentWindow& window, std::uint64_t from, std::ui
   const MappedExtent* const extent = window.find(volume_.block_of(from));
   if (from >= to || extent == nullptr || extent->unwritten()) return {};
   const std::vector<std::byte> zeros(static_cast<std::size_t>(to - from));
-  write.emplace(volume_, io_, inode_);
+  write.emplace(volume_, io_, inode_, what_.fills ? store::CommitKind::ordinary : store::CommitKind::zeroing);
   TRY(write->run(window, from, zeros));
   write->edit(window);
   return {};
@@ -149,8 +178,7 @@ Result<std::uint64_t> RangeChange::change_part(std::uint64_t first) {
   }
   for (store::Allocation& allocation : allocations_) transaction.adopt(std::move(allocation));
   allocations_.clear();
-  TRY(commit(volume_, io_, transaction, {&staged},
-             what_.fills ? store::CommitKind::ordinary : store::CommitKind::freeing));
+  TRY(commit(volume_, io_, transaction, {&staged}, kind(window)));
   return stop;
 }
 

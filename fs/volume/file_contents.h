@@ -20,6 +20,9 @@ namespace ashlar::volume {
 
 // Finishes a truncation that failed halfway.
 [[nodiscard]] Status finish_truncation(VolumeState& volume, blockio::IoQueue& io, Inode& inode);
+// At most `max_steps` transactions of that; whether nothing is left to do. Takes the inode's lock.
+[[nodiscard]] Result<bool> continue_truncation(VolumeState& volume, blockio::IoQueue& io, InodeNumber number,
+                                               std::size_t max_steps);
 // To be called before an item is staged that resize() will change: gets in the way what would need a transaction of its
 // own.
 [[nodiscard]] Status prepare_resize(VolumeState& volume, blockio::IoQueue& io, Inode& inode, std::uint64_t size);

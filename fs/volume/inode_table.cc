@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "fs/volume/inode_item.h"
+
 namespace ashlar::volume {
 
 bool Inode::is_directory() const noexcept { return S_ISDIR(type_); }
@@ -69,8 +71,18 @@ Status InodeTable::load(blockio::IoQueue& io, Inode& inode) {
   // An inode without names that is not in the table is being removed, or will be.
   if (inode.item.links == 0) return fail(ErrorCode::stale_handle);
   inode.type_ = inode.item.mode & S_IFMT;
+  inode.truncation_unfinished = TRY(is_half_truncated(io, inode));
   inode.loaded_.store(true, std::memory_order_release);
   return {};
+}
+
+// Whether a truncation was left unfinished when the inode was last used.
+Result<bool> InodeTable::is_half_truncated(blockio::IoQueue& io, const Inode& inode) {
+  if (!inode.is_regular() || store_.item_count(format::ItemKind::orphan) == 0) return false;
+  store::ItemValue value;
+  if (!TRY(store_.get(io, orphan_key(inode.number()), value))) return false;
+  const auto orphan = TRY(format::parse_orphan(value));
+  return format::OrphanReason{orphan.reason} == format::OrphanReason::truncated;
 }
 
 InodeRef InodeTable::create(InodeNumber number, const format::InodeItem& item) {

@@ -34,7 +34,7 @@ class Inode {
   // What the store holds. Guarded by lock.
   format::InodeItem item{};
   // Extents past the size may remain, though the operation that should have removed them is over: they must go before
-  // the file grows. Guarded by lock.
+  // the file grows. The inode's orphan item says so while it has names. Guarded by lock.
   bool truncation_unfinished = false;
   // No name is left. Written under lock.
   std::atomic<bool> unlinked{false};
@@ -108,6 +108,7 @@ class InodeTable {
 
   [[nodiscard]] Shard& shard_of(InodeNumber number) const noexcept;
   [[nodiscard]] Status load(blockio::IoQueue& io, Inode& inode);
+  [[nodiscard]] Result<bool> is_half_truncated(blockio::IoQueue& io, const Inode& inode);
   void unpin(Inode& inode) noexcept;
   // With the shard's mutex held: lets go of an inode that nobody uses.
   void retire(Shard& shard, Inode& inode) noexcept;

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <chrono>
 #include <limits>
 #include <span>
 
@@ -13,6 +14,9 @@ namespace {
 
 // Transactions that a caller waits for when there is a thread.
 constexpr std::size_t kStepsPerCaller = 4;
+constexpr std::size_t kAllSteps = std::numeric_limits<std::size_t>::max();
+// Between two attempts at what failed.
+constexpr std::chrono::seconds kRetryInterval{5};
 
 struct Removable {
   std::vector<format::Key> keys;
@@ -104,71 +108,95 @@ void Reaper::stop() {
   queue_.reset();
 }
 
-bool Reaper::remove_some(blockio::IoQueue& io, InodeNumber number, std::size_t max_steps) {
+Result<bool> Reaper::remove_some(blockio::IoQueue& io, InodeNumber number, std::size_t max_steps) {
   for (std::size_t step = 0; step < max_steps; ++step) {
-    const Result<bool> gone = remove_step(store_, io, number);
-    if (!gone) {
-      log(LogLevel::warning, "inode {}: removal to be finished at the next mount: {}", number.value(),
-          gone.error().message());
-    }
-    if (!gone || *gone) {
-      inodes_.forget_doomed(number);
-      return true;
-    }
+    if (!TRY(remove_step(store_, io, number))) continue;
+    inodes_.forget_doomed(number);
+    return true;
   }
   return false;
 }
 
-void Reaper::work(blockio::IoQueue& io) {
-  const std::size_t max_steps = thread_.joinable() ? kStepsPerCaller : std::numeric_limits<std::size_t>::max();
-  while (const auto number = inodes_.next_doomed()) {
-    if (!remove_some(io, *number, max_steps)) adopt(*number);
+void Reaper::work_at(blockio::IoQueue& io, Task task, std::size_t max_steps) {
+  const bool removing = task.reason == format::OrphanReason::unlinked;
+  const Result<bool> over = removing ? remove_some(io, task.inode, max_steps) : truncate_(io, task.inode, max_steps);
+  if (over && *over) return;
+  if (!over && store_.read_only()) {
+    if (removing) inodes_.forget_doomed(task.inode);
+    return;
   }
-}
-
-void Reaper::adopt(InodeNumber number) {
-  {
-    const std::lock_guard guard(lock_);
-    left_over_.push_back(number);
+  if (!over && !task.failed) {
+    log(LogLevel::warning, "inode {}: {} to be finished later: {}", task.inode.value(),
+        removing ? "removal" : "truncation", over.error().message());
   }
+  task.failed = !over;
+  const std::lock_guard guard(lock_);
+  (over ? left_over_ : failed_).push_back(task);
   changed_.notify_all();
 }
 
-std::optional<InodeNumber> Reaper::take_left_over() {
+void Reaper::work(blockio::IoQueue& io) {
+  const std::size_t max_steps = thread_.joinable() ? kStepsPerCaller : kAllSteps;
+  while (const auto number = inodes_.next_doomed()) work_at(io, {*number, format::OrphanReason::unlinked}, max_steps);
+}
+
+void Reaper::adopt(InodeNumber number, format::OrphanReason reason) {
+  const std::lock_guard guard(lock_);
+  left_over_.push_back({number, reason});
+  changed_.notify_all();
+}
+
+std::optional<Reaper::Task> Reaper::take_left_over() {
   const std::lock_guard guard(lock_);
   if (left_over_.empty()) return std::nullopt;
-  const InodeNumber number = left_over_.back();
+  const Task task = left_over_.back();
   left_over_.pop_back();
-  return number;
+  return task;
+}
+
+void Reaper::retry_failed() {
+  left_over_.insert(left_over_.end(), failed_.begin(), failed_.end());
+  failed_.clear();
 }
 
 void Reaper::finish(blockio::IoQueue& io) {
-  constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
-  while (const auto number = inodes_.next_doomed()) static_cast<void>(remove_some(io, *number, kAll));
-  while (const auto number = take_left_over()) static_cast<void>(remove_some(io, *number, kAll));
-  std::unique_lock guard(lock_);
-  changed_.wait(guard, [this] { return !thread_is_busy_; });
+  {
+    const std::lock_guard guard(lock_);
+    retry_failed();
+  }
+  for (;;) {
+    while (const auto number = inodes_.next_doomed()) work_at(io, {*number, format::OrphanReason::unlinked}, kAllSteps);
+    while (const auto task = take_left_over()) work_at(io, *task, kAllSteps);
+    std::unique_lock guard(lock_);
+    changed_.wait(guard, [this] { return !thread_is_busy_; });
+    if (left_over_.empty()) return;
+  }
 }
 
 bool Reaper::has_work() {
   if (inodes_.has_doomed()) return true;
   const std::lock_guard guard(lock_);
-  return thread_is_busy_ || !left_over_.empty();
+  return thread_is_busy_ || !left_over_.empty() || !failed_.empty();
 }
 
 void Reaper::run() {
+  const auto has_something = [this] { return stopping_ || !left_over_.empty(); };
   std::unique_lock guard(lock_);
   for (;;) {
-    changed_.wait(guard, [this] { return stopping_ || !left_over_.empty(); });
+    if (failed_.empty()) {
+      changed_.wait(guard, [&] { return has_something() || !failed_.empty(); });
+    } else if (!changed_.wait_for(guard, kRetryInterval, has_something)) {
+      retry_failed();
+    }
     if (stopping_) return;
-    const InodeNumber number = left_over_.back();
+    if (left_over_.empty()) continue;
+    const Task task = left_over_.back();
     left_over_.pop_back();
     thread_is_busy_ = true;
     guard.unlock();
-    const bool over = remove_some(*queue_, number, kStepsPerCaller);
+    work_at(*queue_, task, kStepsPerCaller);
     guard.lock();
     thread_is_busy_ = false;
-    if (!over) left_over_.push_back(number);
     changed_.notify_all();
   }
 }

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 
+#include "fs/volume/file_contents.h"
 #include "fs/volume/link_counts.h"
 #include "fs/volume/operation.h"
 #include "fs/volume/volume.h"
@@ -222,14 +223,16 @@ Status Volume::rename(Context& context, InodeNumber parent, std::string_view nam
     return fail((flags & RENAME_NOREPLACE) != 0 ? ErrorCode::already_exists : ErrorCode::busy);
   }
   TRY(check_writable(*state_));
-  {
+  Status renamed = with_space_retry(*state_, context.io, [&]() -> Status {
     Rename rename(*state_, context, name, new_name, flags);
     TRY(rename.prepare(parent, new_parent));
     int attempts = 0;
     while (!TRY(rename.attempt())) {
       if (++attempts == kMaxNameRaces) return fail(ErrorCode::try_again);
     }
-  }
+    return {};
+  });
+  if (!renamed) return renamed;
   state_->reaper.work(context.io);
   return {};
 }

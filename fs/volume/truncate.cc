@@ -1,11 +1,12 @@
 // Changing a file's size.
-#include <fmt/core.h>
+#include <mutex>
+#include <utility>
 
 #include "fs/base/log.h"
 #include "fs/base/seeded_bug.h"
 #include "fs/volume/extent_write.h"
 #include "fs/volume/file_contents.h"
-#include "fs/volume/inode_item.h"
+#include "fs/volume/operation.h"
 
 namespace ashlar::volume {
 namespace {
@@ -57,7 +58,7 @@ Status shrink(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
   TRY(window.load(io, last, kEndOfFileBlocks, volume.max_step_items));
   const MappedExtent* const cut = window.find(last);
   const bool partial = first_removed != last && size < inode.item.size && cut != nullptr && !cut->unwritten();
-  ExtentWrite zeroing(volume, io, inode);
+  ExtentWrite zeroing(volume, io, inode, store::CommitKind::zeroing);
   if (partial) {
     const std::vector<std::byte> zeros(static_cast<std::size_t>(first_removed * volume.block_size - size));
     TRY(zeroing.run(window, size, zeros));
@@ -71,7 +72,8 @@ Status shrink(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
   }
   window.stage(transaction);
   if (partial) zeroing.stage(transaction);
-  TRY(commit(volume, io, transaction, {&staged}, kFreeing));
+  const bool frees = window.block_change() < 0 || !partial;
+  TRY(commit(volume, io, transaction, {&staged}, frees ? kFreeing : store::CommitKind::zeroing));
   inode.truncation_unfinished = more;
   return {};
 }
@@ -81,6 +83,18 @@ Status shrink(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
 Status finish_truncation(VolumeState& volume, blockio::IoQueue& io, Inode& inode) {
   while (inode.truncation_unfinished) inode.truncation_unfinished = !TRY(cut_some(volume, io, inode));
   return {};
+}
+
+Result<bool> continue_truncation(VolumeState& volume, blockio::IoQueue& io, InodeNumber number, std::size_t max_steps) {
+  Result<InodeRef> inode = acquire_regular(volume, io, number);
+  if (!inode && inode.error().code() == ErrorCode::stale_handle) return true;  // it goes altogether
+  if (!inode) return fail(std::move(inode).error());
+  Inode& cut = **inode;
+  const std::lock_guard lock(cut.lock);
+  for (std::size_t step = 0; step < max_steps && cut.truncation_unfinished; ++step) {
+    cut.truncation_unfinished = !TRY(cut_some(volume, io, cut));
+  }
+  return !cut.truncation_unfinished;
 }
 
 Status prepare_resize(VolumeState& volume, blockio::IoQueue& io, Inode& inode, std::uint64_t size) {
@@ -105,6 +119,7 @@ Status resize(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
   if (Status finished = finish_truncation(volume, io, inode); !finished) {
     log(LogLevel::warning, "inode {}: truncation to be finished later: {}", inode.number().value(),
         finished.error().message());
+    volume.reaper.adopt(inode.number(), format::OrphanReason::truncated);
   }
   return {};
 }

@@ -5,8 +5,6 @@
 
 #include <vector>
 
-#include "fs/base/log.h"
-#include "fs/volume/file_contents.h"
 #include "fs/volume/operation.h"
 
 namespace ashlar::volume {
@@ -38,28 +36,12 @@ Result<std::vector<Orphan>> read_orphans(VolumeState& volume, blockio::IoQueue& 
   return orphans;
 }
 
-Status resume_truncation(VolumeState& volume, blockio::IoQueue& io, InodeNumber number) {
-  const InodeRef inode = TRY(acquire_regular(volume, io, number));
-  const std::lock_guard lock(inode->lock);
-  inode->truncation_unfinished = true;
-  return finish_truncation(volume, io, *inode);
-}
-
-// Finishes the truncations that a crash interrupted, and hands the removals to the reaper.
+// Hands the truncations and removals that a crash interrupted to the reaper.
 Status resume_orphans(VolumeState& volume, blockio::IoQueue& io) {
   std::uint64_t after = 0;
   for (;;) {
     const std::vector<Orphan> orphans = TRY(read_orphans(volume, io, after));
-    for (const Orphan& orphan : orphans) {
-      if (orphan.reason == format::OrphanReason::unlinked) {
-        volume.reaper.adopt(orphan.inode);
-        continue;
-      }
-      if (Status resumed = resume_truncation(volume, io, orphan.inode); !resumed) {
-        log(LogLevel::warning, "{}: inode {}: truncation not finished: {}", volume.device.name(), orphan.inode.value(),
-            resumed.error().message());
-      }
-    }
+    for (const Orphan& orphan : orphans) volume.reaper.adopt(orphan.inode, orphan.reason);
     if (orphans.size() < kOrphansPerBatch || orphans.back().inode.value() == ~0ULL) return {};
     after = orphans.back().inode.value();
   }

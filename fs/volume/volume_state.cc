@@ -2,6 +2,7 @@
 
 #include <linux/fs.h>
 
+#include "fs/volume/file_contents.h"
 #include "fs/volume/inode_item.h"
 
 namespace ashlar::volume {
@@ -11,7 +12,10 @@ VolumeState::VolumeState(std::unique_ptr<store::Store> opened, blockio::BlockDev
       device(on),
       options(with),
       inodes(*store),
-      reaper(*store, inodes),
+      reaper(*store, inodes,
+             [this](blockio::IoQueue& io, InodeNumber number, std::size_t max_steps) {
+               return continue_truncation(*this, io, number, max_steps);
+             }),
       block_size(store->layout().block_size()),
       node_size(store->layout().node_size()),
       max_inline(format::max_inline_size(node_size)),

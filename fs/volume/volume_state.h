@@ -30,6 +30,9 @@ namespace ashlar::volume {
 // inside.
 struct VolumeState {
   VolumeState(std::unique_ptr<store::Store> opened, blockio::BlockDevice& on, const VolumeOptions& with);
+  ~VolumeState() { reaper.stop(); }  // its thread uses all of this
+  VolumeState(const VolumeState&) = delete;
+  VolumeState& operator=(const VolumeState&) = delete;
 
   std::unique_ptr<store::Store> store;
   blockio::BlockDevice& device;

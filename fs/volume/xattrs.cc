@@ -196,6 +196,33 @@ Result<bool> remove_staged(VolumeState& volume, blockio::IoQueue& io, StagedInod
   return true;
 }
 
+struct Setting {
+  std::string_view name;
+  std::span<const std::byte> value;
+  int flags = 0;
+  bool clear_setgid = false;
+};
+
+Status set_locked(VolumeState& volume, Context& context, Inode& inode, const Setting& setting) {
+  const std::lock_guard lock(inode.lock);
+  if (is_protected(inode.item)) return fail(ErrorCode::not_permitted);
+  XattrItem item(volume, context.io, inode.number(), setting.name);
+  TRY(item.load());
+  if (item.found() && (setting.flags & XATTR_CREATE) != 0) return fail(ErrorCode::already_exists);
+  if (!item.found() && (setting.flags & XATTR_REPLACE) != 0) return fail(ErrorCode::no_attribute);
+  StagedInode staged(inode);
+  store::Transaction transaction;
+  const bool is_acl = setting.name == kAccessAcl || setting.name == kDefaultAcl;
+  if (!is_acl || TRY(apply_acl(staged, setting.name, setting.value))) {
+    TRY(stage_xattr(volume, context.io, inode.number(), staged.next, setting.name, setting.value, transaction));
+  } else {
+    TRY(remove_staged(volume, context.io, staged, setting.name, transaction));
+  }
+  if (setting.clear_setgid) staged.next.mode = staged.next.mode & ~static_cast<std::uint32_t>(S_ISGID);
+  status_changed(staged.next, context.now);
+  return commit(volume, context.io, transaction, {&staged});
+}
+
 }  // namespace
 
 Status drop_capabilities(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged,
@@ -242,23 +269,9 @@ Status Volume::set_xattr(Context& context, InodeNumber number, std::string_view 
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) return fail(ErrorCode::invalid_argument);
   TRY(check_writable(*state_));
   const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
-  const std::lock_guard lock(inode->lock);
-  if (is_protected(inode->item)) return fail(ErrorCode::not_permitted);
-  XattrItem item(*state_, context.io, number, name);
-  TRY(item.load());
-  if (item.found() && (flags & XATTR_CREATE) != 0) return fail(ErrorCode::already_exists);
-  if (!item.found() && (flags & XATTR_REPLACE) != 0) return fail(ErrorCode::no_attribute);
-  StagedInode staged(*inode);
-  store::Transaction transaction;
-  const bool is_acl = name == kAccessAcl || name == kDefaultAcl;
-  if (!is_acl || TRY(apply_acl(staged, name, value))) {
-    TRY(stage_xattr(*state_, context.io, number, staged.next, name, value, transaction));
-  } else {
-    TRY(remove_staged(*state_, context.io, staged, name, transaction));
-  }
-  if (clear_setgid) staged.next.mode = staged.next.mode & ~static_cast<std::uint32_t>(S_ISGID);
-  status_changed(staged.next, context.now);
-  return commit(*state_, context.io, transaction, {&staged});
+  return with_space_retry(*state_, context.io, [&] {
+    return set_locked(*state_, context, *inode, {name, value, flags, clear_setgid});
+  });
 }
 
 Status Volume::remove_xattr(Context& context, InodeNumber number, std::string_view name) {

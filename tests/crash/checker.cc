@@ -5,6 +5,7 @@
 
 #include <string_view>
 
+#include "blockio/faulty_device.h"
 #include "fsck/check.h"
 
 namespace ashlar::crash_test {
@@ -30,14 +31,21 @@ std::string check_volume(blockio::BlockDevice& device, blockio::IoQueue& io, boo
   return {};
 }
 
-// The volume goes on from here: names, data and space can be had and given back.
+// The volume goes on from here: names, data and space can be had, where there is room, and given back.
 Status use(volume::Volume& volume, volume::Context& context) {
+  constexpr std::uint64_t kRoom = 128U << 10;
+  const volume::VolumeSpace space = volume.space();
+  const bool may_lack_space = space.available * space.block_size < kRoom;
   constexpr std::string_view kName = "after the crash";
   const std::string data(10'000, 'x');
-  const auto made = TRY(volume.make_node(context, kRootInode, kName, {S_IFREG | 0644, 0}));
-  TRY(volume.write(context, made.inode, 0, std::as_bytes(std::span(data)), false));
-  TRY(volume.sync_inode(context, made.inode, false));
-  volume.forget(context.io, made.inode, 1);
+  auto made = volume.make_node(context, kRootInode, kName, {S_IFREG | 0644, 0});
+  if (!made && may_lack_space && made.error().code() == ErrorCode::no_space) return {};
+  const InodeNumber file = TRY(std::move(made))
+  .inode;
+  Status written = volume.write(context, file, 0, std::as_bytes(std::span(data)), false);
+  if (!written && !(may_lack_space && written.error().code() == ErrorCode::no_space)) return written;
+  TRY(volume.sync_inode(context, file, false));
+  volume.forget(context.io, file, 1);
   return volume.unlink(context, kRootInode, kName);
 }
 
@@ -67,12 +75,36 @@ Checker::Finding Checker::examine(const blockio::MemoryImage& image, Care care) 
   finding.view = viewer_.look_at(**volume, context);
   finding.digest = digest(finding.view);
   if (care == Care::mounted) return finding;
+  finding.problem = check_read_only(image, finding.view);
+  if (!finding.problem.empty()) return finding;
   if (const Status used = use(**volume, context); !used) finding.problem = "using it: " + used.error().message();
   if (const Status closed = (*volume)->close(**io); !closed) finding.problem = "unmount: " + closed.error().message();
   if (!finding.problem.empty()) return finding;
   finding.problem = check_volume(device, **io, false);
   if (!finding.problem.empty()) finding.problem = "fsck after the unmount: " + finding.problem;
   return finding;
+}
+
+std::string Checker::check_read_only(const blockio::MemoryImage& image, const std::string& view) {
+  blockio::MemoryDeviceOptions write_protected;
+  write_protected.read_only = true;
+  blockio::MemoryDevice memory(image, write_protected);
+  blockio::FaultyDevice device(memory);
+  bool wrote = false;
+  device.set_plan([&wrote](const blockio::FaultQuestion& question) {
+    wrote = wrote || question.op.kind != blockio::OpKind::read;
+    return blockio::Fault::none;
+  });
+  const auto io = device.open_queue({});
+  volume::Context context{**io, {2'000'000, 0}, 0, 0};
+  volume::VolumeOptions options = quiet_options();
+  options.store.read_only = true;
+  const auto volume = volume::Volume::open(device, **io, options);
+  if (!volume) return "read-only mount: " + volume.error().message();
+  const std::string shown = viewer_.look_at(**volume, context);
+  if (shown != view) return "a read-only mount shows something else:\n" + difference(view, shown);
+  if (const Status closed = (*volume)->close(**io); !closed) return "read-only unmount: " + closed.error().message();
+  return wrote ? "a read-only mount writes" : "";
 }
 
 std::optional<std::string> Checker::judge(const History& history, std::size_t first, std::size_t last,

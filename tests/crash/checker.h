@@ -15,7 +15,9 @@ namespace ashlar::crash_test {
 // How much is done with a state.
 enum class Care : std::uint8_t {
   mounted,  // fsck before the mount, mount, look
-  used,     // and then more operations, unmount, fsck, and that nothing but the tree's own is in use at the end
+  // Read-only at first, which shows the same and writes nothing; then more operations, unmount, fsck, and that nothing
+  // but the tree's own is in use at the end.
+  used,
 };
 
 class Checker {
@@ -49,6 +51,9 @@ class Checker {
 
  private:
   [[nodiscard]] std::optional<std::string> check_state(const CrashState& state, const History& history);
+
+  // What a read-only mount does that it should not; empty: nothing.
+  [[nodiscard]] std::string check_read_only(const blockio::MemoryImage& image, const std::string& view);
 
   Viewer viewer_;
   std::unordered_map<std::uint64_t, Finding> known_;  // by identity, of the run at hand

@@ -1,7 +1,6 @@
 // Devices that fail and volumes that fill up, at every place where they can: an operation that fails changes nothing, a
 // volume that stops says so, and what was acknowledged is there after the next mount.
 #include <gtest/gtest.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
 
 #include <algorithm>
@@ -12,47 +11,11 @@
 #include "fs/store/superblock_io.h"
 #include "tests/crash/budget.h"
 #include "tests/crash/checker.h"
+#include "tests/crash/faults.h"
 #include "tests/crash/session.h"
-#include "tests/crash/workloads.h"
 
 namespace ashlar::crash_test {
 namespace {
-
-// Everything once, small, with each kind of sync.
-void mixed(Session& s) {
-  s.mkdir("d");
-  s.create("d/f");
-  s.write("d/f", 0, 30'000);
-  s.sync("d/f");
-  s.create("g");
-  s.write("g", 0, 700);
-  s.set_xattr("g", "user.x", 3000);
-  s.rename("g", "d/g");
-  s.checkpoint();
-  s.mkdir("d0");
-  s.mkdir("d1");
-  for (unsigned i = 0; i < 90; ++i) {
-    random_operation(s);
-    if (i % 10 == 9) s.sync_all();
-    if (i % 25 == 24) s.checkpoint();
-  }
-  s.write("d/f", 5000, 9000);
-  s.truncate("d/f", 11'000);
-  const ModelNodePtr open = s.hold("d/f");
-  s.unlink("d/f");
-  s.release(open);
-  for (unsigned i = 0; i < 40; ++i) random_operation(s);
-  s.commit();
-  s.unlink("d/g");
-  for (unsigned i = 0; i < 20; ++i) random_operation(s);
-}
-
-Session::Options options(std::uint64_t seed) {
-  Session::Options options;
-  options.look = false;  // of the faulty device only what the operations need is read
-  options.seed = seed;
-  return options;
-}
 
 // The state of the volume as the model knows it; what is wrong with it in `problem`.
 std::string state_of(blockio::BlockDevice& device, std::string& problem) {
@@ -67,20 +30,6 @@ std::string state_of(blockio::BlockDevice& device, std::string& problem) {
   return plain(viewer.look_at(**volume, context));
 }
 
-// After the run the device works again: mounted, it must show a state that the promises allow.
-void expect_promises(blockio::MemoryDevice& device, const Session& session) {
-  Checker checker;
-  const Checker::Finding found = checker.examine(device.snapshot(), Care::used);
-  ASSERT_EQ(found.problem, "");
-  if (session.history().moments.empty()) return;  // it was never mounted
-  Checker::Finding known = found;
-  known.view = plain(found.view);
-  known.digest = digest(known.view);
-  const History& history = session.history();
-  const auto wrong = Checker::judge(history, history.promised(0), history.moments.size() - 1, known);
-  ASSERT_FALSE(wrong) << *wrong;
-}
-
 enum class Lasting { once, for_good };
 
 class InputOutputErrorTest : public ::testing::TestWithParam<Lasting> {};
@@ -92,7 +41,7 @@ TEST_P(InputOutputErrorTest, AtEveryOperation) {
   {
     blockio::MemoryDevice memory(image);
     blockio::FaultyDevice counting(memory);
-    Session session(counting, options(seed));
+    Session session(counting, fault_options(seed));
     ASSERT_TRUE(session.open());
     mixed(session);
     ASSERT_TRUE(session.close());
@@ -108,7 +57,7 @@ TEST_P(InputOutputErrorTest, AtEveryOperation) {
     blockio::MemoryDevice memory(image);
     blockio::FaultyDevice faulty(memory);
     faulty.set_plan(GetParam() == Lasting::once ? blockio::fail_once(index) : blockio::fail_from(index));
-    Session session(faulty, options(seed));
+    Session session(faulty, fault_options(seed));
     if (session.open()) {
       mixed(session);
       faulty.set_plan({});
@@ -134,7 +83,7 @@ TEST_P(InputOutputErrorTest, AtEveryOperation) {
       }
       session.crash();
     }
-    ASSERT_NO_FATAL_FAILURE(expect_promises(memory, session));
+    ASSERT_NO_FATAL_FAILURE(expect_promises(memory.snapshot(), session));
     if (HasFailure()) return;
   }
   std::cout << operations << " device operations: the volume stopped at " << stopped << ", nobody noticed at "
@@ -156,6 +105,8 @@ TEST(FailurePolicyTest, StopsOnceAndSaysSo) {
   const std::vector<Stopper> stoppers = {
       {OpKind::write_durable, [](Session& s) { return s.sync("f"); }},
       {OpKind::write_durable, [](Session& s) { return s.commit(); }},
+      {OpKind::write_durable,
+       [](Session& s) { return s.volume().store().set_label(s.context().io, "name").has_value(); }},
       {OpKind::write, [](Session& s) { return s.checkpoint(); }},
       {OpKind::flush, [](Session& s) { return s.checkpoint(); }},
       {OpKind::flush,
@@ -165,7 +116,7 @@ TEST(FailurePolicyTest, StopsOnceAndSaysSo) {
     blockio::MemoryDevice memory(formatted({}));
     blockio::FaultyDevice faulty(memory);
     unsigned calls = 0;
-    Session::Options counting = options(1);
+    Session::Options counting = fault_options(1);
     counting.volume.store.on_failure = [&calls] { ++calls; };
     Session session(faulty, std::move(counting));
     ASSERT_TRUE(session.open());
@@ -184,7 +135,7 @@ TEST(FailurePolicyTest, StopsOnceAndSaysSo) {
     const auto superblock = store::read_superblock(memory.geometry(), **io, false);
     ASSERT_TRUE(superblock);
     EXPECT_NE(superblock->flags & format::kHasErrors, 0U);
-    ASSERT_NO_FATAL_FAILURE(expect_promises(memory, session));
+    ASSERT_NO_FATAL_FAILURE(expect_promises(memory.snapshot(), session));
   }
 }
 
@@ -192,7 +143,7 @@ TEST(FailurePolicyTest, StopsOnceAndSaysSo) {
 TEST(FailurePolicyTest, FailedDataLeavesTheOld) {
   blockio::MemoryDevice memory(formatted({}));
   blockio::FaultyDevice faulty(memory);
-  Session::Options waiting = options(1);
+  Session::Options waiting = fault_options(1);
   waiting.from_page_cache = false;
   Session session(faulty, std::move(waiting));
   ASSERT_TRUE(session.open());
@@ -204,25 +155,7 @@ TEST(FailurePolicyTest, FailedDataLeavesTheOld) {
   EXPECT_TRUE(session.write("f", 4096, 8192));
   EXPECT_TRUE(session.sync("f"));
   session.crash();
-  ASSERT_NO_FATAL_FAILURE(expect_promises(memory, session));
-}
-
-// Takes blocks until at most `left` are available, or none can be had.
-void fill(Session& session, std::uint64_t left) {
-  session.create("filler");
-  constexpr std::uint64_t kBlock = 4096;
-  std::uint64_t offset = 0;
-  std::uint64_t most = 256;
-  while (most != 0) {
-    const std::uint64_t available = session.volume().space().available;
-    if (available <= left) return;
-    const std::uint64_t blocks = std::min(most, available - left);
-    if (session.allocate("filler", FALLOC_FL_KEEP_SIZE, offset, blocks * kBlock)) {
-      offset += blocks * kBlock;
-    } else {
-      most = blocks / 2;
-    }
-  }
+  ASSERT_NO_FATAL_FAILURE(expect_promises(memory.snapshot(), session));
 }
 
 // With every number of blocks left, from none to enough, each allocation in turn is the one that fails.
@@ -234,16 +167,18 @@ TEST(NoSpaceTest, AtEveryAllocation) {
   for (std::uint64_t left = 0; left <= kEnough; left += kSanitized ? 7 : 1) {
     SCOPED_TRACE(std::to_string(left) + " blocks left");
     blockio::MemoryDevice memory(image);
-    Session session(memory, options(3));
+    Session session(memory, fault_options(3));
     ASSERT_TRUE(session.open());
-    fill(session, left);
+    session.fill(left);
     mixed(session);
     const std::size_t refused = session.failures().size();
     if (left == 0) refused_first = refused;
     refused_last = refused;
     for (const auto& [what, code] : session.failures()) {
       ASSERT_EQ(code, ErrorCode::no_space) << what;
-      ASSERT_FALSE(what.starts_with("remove ")) << what;
+      // What gives blocks back needs none.
+      for (const char* const freeing : {"remove ", "shrink ", "punch "})
+        ASSERT_FALSE(what.starts_with(freeing)) << what;
       ASSERT_FALSE(what.starts_with("fsync") || what.starts_with("sync") || what.starts_with("checkpoint")) << what;
     }
     // What was refused changed nothing, and all can be removed.
@@ -256,7 +191,7 @@ TEST(NoSpaceTest, AtEveryAllocation) {
     ASSERT_TRUE(session.create("room"));
     ASSERT_TRUE(session.write("room", 0, 500'000));
     ASSERT_TRUE(session.close());
-    ASSERT_NO_FATAL_FAILURE(expect_promises(memory, session));
+    ASSERT_NO_FATAL_FAILURE(expect_promises(memory.snapshot(), session));
   }
   EXPECT_GT(refused_first, 10U);
   EXPECT_EQ(refused_last, 0U);
@@ -265,7 +200,7 @@ TEST(NoSpaceTest, AtEveryAllocation) {
 // What statfs says is available can be written, and then no more than what one node or two may take.
 TEST(NoSpaceTest, WhatIsSaidToBeFreeCanBeWritten) {
   blockio::MemoryDevice memory(formatted({}));
-  Session session(memory, options(5));
+  Session session(memory, fault_options(5));
   ASSERT_TRUE(session.open());
   ASSERT_TRUE(session.create("f"));
   const std::uint64_t available = session.volume().space().available;
@@ -278,7 +213,7 @@ TEST(NoSpaceTest, WhatIsSaidToBeFreeCanBeWritten) {
 
 TEST(NoSpaceTest, FillingAndEmptyingLeaksNothing) {
   blockio::MemoryDevice memory(formatted({}));
-  Session::Options without_history = options(first_seed());
+  Session::Options without_history = fault_options(first_seed());
   without_history.keep_history = false;
   Session session(memory, std::move(without_history));
   ASSERT_TRUE(session.open());

@@ -53,7 +53,7 @@ volume::VolumeOptions quiet_options() {
 Session::Session(blockio::BlockDevice& device, Options options)
     : device_(device),
       options_(std::move(options)),
-      io_(*device.open_queue({})),
+      io_(*device.open_queue(options_.volume.store.queue)),
       context_{*io_, {1'000'000, 0}, 0, 0},
       random_(options_.seed),
       root_(std::make_shared<ModelNode>(ModelNode{S_IFDIR | 0755, {}, {}, {}, {}, 2})) {
@@ -220,13 +220,15 @@ bool Session::rename(const std::string& from, const std::string& to, unsigned fl
   return true;
 }
 
-bool Session::write(const ModelNodePtr& file, std::uint64_t offset, std::size_t length) {
+bool Session::write(const ModelNodePtr& file, std::uint64_t offset, std::size_t length, Origin origin) {
   if (!file || !S_ISREG(file->mode)) return false;
   tick();
   const std::string data = volume::testing::pattern(length, static_cast<unsigned>(random_()));
-  const bool cached = options_.from_page_cache && below(2) == 0;
-  const Status written = volume_->write(context_, number(file), offset, std::as_bytes(std::span(data)), false,
-                                        cached ? volume::WriteOrigin::page_cache : volume::WriteOrigin::caller);
+  if (!origin) {
+    const bool cached = options_.from_page_cache && below(2) == 0;
+    origin = cached ? volume::WriteOrigin::page_cache : volume::WriteOrigin::caller;
+  }
+  const Status written = volume_->write(context_, number(file), offset, std::as_bytes(std::span(data)), false, *origin);
   const std::string operation = fmt::format("write inode {} {}+{}", number(file).value(), offset, length);
   if (!ended(operation, written)) return false;
   file->write(offset, data);
@@ -244,7 +246,8 @@ bool Session::truncate(const ModelNodePtr& file, std::uint64_t size) {
   volume::AttributeChange change;
   change.fields = volume::AttributeChange::size_field;
   change.size = size;
-  const std::string operation = fmt::format("truncate inode {} {}", number(file).value(), size);
+  const std::string operation =
+      fmt::format("{} inode {} {}", size < file->contents.size() ? "shrink" : "extend", number(file).value(), size);
   if (!ended(operation, volume_->set_attributes(context_, number(file), change))) return false;
   file->contents.resize(size);
   return done(operation, {file});
@@ -254,10 +257,28 @@ bool Session::allocate(const std::string& path, int mode, std::uint64_t offset, 
   const ModelNodePtr file = node(path);
   if (!file || !S_ISREG(file->mode)) return false;
   tick();
-  const std::string operation = fmt::format("fallocate {} mode {} {}+{}", path, mode, offset, length);
+  const char* const what = (mode & FALLOC_FL_PUNCH_HOLE) != 0 ? "punch" : "fallocate";
+  const std::string operation = fmt::format("{} {} mode {} {}+{}", what, path, mode, offset, length);
   if (!ended(operation, volume_->allocate(context_, number(file), mode, offset, length))) return false;
   file->allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) != 0, (mode & ~FALLOC_FL_KEEP_SIZE) != 0);
   return done(operation, {file});
+}
+
+void Session::fill(std::uint64_t left) {
+  create("filler");
+  const std::uint64_t block = volume_->space().block_size;
+  std::uint64_t offset = 0;
+  std::uint64_t most = 256;
+  while (most != 0) {
+    const std::uint64_t available = volume_->space().available;
+    if (available <= left) return;
+    const std::uint64_t blocks = std::min(most, available - left);
+    if (allocate("filler", FALLOC_FL_KEEP_SIZE, offset, blocks * block)) {
+      offset += blocks * block;
+    } else {
+      most = blocks / 2;
+    }
+  }
 }
 
 bool Session::set_xattr(const std::string& path, const std::string& name, std::size_t length) {
@@ -324,9 +345,9 @@ void Session::release(const ModelNodePtr& file) {
   if (file) volume_->forget(*io_, number(file), 1);
 }
 
-bool Session::sync(const ModelNodePtr& file) {
+bool Session::sync(const ModelNodePtr& file, bool data_only) {
   if (!file) return false;
-  if (!ended("fsync", volume_->sync_inode(context_, number(file), false))) return false;
+  if (!ended("fsync", volume_->sync_inode(context_, number(file), data_only))) return false;
   promise(changed_at_[file.get()]);
   return true;
 }

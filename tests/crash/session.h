@@ -85,10 +85,12 @@ class Session {
   bool rmdir(const std::string& path) { return remove(path, true); }
   bool rename(const std::string& from, const std::string& to, unsigned flags = 0);
 
-  bool write(const std::string& path, std::uint64_t offset, std::size_t length) {
-    return write(node(path), offset, length);
+  // Without an origin, it is chosen at random.
+  using Origin = std::optional<volume::WriteOrigin>;
+  bool write(const std::string& path, std::uint64_t offset, std::size_t length, Origin origin = {}) {
+    return write(node(path), offset, length, origin);
   }
-  bool write(const ModelNodePtr& file, std::uint64_t offset, std::size_t length);
+  bool write(const ModelNodePtr& file, std::uint64_t offset, std::size_t length, Origin origin = {});
   bool append(const std::string& path, std::size_t length);
   bool truncate(const std::string& path, std::uint64_t size) { return truncate(node(path), size); }
   bool truncate(const ModelNodePtr& file, std::uint64_t size);
@@ -98,6 +100,9 @@ class Session {
   bool chmod(const std::string& path, std::uint32_t permissions);
   bool set_flags(const std::string& path, std::uint32_t flags);  // FS_*_FL
 
+  // Preallocates blocks of a file "filler" until at most `left` are available, or none can be had.
+  void fill(std::uint64_t left);
+
   // Held open: it outlives its names until closed. make_unnamed(): O_TMPFILE.
   ModelNodePtr hold(const std::string& path);
   ModelNodePtr make_unnamed(const std::string& directory);
@@ -105,7 +110,7 @@ class Session {
 
   // Acknowledged durability.
   bool sync(const std::string& path) { return sync(node(path)); }
-  bool sync(const ModelNodePtr& file);
+  bool sync(const ModelNodePtr& file, bool data_only = false);
   bool sync_all();
   bool commit();  // what commit= does now and then
   bool checkpoint();

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include <algorithm>
-#include <array>
 
 namespace ashlar::crash_test {
 namespace {
@@ -316,6 +315,25 @@ void without_copy_on_write(Session& s) {
   s.sync_all();
 }
 
+// Operations with too little room, some of which are refused, and removals.
+void nearly_full(Session& s) {
+  s.create("kept");
+  s.write("kept", 0, 50'000);
+  s.sync_all();
+  for (unsigned round = 0; round < 3; ++round) {
+    s.fill(2 + 10 * round);
+    for (unsigned i = 0; i < 30; ++i) {
+      random_operation(s);
+      if (i % 6 == 5) s.sync_all();
+      if (i % 10 == 9) s.write("kept", s.below(40'000), 1 + s.below(9000));
+    }
+    s.truncate("kept", 45'000 - 1000 * round);
+    if (round == 1) s.checkpoint();
+    if (round != 2) s.unlink("filler");
+    s.commit();
+  }
+}
+
 void random_mix(Session& s) {
   for (unsigned i = 0; i < 110; ++i) {
     random_operation(s);
@@ -334,31 +352,6 @@ void random_mix_with_remounts(Session& s) {
 }
 
 }  // namespace
-
-void random_operation(Session& s) {
-  constexpr std::array kDirectories = {"", "d0/", "d1/", "d0/e/"};
-  const auto path = [&] { return kDirectories[s.below(kDirectories.size())] + numbered("n", s.below(4)); };
-  switch (s.below(16)) {
-    case 0: static_cast<void>(s.mkdir("d0") || s.mkdir("d1") || s.mkdir("d0/e")); break;
-    case 1:
-    case 2:
-    case 3: s.create(path()); break;
-    case 4:
-    case 5: static_cast<void>(s.unlink(path()) || s.rmdir("d0/e")); break;
-    case 6: s.rename(path(), path()); break;
-    case 7: s.rename(path(), path(), s.below(2) == 0 ? RENAME_EXCHANGE : 0U); break;
-    case 8: s.link(path(), path()); break;
-    case 9:
-    case 10: s.write(path(), s.below(30'000), 1 + s.below(s.below(2) == 0 ? 400 : 30'000)); break;
-    case 11: s.append(path(), 1 + s.below(5000)); break;
-    case 12: s.truncate(path(), s.below(40'000)); break;
-    case 13:
-      s.allocate(path(), s.below(2) == 0 ? kPunch : FALLOC_FL_KEEP_SIZE, s.below(30'000), 1 + s.below(20'000));
-      break;
-    case 14: s.set_xattr(path(), numbered("user.", s.below(3)), s.below(3000)); break;
-    default: s.symlink("target", path());
-  }
-}
 
 const std::vector<Workload>& workloads() {
   constexpr Geometry kSmall{16ULL << 20, 512, 2048};
@@ -381,6 +374,7 @@ const std::vector<Workload>& workloads() {
       {"fragments", kSmall, fragments},
       {"attributes", kMiddle, attributes},
       {"without_copy_on_write", kMiddle, without_copy_on_write},
+      {"nearly_full", kMiddle, nearly_full, true},
       {"random_mix", kMiddle, random_mix},
       {"random_mix_small", kSmall, random_mix},
       {"random_mix_with_remounts", kMiddle, random_mix_with_remounts},

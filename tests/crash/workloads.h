@@ -13,6 +13,7 @@ struct Workload {
   std::string name;
   Geometry geometry;
   std::function<void(Session&)> run;
+  bool may_lack_space = false;  // operations may be refused with no_space
 };
 
 [[nodiscard]] const std::vector<Workload>& workloads();
