@@ -35,17 +35,20 @@ class Threads : public ::testing::Test {
   }
 };
 
+// As the kernel's write-back brings it, which the store gathers in memory; or as a caller waits for it.
+WriteOrigin every_other(std::uint64_t i) { return i % 2 == 0 ? WriteOrigin::page_cache : WriteOrigin::caller; }
+
 std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
 TEST_F(Threads, FilesOfTheirOwn) {
   run([&](unsigned id, Context& context) {
     Volume& volume = rig.volume();
-    for (int i = 0; i < 60; ++i) {
+    for (unsigned i = 0; i < 60; ++i) {
       const std::string name = std::to_string(id) + "-" + std::to_string(i);
       const auto made = volume.make_node(context, kRootInode, name, {S_IFREG | 0644, 0});
       ASSERT_TRUE(made);
-      const std::string data = pattern(100 + static_cast<std::size_t>(i) * 500, id);
-      ASSERT_TRUE(volume.write(context, made->inode, 0, bytes_of(data), false));
+      const std::string data = pattern(100 + std::size_t{500} * i, id);
+      ASSERT_TRUE(volume.write(context, made->inode, 0, bytes_of(data), false, every_other(i)));
       if (i % 10 == 0) {
         ASSERT_TRUE(volume.sync_inode(context, made->inode, false));
       }
@@ -74,10 +77,10 @@ TEST_F(Threads, OneFileWrittenAndReadByAll) {
     std::mt19937_64 random(id);
     const std::string mine(2 * kBlock, static_cast<char>('a' + id));
     blockio::AlignedBuffer buffer(4 * kBlock);
-    for (int i = 0; i < 200; ++i) {
+    for (unsigned i = 0; i < 200; ++i) {
       const std::uint64_t offset = random() % (kBlocks - 1) * kBlock;
       if (random() % 2 == 0) {
-        ASSERT_TRUE(rig.volume().write(context, file, offset, bytes_of(mine), false));
+        ASSERT_TRUE(rig.volume().write(context, file, offset, bytes_of(mine), false, every_other(i)));
         continue;
       }
       const auto read = rig.volume().read(context, file, offset, kBlock, buffer.span());
@@ -154,7 +157,7 @@ TEST_F(Threads, RemovalOfLargeFilesBesideWriting) {
       const auto made = volume.make_node(context, kRootInode, name, {S_IFREG | 0644, 0});
       ASSERT_TRUE(made);
       for (std::uint64_t i = 0; i < 300; ++i) {
-        ASSERT_TRUE(volume.write(context, made->inode, i * 8192, bytes_of(data), false));
+        ASSERT_TRUE(volume.write(context, made->inode, i * 8192, bytes_of(data), false, every_other(i)));
       }
       ASSERT_TRUE(volume.unlink(context, kRootInode, name));
       volume.forget(context.io, made->inode, 1);
