@@ -10,9 +10,9 @@
 #include <map>
 #include <random>
 
-#include "fs/format/checksum.h"
 #include "fsck/repair.h"
 #include "tests/fsck/metadata_places.h"
+#include "tests/fsck/picture.h"
 #include "tests/fsck/sample_volume.h"
 
 namespace ashlar::fsck::testing {
@@ -21,14 +21,6 @@ namespace {
 constexpr unsigned kDirectories = 40;
 constexpr unsigned kFilesEach = 75;
 constexpr std::size_t kSample = 8;  // pieces that are looked at as a rule
-
-// What is known of an inode without its name, and its names.
-struct Seen {
-  std::string what;
-  std::set<std::string> paths;
-  std::set<std::uint64_t> directories;  // that hold a name of it
-};
-using Picture = std::map<std::uint64_t, Seen>;
 
 void fill(Rig& rig) {
   volume::Volume& volume = rig.volume();
@@ -58,45 +50,6 @@ void fill(Rig& rig) {
     }
   }
 }
-
-class Viewer {
- public:
-  explicit Viewer(Rig& rig) : rig_(rig) {}
-
-  Picture view() {
-    look_at(kRootInode.value(), "/");
-    return std::move(picture_);
-  }
-
- private:
-  void look_at(std::uint64_t number, const std::string& path) {
-    Seen& seen = picture_[number];
-    seen.paths.insert(path);
-    if (!seen.what.empty()) return;
-    const InodeNumber inode{number};
-    const volume::Attributes attributes = rig_.stat(inode);
-    seen.what = "mode " + std::to_string(attributes.mode) + " size " + std::to_string(attributes.size);
-    if (S_ISLNK(attributes.mode)) seen.what += " to " + rig_.volume().read_symlink(rig_.context(), inode).value_or("?");
-    if (S_ISREG(attributes.mode)) look_into(inode, attributes.size, seen);
-    const Result<std::string> value = rig_.volume().get_xattr(rig_.context(), inode, "user.some");
-    if (value) seen.what += " with " + *value;
-    if (!S_ISDIR(attributes.mode)) return;
-    seen.what = "directory";
-    for (const Listed& entry : rig_.list(inode)) {
-      if (entry.name == "." || entry.name == "..") continue;
-      look_at(entry.inode, path + entry.name + "/");
-      picture_[entry.inode].directories.insert(number);
-    }
-  }
-  void look_into(InodeNumber inode, std::uint64_t size, Seen& seen) {
-    const std::string contents = rig_.read(inode, 0, size);
-    seen.what += " crc " + std::to_string(format::crc32c(std::as_bytes(std::span(contents))));
-  }
-
-  using Listed = volume::testing::Listed;
-  Rig& rig_;
-  Picture picture_;
-};
 
 // Inodes that have an item in the node; none of an internal one.
 std::set<std::uint64_t> inodes_in(ImageEditor& image, const MetadataPiece& piece) {
@@ -128,7 +81,7 @@ class Systematic : public ::testing::Test {
 
   Picture view() {
     rig.mount();
-    Picture picture = Viewer(rig).view();
+    Picture picture = picture_of(rig);
     rig.crash();
     return picture;
   }
