@@ -93,6 +93,7 @@ bool is_left_out(fsck::FindingId id) {
     case FindingId::log_not_empty:
     case FindingId::log_unreadable:
     case FindingId::log_distrusted:
+    case FindingId::log_cut:
     case FindingId::log_record_bad:
     case FindingId::data_checksum_wrong: return true;
     default: return false;

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "fs/format/log.h"
+#include "fs/format/places.h"
 #include "tests/fsck/damaged_volume.h"
 
 namespace ashlar::fsck::testing {
@@ -115,6 +116,16 @@ std::vector<DamageCase> log_cases() {
     std::memcpy(record.data(), &witness, sizeof witness);
     image.write_log_record(record, 1);
   }));
+  cases.push_back({FindingId::log_cut, {}, [](DamagedVolume& volume) {
+                     volume.rig.mount();
+                     for (const char* const name : {"acknowledged", "this as well"}) {
+                       volume.rig.make_file(kRootInode, name);
+                       EXPECT_TRUE(volume.rig.volume().sync_all(volume.rig.context()));
+                     }
+                     volume.rig.crash();
+                     ImageEditor image(volume.device());
+                     image.damage_block(format::log_block(image.layout(), Lsn{image.superblock.log_start}));
+                   }});
   cases.push_back(image_case(FindingId::log_record_bad, {"log_not_empty"}, [op](DamagedVolume&, ImageEditor& image) {
     const format::LogOp twice = op(format::LogOpKind::allocate, image.superblock.root.address[0], 1);
     image.write_log_record(std::as_bytes(std::span(&twice, 1)), 1);
