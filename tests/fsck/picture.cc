@@ -12,7 +12,7 @@ using volume::testing::Rig;
 
 class Viewer {
  public:
-  explicit Viewer(Rig& rig) : rig_(rig) {}
+  Viewer(Rig& rig, InodeNumber unread) : rig_(rig), unread_(unread) {}
 
   Picture view() {
     look_at(kRootInode.value(), "/");
@@ -28,7 +28,7 @@ class Viewer {
     const volume::Attributes attributes = rig_.stat(inode);
     seen.what = "mode " + std::to_string(attributes.mode) + " size " + std::to_string(attributes.size);
     if (S_ISLNK(attributes.mode)) seen.what += " to " + rig_.volume().read_symlink(rig_.context(), inode).value_or("?");
-    if (S_ISREG(attributes.mode)) look_into(inode, attributes.size, seen);
+    if (S_ISREG(attributes.mode) && inode != unread_) look_into(inode, attributes.size, seen);
     const Result<std::string> value = rig_.volume().get_xattr(rig_.context(), inode, "user.some");
     if (value) seen.what += " with " + *value;
     if (!S_ISDIR(attributes.mode)) return;
@@ -45,11 +45,12 @@ class Viewer {
   }
 
   Rig& rig_;
+  const InodeNumber unread_;
   Picture picture_;
 };
 
 }  // namespace
 
-Picture picture_of(Rig& rig) { return Viewer(rig).view(); }
+Picture picture_of(Rig& rig, InodeNumber unread) { return Viewer(rig, unread).view(); }
 
 }  // namespace ashlar::fsck::testing

@@ -18,7 +18,7 @@ struct Seen {
 };
 using Picture = std::map<std::uint64_t, Seen>;
 
-// Of a mounted volume, from the root down.
-[[nodiscard]] Picture picture_of(volume::testing::Rig& rig);
+// Of a mounted volume, from the root down. The contents of `unread` are not looked at.
+[[nodiscard]] Picture picture_of(volume::testing::Rig& rig, InodeNumber unread = kNoInode);
 
 }  // namespace ashlar::fsck::testing
