@@ -105,8 +105,12 @@ std::vector<DamageCase> log_cases() {
                      volume.rig.crash();
                    }});
   cases.push_back(image_case(FindingId::log_unreadable, {}, [op](DamagedVolume&, ImageEditor& image) {
-    const format::LogOp unknown = op(format::LogOpKind{77}, 0, 0);
-    image.write_log_record(std::as_bytes(std::span(&unknown, 1)), 1);
+    // Of one record nothing counts unless all of it does: the root directory is still there.
+    std::array operations = {op(format::LogOpKind::erase, kRootInode.value(), 0), op(format::LogOpKind{77}, 0, 0)};
+    operations[0].key_kind = static_cast<std::uint8_t>(format::ItemKind::inode);
+    image.write_log_record(std::as_bytes(std::span(operations)), operations.size());
+    // So that the first one is believed without looking into it.
+    image.write_log_record({}, 0);
   }));
   cases.push_back(image_case(FindingId::log_distrusted, {}, [op](DamagedVolume&, ImageEditor& image) {
     format::LogOp witness = op(format::LogOpKind::witness, image.superblock.root.address[0],
