@@ -109,7 +109,9 @@ void DeviceQueue::settle(OpSlot& slot) {
   if ((again || error == ECANCELED) && slot.is_stopping()) {
     return fail_step(slot, slot.expired ? ErrorCode::timed_out : ErrorCode::cancelled);
   }
-  fail_step(slot, from_errno(error));
+  // A medium that cannot be read is ENODATA to the kernel's block layer, which means another thing to who asked for
+  // data.
+  fail_step(slot, error == ENODATA ? ErrorCode::io_error : from_errno(error));
 }
 
 void DeviceQueue::settle_bytes(OpSlot& slot) {

@@ -1,12 +1,23 @@
 // The log: what it would change, kept in memory.
 #include "fs/format/log.h"
+#include "fs/format/places.h"
 #include "fs/store/log/log_reader.h"
 #include "fsck/context.h"
 
 namespace ashlar::fsck {
 namespace {
 
+// All or nothing of a record counts, so one that is malformed at its end must not be half applied.
+Status check_whole(std::span<const std::byte> record) {
+  format::LogOpCursor cursor(record);
+  format::LogOpView op;
+  while (TRY(cursor.next(op))) {
+  }
+  return {};
+}
+
 Status take_record(CheckContext& context, std::span<const std::byte> record) {
+  TRY(check_whole(record));
   format::LogOpCursor cursor(record);
   format::LogOpView op;
   while (TRY(cursor.next(op))) {
@@ -54,6 +65,8 @@ Status pass_log(CheckContext& context) {
     context.report.add(FindingId::log_unreadable, end.error().message());
     return {};
   }
+  if (end->lost_upto) context.report.add(FindingId::log_cut, format::log_block(context.layout, end->next).value());
+  if (!end->unreadable.empty()) context.report.add(FindingId::log_unreadable, end->unreadable);
   if (end->records != 0) context.report.add(FindingId::log_not_empty, end->records);
   if (end->distrusted != 0) context.report.add(FindingId::log_distrusted, end->distrusted);
   return {};

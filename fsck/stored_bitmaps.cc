@@ -50,33 +50,36 @@ Status StoredBitmaps::read_table() {
 // The current version of a table block, empty when there is none.
 std::span<const std::byte> StoredBitmaps::table_block(std::uint32_t index) {
   const Generation newest{context_.superblock.generation};
-  std::array<std::array<bool, format::kCopies>, format::kSuperblockSlots> valid{};
-  std::optional<std::size_t> best;
-  std::uint64_t best_generation = 0;
+  struct Best {
+    std::size_t slot;
+    std::size_t copy;
+    std::uint64_t generation;
+  };
+  std::optional<Best> best;
   for (std::size_t slot = 0; slot < format::kSuperblockSlots; ++slot) {
     for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
       const std::span<std::byte> block = image(slot, copy);
-      valid[slot][copy] =
-          read(layout_.group_table_block(index, slot, copy), block) &&
-          format::validate_group_table_block(block, context_.superblock.uuid, index, newest).has_value();
-      if (!valid[slot][copy]) continue;
+      const bool valid = read(layout_.group_table_block(index, slot, copy), block) &&
+                         format::validate_group_table_block(block, context_.superblock.uuid, index, newest).has_value();
+      if (!valid) {
+        std::fill(block.begin(), block.end(), std::byte{0});
+        continue;
+      }
       format::GroupTableHeader header;
       std::memcpy(&header, block.data(), sizeof header);
-      if (!best || header.generation > best_generation) {
-        best = slot;
-        best_generation = header.generation;
-      }
+      if (!best || header.generation > best->generation) best = Best{slot, copy, header.generation};
     }
   }
   if (!best) return {};
-  table_slots_[index] = *best;
-  const std::size_t good = valid[*best][0] ? 0 : 1;
-  const std::size_t other = 1 - good;
-  if (!valid[*best][other] || std::memcmp(image(*best, 0).data(), image(*best, 1).data(), block_size_) != 0) {
+  table_slots_[index] = best->slot;
+  const std::span<const std::byte> good = image(best->slot, best->copy);
+  // One that is valid and older is as bad: its write was lost, or another's landed there.
+  const std::size_t other = 1 - best->copy;
+  if (std::memcmp(good.data(), image(best->slot, other).data(), block_size_) != 0) {
     context_.report.add(FindingId::group_table_copy_bad, index, other);
-    context_.heal(layout_.byte_offset(layout_.group_table_block(index, *best, other)), image(*best, good));
+    context_.heal(layout_.byte_offset(layout_.group_table_block(index, best->slot, other)), good);
   }
-  return image(*best, good);
+  return good;
 }
 
 bool StoredBitmaps::load(std::uint32_t group, std::span<std::byte> bitmap) {

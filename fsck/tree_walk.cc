@@ -118,11 +118,14 @@ Status TreeWalk::check_node(const ExpectedNode& expected, std::size_t index) {
   }
   const std::size_t good = outcomes[0] ? 0 : 1;
   const std::size_t bad = 1 - good;
+  const bool is_its_own = claim_blocks(expected.pointer);
   if (!outcomes[bad]) {
     context_.report.add(FindingId::node_copy_bad, address, bad, outcomes[bad].error().message());
-    context_.heal(context_.layout.byte_offset(expected.pointer.address[bad]), reader_.image(index, good));
+    // Not over what is a fixed part or another node's.
+    if (is_its_own)
+      context_.heal(context_.layout.byte_offset(expected.pointer.address[bad]), reader_.image(index, good));
   }
-  if (!claim_blocks(expected.pointer)) {  // walked already, or not the tree's: not again
+  if (!is_its_own) {  // walked already, or not the tree's: not again
     context_.lost.push_back(expected.range);
     return {};
   }

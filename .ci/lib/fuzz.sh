@@ -6,7 +6,7 @@ FUZZ_TARGETS=(superblock node log image)
 FUZZ_SECONDS=300
 FUZZ_RSS_MIB=4096
 
-# Corpora grow in build-fuzz/corpus/TARGET from run to run; what crashes is kept as build-fuzz/crashes/TARGET-*.
+# They begin with tests/fuzz/corpus/TARGET. Corpora grow in build-fuzz/corpus/TARGET from run to run; what crashes is kept as build-fuzz/crashes/TARGET-*.
 fuzz_volume() {
   local seconds="${1:-$FUZZ_SECONDS}" target targets corpus program
   [ $# -eq 0 ] || shift
@@ -23,6 +23,6 @@ fuzz_volume() {
     mkdir -p "$corpus"
     "${FIXED_ADDRESSES[@]}" "$program" -seeds="$corpus"
     "${FIXED_ADDRESSES[@]}" "$program" -max_total_time="$seconds" -rss_limit_mb="$FUZZ_RSS_MIB" -timeout=60 \
-      -print_final_stats=1 -artifact_prefix="$BUILD_FUZZ/crashes/$target-" "$corpus"
+      -print_final_stats=1 -artifact_prefix="$BUILD_FUZZ/crashes/$target-" "$corpus" "tests/fuzz/corpus/$target"
   done
 }

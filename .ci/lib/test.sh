@@ -99,11 +99,13 @@ test_quick() {
 test_long() {
   export ASHLAR_CRASH_SCALE="${ASHLAR_CRASH_SCALE:-100}"
   install_packages
-  check "Build: g++" build_release "crash_test crash_teeth_test crash_kill_test ashlarfs mkfs.ashlarfs fsck.ashlarfs"
+  check "Build: g++" build_release "crash_test crash_teeth_test crash_kill_test fsck_test ashlarfs mkfs.ashlarfs fsck.ashlarfs"
   local program
   for program in crash_test crash_teeth_test crash_kill_test; do
     check "Crash tests, scale $ASHLAR_CRASH_SCALE: $program" "$BUILD_RELEASE/bin/$program"
   done
+  check "Every piece of a volume damaged in turn" \
+    env ASHLAR_DAMAGE_ALL=1 "$BUILD_RELEASE/bin/fsck_test" --gtest_filter='*Systematic*'
   finish
 }
 

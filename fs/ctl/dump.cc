@@ -59,9 +59,12 @@ Result<format::GroupEntry> read_group_entry(const Volume& volume, std::uint32_t 
   std::vector<std::byte> block(volume.layout.block_size());
   for (std::size_t slot = 0; slot < format::kSuperblockSlots; ++slot) {
     for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-      TRY(volume.reader.read(volume.layout.byte_offset(volume.layout.group_table_block(index, slot, copy)), block));
-      const Status status = format::validate_group_table_block(block, volume.superblock.uuid, index,
-                                                               Generation{volume.superblock.generation});
+      Status status =
+          volume.reader.read(volume.layout.byte_offset(volume.layout.group_table_block(index, slot, copy)), block);
+      if (status) {
+        status = format::validate_group_table_block(block, volume.superblock.uuid, index,
+                                                    Generation{volume.superblock.generation});
+      }
       fmt::print("  table block {} slot {} copy {}: {}\n", index, slot, copy,
                  status ? std::string("valid") : status.error().message());
       const auto& header = *reinterpret_cast<const format::GroupTableHeader*>(block.data());
@@ -107,9 +110,12 @@ Status dump_group(const DumpOptions& options) {
   bool printed = false;
   for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
     const BlockNumber place = layout.bitmap_block(group, slot, copy);
-    TRY(volume.reader.read(layout.byte_offset(place), bitmap));
-    const bool sound = format::crc32c(bitmap) == entry.bitmap_crc;
-    fmt::print("  bitmap copy {} at block {}: {}\n", copy, place.value(), sound ? "valid" : "checksum mismatch");
+    const Status read = volume.reader.read(layout.byte_offset(place), bitmap);
+    const bool sound = read && format::crc32c(bitmap) == entry.bitmap_crc;
+    fmt::print("  bitmap copy {} at block {}: {}\n", copy, place.value(),
+               sound  ? std::string("valid")
+               : read ? std::string("checksum mismatch")
+                      : read.error().message());
     if (!sound || printed) continue;
     print_free_runs(bitmap, layout.group_first(group).value(), layout.blocks_in_group(group));
     printed = true;
@@ -140,14 +146,25 @@ Status dump_node(const DumpOptions& options) {
   }
   std::vector<std::byte> node(volume.layout.node_size());
   TRY(volume.reader.read(volume.layout.byte_offset(BlockNumber{options.block}), node));
-  if (auto status = format::validate_node(node, volume.superblock.uuid, nullptr); !status) {
-    return fail(std::move(status).error().with_context(fmt::format("{}: block {}", options.device, options.block)));
-  }
   const format::NodeHeader& header = format::header_of(node);
+  Status valid = format::validate_node(node, volume.superblock.uuid, nullptr);
+  if (!valid && header.magic != format::kNodeMagic) {
+    return fail(std::move(valid).error().with_context(fmt::format("{}: block {}", options.device, options.block)));
+  }
+  // What a damaged one holds is what somebody wants to see: as far as it makes sense but for that.
+  bool is_readable = true;
+  if (!valid) {
+    fmt::print("DAMAGED: {}\n", valid.error().message());
+    std::vector<std::byte> resealed = node;
+    format::seal_node(resealed);
+    const Status otherwise = format::validate_node(resealed, header.uuid, nullptr);
+    is_readable = otherwise.has_value();
+    if (!is_readable) fmt::print("DAMAGED: {}\n", otherwise.error().message());
+  }
   fmt::print("node at blocks {} and {}: level {}, generation {}, {} entries, crc {:08x}\n", header.address[0].value(),
              header.address[1].value(), header.level, header.generation.value(), header.count.value(),
              header.crc.value());
-  header.level == 0 ? print_leaf(node, blocks) : print_internal(node);
+  if (is_readable) header.level == 0 ? print_leaf(node, blocks) : print_internal(node);
   return {};
 }
 

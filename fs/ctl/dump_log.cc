@@ -2,11 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <vector>
-
 #include "fs/ctl/item_text.h"
-#include "fs/format/log.h"
+#include "fs/ctl/log_chunks.h"
 #include "fs/format/text.h"
 
 namespace ashlar::ctl {
@@ -48,39 +45,15 @@ Status dump_chunk(std::span<const std::byte> chunk, std::uint64_t lsn, std::uint
 }  // namespace
 
 Status dump_log(const VolumeReader& volume, const format::Superblock& superblock) {
-  const auto layout = format::Layout::of(superblock);
-  const std::uint64_t area = layout.log().count * layout.block_size();
-  const std::uint64_t area_offset = layout.byte_offset(layout.log().first);
-  const std::uint64_t first = superblock.log_start;
-  std::vector<std::byte> buffer(format::kMaxChunkSize);
-  std::uint64_t lsn = first;
-  std::uint32_t previous_crc = superblock.log_start_chain;
+  fmt::print("log of epoch {:016x} from LSN {}\n", superblock.log_epoch.value(), superblock.log_start.value());
   std::size_t chunks = 0;
-  fmt::print("log of epoch {:016x} from LSN {}\n", superblock.log_epoch.value(), lsn);
-  // The log never holds more than its area.
-  while (lsn - first < area) {
-    const std::uint64_t left = area - lsn % area;
-    const auto bytes = std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(left, buffer.size())));
-    TRY(volume.read(area_offset + lsn % area, bytes));
-    const auto header = format::validate_chunk(bytes, superblock.uuid, superblock.log_epoch, Lsn{lsn}, previous_crc);
-    if (!header) {
-      if (header.error().code() == ErrorCode::not_found && lsn % area != 0) {
-        lsn += left;  // a chunk that did not fit before the area's end lies at its start
-        continue;
-      }
-      const bool gone = header.error().code() == ErrorCode::not_found;
-      fmt::print("  ends at LSN {}: {}\n", lsn, gone ? "no chunk of this log" : header.error().message());
-      break;
-    }
-    fmt::print("  chunk at LSN {}, {} bytes, {} records, durable before it {}\n", lsn, header->length.value(),
-               header->record_count.value(), header->durable.value());
-    TRY(dump_chunk(bytes.first(header->length), lsn, layout.block_count()));
-    previous_crc = header->crc;
+  const LogChunksEnd end = TRY(visit_log_chunks(volume, superblock, [&](const LogChunk& chunk) {
+    fmt::print("  chunk at LSN {}, {} bytes, {} records, durable before it {}\n", chunk.start.value(),
+               chunk.header.length.value(), chunk.header.record_count.value(), chunk.header.durable.value());
     ++chunks;
-    const std::uint64_t block_size = layout.block_size();
-    lsn += (header->length + block_size - 1) / block_size * block_size;
-  }
-  fmt::print("{}\n", format::count_text(chunks, "chunk"));
+    return dump_chunk(chunk.bytes, chunk.start.value(), superblock.block_count);
+  }));
+  fmt::print("  ends at LSN {}: {}\n{}\n", end.next.value(), end.why, format::count_text(chunks, "chunk"));
   return {};
 }
 

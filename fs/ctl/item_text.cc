@@ -21,14 +21,20 @@ std::string quoted(std::string_view text) {
 
 namespace {
 
+std::string time_text(const format::TimeItem& time) {
+  return fmt::format("{}.{:09}", static_cast<std::int64_t>(time.seconds.value()), time.nanoseconds.value());
+}
+
 std::string inode_text(std::span<const std::byte> value) {
   const auto inode = format::parse_inode(value);
   if (!inode) return inode.error().message();
   return fmt::format(
-      "mode {:06o}, {} links, owner {}:{}, {} bytes, {} blocks, parent {}, {} entries, modified {}.{:09}",
+      "mode {:06o}, {} links, owner {}:{}, {} bytes, {} blocks, parent {}, {} entries, flags {:#x}, {} attributes, "
+      "device {:#x}, project {}, made in generation {}, version {}, accessed {}, modified {}, changed {}, born {}",
       inode->mode.value(), inode->links.value(), inode->uid.value(), inode->gid.value(), inode->size.value(),
-      inode->blocks.value(), inode->parent.value(), inode->entries.value(),
-      static_cast<std::int64_t>(inode->modified.seconds.value()), inode->modified.nanoseconds.value());
+      inode->blocks.value(), inode->parent.value(), inode->entries.value(), inode->flags.value(), inode->xattrs.value(),
+      inode->device.value(), inode->project.value(), inode->generation.value(), inode->version.value(),
+      time_text(inode->accessed), time_text(inode->modified), time_text(inode->changed), time_text(inode->born));
 }
 
 std::string dirent_text(std::span<const std::byte> value) {
@@ -54,9 +60,21 @@ std::string xattr_text(std::span<const std::byte> value) {
 std::string extent_text(const format::Key& key, std::span<const std::byte> value, std::uint64_t block_count) {
   const auto extent = format::parse_extent(key, value, block_count);
   if (!extent) return extent.error().message();
-  return fmt::format("file blocks {} to {} at {}{}{}, born {}", extent->file_block, extent->end() - 1,
-                     extent->physical.value(), extent->unwritten() ? ", unwritten" : "",
-                     extent->checksums.empty() ? ", no checksums" : "", extent->birth.value());
+  std::string text =
+      fmt::format("file blocks {} to {} at {}{}, born {}, ", extent->file_block, extent->end() - 1,
+                  extent->physical.value(), extent->unwritten() ? ", unwritten" : "", extent->birth.value());
+  if (extent->checksums.empty()) return text + "no checksums";
+  text += "checksums";
+  for (const format::le32& checksum : extent->checksums) text += fmt::format(" {:08x}", checksum.value());
+  return text;
+}
+
+std::string orphan_text(std::span<const std::byte> value) {
+  const auto orphan = format::parse_orphan(value);
+  if (!orphan) return orphan.error().message();
+  const bool unlinked = format::OrphanReason{orphan->reason} == format::OrphanReason::unlinked;
+  return fmt::format("{}, since generation {}", unlinked ? "without a name, to be removed" : "to be truncated",
+                     orphan->generation.value());
 }
 
 }  // namespace
@@ -86,9 +104,9 @@ std::string value_text(const format::Key& key, std::span<const std::byte> value,
     case format::ItemKind::xattr: return xattr_text(value);
     case format::ItemKind::extent: return extent_text(key, value, block_count);
     case format::ItemKind::symlink: return "to " + quoted({reinterpret_cast<const char*>(value.data()), value.size()});
+    case format::ItemKind::orphan: return orphan_text(value);
     case format::ItemKind::xattr_value:
-    case format::ItemKind::inline_data:
-    case format::ItemKind::orphan: break;
+    case format::ItemKind::inline_data: break;
   }
   return fmt::format("{} bytes", value.size());
 }

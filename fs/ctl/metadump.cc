@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "fs/ctl/command.h"
+#include "fs/ctl/log_scrambler.h"
 #include "fs/ctl/name_scrambler.h"
 #include "fs/ctl/tree_reader.h"
 #include "fs/format/checksum.h"
@@ -22,8 +23,11 @@ namespace {
 class ImageWriter {
  public:
   ImageWriter() = default;
+  // Unless it was finished, the image goes: half of one would be taken for a whole.
   ~ImageWriter() {
-    if (fd_ >= 0) close(fd_);
+    if (fd_ < 0) return;
+    close(fd_);
+    unlink(path_.c_str());
   }
   ImageWriter(const ImageWriter&) = delete;
   ImageWriter& operator=(const ImageWriter&) = delete;
@@ -46,7 +50,10 @@ class ImageWriter {
   }
   [[nodiscard]] Status finish() {
     const int descriptor = std::exchange(fd_, -1);
-    return close(descriptor) == 0 ? Status{} : failed();
+    if (close(descriptor) == 0) return {};
+    Status status = failed();
+    unlink(path_.c_str());
+    return status;
   }
 
  private:
@@ -69,9 +76,13 @@ class Metadump {
         scrambler_(superblock.hash_seed) {}
 
   [[nodiscard]] Status run() {
+    LogScrambler log(reader_, superblock_, scrambler_);
+    TRY(log.announce());
     TRY(copy_tables());
     const format::NodePointer root = format::load(superblock_.root);
     superblock_.root.crc = TRY(copy_node(root, format::kLowestKey, std::nullopt));
+    TRY(log.copy(
+        [this](std::uint64_t offset, std::span<const std::byte> chunk) { return image_.write(offset, chunk); }));
     return write_superblocks();
   }
 

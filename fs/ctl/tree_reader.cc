@@ -28,28 +28,64 @@ Result<std::vector<std::byte>> TreeReader::read_node(const format::NodePointer& 
   return fail(std::move(status).error().with_context(reader_.path()));
 }
 
+struct TreeReader::Scan {
+  const format::Key& first;
+  const format::Key& last;
+  const Visitor& visit;
+  std::uint64_t nodes_left;
+};
+
 Status TreeReader::scan(const format::Key& first, const format::Key& last, const Visitor& visit) const {
-  TRY(scan_below(format::load(superblock_.root), first, last, visit));
+  Scan scan{first, last, visit, layout_.block_count() / layout_.node_blocks()};
+  TRY(scan_below(format::load(superblock_.root), Range{}, scan));
   return {};
 }
 
-// Levels fall from node to node, which ends it.
-Result<bool> TreeReader::scan_below(const format::NodePointer& pointer, const format::Key& first,
-                                    const format::Key& last, const Visitor& visit) const {
+tl::unexpected<Error> TreeReader::corrupt(const format::NodePointer& pointer, std::string_view what) const {
+  return fail(ErrorCode::corrupt_structure,
+              fmt::format("{}: tree node at block {}: {}", reader_.path(), pointer.address[0].value(), what));
+}
+
+// Levels fall from node to node. Ranges nest and those of two children are apart, so a node that leads to several is
+// met once, and what a hostile tree can repeat are nodes that lead to one.
+Result<bool> TreeReader::scan_below(const format::NodePointer& pointer, const Range& range, Scan& scan) const {
+  if (scan.nodes_left == 0) return corrupt(pointer, "more nodes than the volume has room for");
+  --scan.nodes_left;
   const std::vector<std::byte> node = TRY(read_node(pointer));
   if (pointer.level == 0) {
-    for (const format::LeafItem& item : format::leaf_items(node)) {
-      const format::Key key = format::key_of(item);
-      if (key > last) return false;
-      if (key >= first && !visit(key, format::value_of(node, item))) return false;
-    }
-    return true;
+    TRY(check_keys(pointer, range, format::leaf_items(node)));
+    return scan_leaf(node, scan);
   }
   const std::span<const format::InternalEntry> entries = format::internal_entries(node);
+  TRY(check_keys(pointer, range, entries.subspan(1)));  // the first one's is a lower bound only
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    if (i + 1 < entries.size() && format::key_of(entries[i + 1]) <= first) continue;
-    if (i != 0 && format::key_of(entries[i]) > last) return false;
-    if (!TRY(scan_below(pointer_of(entries[i], pointer.level), first, last, visit))) return false;
+    Range below = range;
+    if (i != 0) below.lowest = format::key_of(entries[i]);
+    if (i + 1 < entries.size()) below.limit = format::key_of(entries[i + 1]);
+    if (below.limit && *below.limit <= scan.first) continue;
+    if (below.lowest > scan.last) return false;
+    if (!TRY(scan_below(pointer_of(entries[i], pointer.level), below, scan))) return false;
+  }
+  return true;
+}
+
+template <typename Entry>
+Status TreeReader::check_keys(const format::NodePointer& pointer, const Range& range,
+                              std::span<const Entry> entries) const {
+  for (const Entry& entry : entries) {
+    const format::Key key = format::key_of(entry);
+    if (key < range.lowest || (range.limit && key >= *range.limit)) {
+      return corrupt(pointer, "keys outside the range that its parent gives it");
+    }
+  }
+  return {};
+}
+
+bool TreeReader::scan_leaf(std::span<const std::byte> node, const Scan& scan) {
+  for (const format::LeafItem& item : format::leaf_items(node)) {
+    const format::Key key = format::key_of(item);
+    if (key > scan.last) return false;
+    if (key >= scan.first && !scan.visit(key, format::value_of(node, item))) return false;
   }
   return true;
 }

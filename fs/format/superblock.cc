@@ -10,6 +10,7 @@
 #include "fs/format/checksum.h"
 #include "fs/format/layout.h"
 #include "fs/format/node.h"
+#include "fs/format/places.h"
 
 namespace ashlar::format {
 namespace {
@@ -78,14 +79,9 @@ Status check_sizes(const Superblock& superblock, std::uint64_t device_size) {
 
 Status check_root(const Superblock& superblock, const Layout& layout) {
   const NodePointer root = load(superblock.root);
-  const std::uint64_t node_blocks = layout.node_blocks();
-  for (const BlockNumber address : root.address) {
-    if (address.value() > layout.block_count() - node_blocks) return corrupt("root node past the volume's end");
-    if (layout.touches_fixed(BlockRun{address, node_blocks})) return corrupt("root node over a fixed part");
+  if (auto status = check_node_places(layout, root.address); !status) {
+    return corrupt(fmt::format("root node {}", status.error().message()));
   }
-  const std::uint64_t first = root.address[0].value();
-  const std::uint64_t second = root.address[1].value();
-  if ((first < second ? second - first : first - second) < node_blocks) return corrupt("root node copies overlap");
   if (root.level > kMaxTreeLevel) return corrupt("tree too high");
   if (root.generation.value() == 0 || root.generation.value() > superblock.generation) {
     return corrupt("root node of a later generation");
@@ -98,6 +94,7 @@ Status check_state(const Superblock& superblock, const Layout& layout) {
   if (superblock.group_table_blocks != layout.group_table_blocks()) return corrupt("wrong size of the group table");
   if (auto status = layout.check(); !status) return corrupt(status.error().message());
   if (layout.log().count < kMinLogBytes / layout.block_size()) return corrupt("log too small");
+  if (layout.log().count > kMaxLogBytes / layout.block_size()) return corrupt("log too large");
   if (superblock.log_epoch == 0) return corrupt("log epoch 0");
   if (superblock.log_start > kLastLogStart || superblock.log_start % layout.block_size() != 0) {
     return corrupt("log start out of range");

@@ -124,7 +124,7 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
   next.metadata_errors = errors.metadata;
   next.metadata_healed = errors.metadata_healed;
   next.data_errors = errors.data;
-  if (nodes.nodes_lost() != 0) next.flags = next.flags | format::kHasErrors;
+  if (nodes.nodes_lost() != 0 || log_was_damaged) next.flags = next.flags | format::kHasErrors;
   TRY(write_superblock(io, next));
   errors_recorded.store(errors.metadata + errors.metadata_healed + errors.data - mounted.metadata_errors -
                         mounted.metadata_healed - mounted.data_errors);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "fs/base/log.h"
+#include "fs/format/places.h"
 
 namespace ashlar::store {
 
@@ -32,18 +33,19 @@ Status NodeReader::read(blockio::IoQueue& io, const format::NodePointer& pointer
 CheckedCopies NodeReader::check_copies(blockio::IoQueue& io, const format::NodePointer& pointer,
                                        std::span<std::byte> image, std::span<std::byte> second) {
   nodes_read_.fetch_add(1, std::memory_order_relaxed);
-  bool heal = heal_.load(std::memory_order_relaxed);
-  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-    heal = heal && lies_in_volume(pointer, copy) &&
-           !layout_.touches_fixed(BlockRun{pointer.address[copy], layout_.node_blocks()});
-  }
   CheckedCopies checked = store::check_copies(
       io, {layout_.byte_offset(pointer.address[0]), layout_.byte_offset(pointer.address[1])}, image, second,
-      [&](std::span<const std::byte> node) { return format::validate_node(node, uuid_, &pointer); }, heal);
+      [&](std::span<const std::byte> node) { return format::validate_node(node, uuid_, &pointer); },
+      may_rewrite(pointer));
   bad_copies_.fetch_add(checked.bad(), std::memory_order_relaxed);
   if (!checked.any_good()) nodes_lost_.fetch_add(1, std::memory_order_relaxed);
   if (checked.healed) nodes_healed_.fetch_add(1, std::memory_order_relaxed);
   return checked;
+}
+
+// A parent with the right checksum may still have been made to lead a write anywhere.
+bool NodeReader::may_rewrite(const format::NodePointer& pointer) const {
+  return heal_.load(std::memory_order_relaxed) && format::check_node_places(layout_, pointer.address).has_value();
 }
 
 bool NodeReader::lies_in_volume(const format::NodePointer& pointer, std::size_t copy) const noexcept {
@@ -53,7 +55,7 @@ bool NodeReader::lies_in_volume(const format::NodePointer& pointer, std::size_t 
 Status NodeReader::read_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                              std::span<std::byte> image) const {
   const BlockNumber address = pointer.address[copy];
-  if (!lies_in_volume(pointer, copy)) return fail(ErrorCode::corrupt_structure);
+  if (!lies_in_volume(pointer, copy)) return fail(ErrorCode::corrupt_structure, "past the volume's end");
   blockio::IoOp op = blockio::IoOp::read(layout_.byte_offset(address), image);
   TRY(io.run(op));
   return format::validate_node(image, uuid_, &pointer);
@@ -61,7 +63,7 @@ Status NodeReader::read_copy(blockio::IoQueue& io, const format::NodePointer& po
 
 void NodeReader::heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                            std::span<const std::byte> image) {
-  if (!heal_.load(std::memory_order_relaxed)) return;
+  if (!may_rewrite(pointer)) return;
   blockio::IoOp op = blockio::IoOp::write(layout_.byte_offset(pointer.address[copy]), image);
   if (const Status written = io.run(op); !written) {
     log(LogLevel::error, "tree node at block {}: cannot be rewritten: {}", pointer.address[copy].value(),

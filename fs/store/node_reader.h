@@ -14,14 +14,14 @@ namespace ashlar::store {
 // Thread-safe; no state but counters.
 class NodeReader final : public NodeSource {
  public:
-  // `heal`: rewrite a bad first copy (not on a read-only volume).
+  // `heal`: rewrite a bad first copy (not on a read-only volume), unless the pointer leads where no node can be.
   NodeReader(const format::Layout& layout, const std::uint8_t (&uuid)[16], bool heal) noexcept;
 
   [[nodiscard]] Status read(blockio::IoQueue& io, const format::NodePointer& pointer,
                             std::span<std::byte> image) override;
 
-  // Reads both copies at once and rewrites a bad one from a good one. `image` holds the node when one is good; `second`
-  // is room for the other.
+  // Reads both copies at once and, as read() does, rewrites a bad one from a good one. `image` holds the node when one
+  // is good; `second` is room for the other.
   [[nodiscard]] CheckedCopies check_copies(blockio::IoQueue& io, const format::NodePointer& pointer,
                                            std::span<std::byte> image, std::span<std::byte> second);
 
@@ -36,6 +36,7 @@ class NodeReader final : public NodeSource {
  private:
   [[nodiscard]] Status read_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                                  std::span<std::byte> image) const;
+  [[nodiscard]] bool may_rewrite(const format::NodePointer& pointer) const;
   [[nodiscard]] bool lies_in_volume(const format::NodePointer& pointer, std::size_t copy) const noexcept;
   void heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                  std::span<const std::byte> image);

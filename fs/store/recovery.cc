@@ -5,6 +5,7 @@
 #include "fs/base/log.h"
 #include "fs/base/seeded_bug.h"
 #include "fs/format/log.h"
+#include "fs/format/places.h"
 #include "fs/store/log/log_reader.h"
 #include "fs/store/store_state.h"
 #include "fs/store/superblock_io.h"
@@ -85,6 +86,7 @@ Status Store::State::recover(blockio::IoQueue& io) {
     ashlar::log(LogLevel::info, "{}: recovered {} transactions from {} KiB of log", device.name(), end.records,
                 end.bytes >> 10);
   }
+  note_damage(end);
   if (options.read_only) return {};
 
   // The first checkpoint holds what was replayed and begins a new epoch behind the old log, whose chunks stay untouched
@@ -105,6 +107,22 @@ Status Store::State::recover(blockio::IoQueue& io) {
   if (!filled && filled.error().code() != ErrorCode::no_space) return filled;
   if (pool->size() < tree->dirty_nodes()) return fail(std::move(filled).error());
   return checkpoint(io, false);
+}
+
+// The volume is whole without what the log lost, and refusing it would not bring that back: it is used, and says so.
+void Store::State::note_damage(const LogEnd& end) {
+  if (!end.is_damaged()) return;
+  log_was_damaged = true;
+  const BlockNumber block = format::log_block(layout, end.next);
+  if (end.lost_upto) {
+    ashlar::log(LogLevel::error,
+                "{}: the log is damaged at block {}: {} KiB of transactions that had been acknowledged as durable are "
+                "lost; the volume is as it was before them",
+                device.name(), block.value(), (*end.lost_upto - end.next + 1023) >> 10);
+  } else {
+    ashlar::log(LogLevel::error, "{}: the log cannot be read from block {} on: {}; what it held there is lost",
+                device.name(), block.value(), end.unreadable);
+  }
 }
 
 Status Store::State::replay(blockio::IoQueue& io, std::span<const std::byte> record) {

@@ -178,7 +178,8 @@ void Store::note_data_error() noexcept { state_->data_errors.fetch_add(1, std::m
 
 ErrorCounts Store::State::errors_here() const {
   ErrorCounts counts;
-  counts.metadata = nodes.bad_copies() + allocator->healed() + fixed_bad.load(std::memory_order_relaxed);
+  counts.metadata = nodes.bad_copies() + allocator->healed() + fixed_bad.load(std::memory_order_relaxed) +
+                    static_cast<std::uint64_t>(log_was_damaged);
   counts.metadata_healed = nodes.nodes_healed() + allocator->healed() + fixed_healed.load(std::memory_order_relaxed);
   counts.data = data_errors.load(std::memory_order_relaxed);
   return counts;

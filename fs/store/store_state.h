@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "fs/store/log/log_reader.h"
 #include "fs/store/node_pool.h"
 #include "fs/store/node_reader.h"
 #include "fs/store/store.h"
@@ -22,6 +23,7 @@ struct Store::State {
 
   // Recovery (recovery.cc).
   [[nodiscard]] Status recover(blockio::IoQueue& io);
+  void note_damage(const LogEnd& end);
   [[nodiscard]] Status replay(blockio::IoQueue& io, std::span<const std::byte> record);
   [[nodiscard]] Status replay_ops(blockio::IoQueue& io, std::span<const std::byte> record);
 
@@ -105,6 +107,7 @@ struct Store::State {
 
   std::uint64_t replayed_records = 0;  // set at open
   std::uint64_t replayed_bytes = 0;
+  bool log_was_damaged = false;  // found at open
 
   std::atomic<bool> stopped{false};
   mutable std::mutex failure_lock;

@@ -120,6 +120,15 @@ TEST_F(Policy, ErrorsAreTheOperationsOwn) {
   EXPECT_EQ(queue->statistics().of(OpKind::read).failed.get(), 1U);
 }
 
+// As the kernel reports a sector that is gone.
+TEST_F(Policy, AMediumErrorIsAnIoError) {
+  AlignedBuffer data(kBlock);
+  answer({error(ENODATA)});
+  IoOp read = IoOp::read(0, data.span());
+  EXPECT_FALSE(queue->run(read));
+  EXPECT_EQ(read.error(), ErrorCode::io_error);
+}
+
 TEST_F(Policy, InterruptionsAreRepeated) {
   AlignedBuffer data = pattern(kBlock, 3);
   answer({error(EAGAIN), error(EINTR), error(EAGAIN)});

@@ -146,6 +146,39 @@ TEST_F(CtlTest, DumpShowsSuperblocksGroupsAndNodes) {
   expect_error("dump " + path_ + " node 100", "not a tree node");
 }
 
+TEST_F(CtlTest, DumpShowsADamagedNodeAndSaysSo) {
+  const std::uint64_t block = superblock_.root.address[0];
+  const std::string command = "dump " + path_ + " node " + std::to_string(block);
+  const std::string sound = ctl(command).output;
+  // In a leaf's gap: nothing but the checksum tells.
+  write(block * 4096U + 8000, "damage");
+  const CommandResult gap = ctl(command);
+  EXPECT_EQ(gap.status, 0) << gap.output;
+  EXPECT_EQ(gap.output, "DAMAGED: tree node checksum mismatch\n" + sound);
+  // Its count: the items make no sense, the header does.
+  write(block * 4096U + 50, "\xff\xff");
+  const CommandResult count = ctl(command);
+  EXPECT_EQ(count.status, 0) << count.output;
+  EXPECT_THAT(count.output, HasSubstr("DAMAGED: tree node at block " + std::to_string(block) + ": items reach"));
+  EXPECT_THAT(count.output, HasSubstr("65535 entries"));
+  EXPECT_THAT(count.output, Not(HasSubstr("(1 inode")));
+}
+
+TEST_F(CtlTest, DumpShowsAllOfAnInode) {
+  const std::string output = ctl("dump " + path_ + " inode 1").output;
+  for (const char* const part : {"flags 0x0", "0 attributes", "version ", "generation 1", "accessed ", "born "})
+    EXPECT_THAT(output, HasSubstr(part));
+}
+
+TEST_F(CtlTest, DumpOfAGroupGoesOnWithOneCopy) {
+  write(17 * 4096, "damage");  // slot 0 of copy 0
+  write(16 * 4096, "damage");
+  const CommandResult group = ctl("dump " + path_ + " group 0");
+  EXPECT_EQ(group.status, 0) << group.output;
+  EXPECT_THAT(group.output, HasSubstr("bitmap copy 1 at block 18: valid"));
+  EXPECT_THAT(group.output, HasSubstr("used 0 + 22\n"));
+}
+
 TEST_F(CtlTest, DumpShowsInodesAndPaths) {
   const CommandResult inode = ctl("dump " + path_ + " inode 1");
   EXPECT_EQ(inode.status, 0) << inode.output;

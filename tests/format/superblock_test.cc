@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/format/places.h"
 #include "tests/format/samples.h"
 
 namespace ashlar::format {
@@ -105,6 +106,34 @@ TEST(SuperblockTest, EveryInvalidFieldIsRejectedThoughTheChecksumHolds) {
     ASSERT_FALSE(status) << what;
     EXPECT_EQ(status.error().code(), code) << what << ": " << status.error().message();
   }
+}
+
+// Of blocks so large that a group has room for more.
+TEST(SuperblockTest, ALogHasALargestSize) {
+  constexpr std::uint32_t kBlockSize = 65536;
+  constexpr std::uint64_t kBytes = 8ULL << 30;
+  const auto layout = Layout::plan(kBytes, kBlockSize, kBlockSize);
+  ASSERT_TRUE(layout);
+  Superblock superblock = sample_superblock();
+  superblock.block_size = kBlockSize;
+  superblock.node_size = kBlockSize;
+  superblock.block_count = layout->block_count();
+  for (std::size_t copy = 0; copy < kCopies; ++copy)
+    superblock.group_table_first[copy] = layout->group_table_first(copy).value();
+  superblock.group_table_blocks = layout->group_table_blocks();
+  superblock.free_blocks = 1;
+  superblock.root.address[0] = 130'000;
+  superblock.root.address[1] = 130'001;
+  superblock.log_first = layout->log().first.value();
+  superblock.log_blocks = kMaxLogBytes / kBlockSize;
+  seal(superblock);
+  const Status largest = validate(superblock, kBytes, true);
+  EXPECT_TRUE(largest) << largest.error().message();
+  superblock.log_blocks = superblock.log_blocks + 1;
+  seal(superblock);
+  const Status status = validate(superblock, kBytes, true);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().message(), "superblock: log too large");
 }
 
 TEST(SuperblockTest, FeaturesDecideWhatMayBeDone) {

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "fs/format/log.h"
+#include "fs/format/places.h"
 #include "tests/fsck/damaged_volume.h"
 
 namespace ashlar::fsck::testing {
@@ -104,8 +105,12 @@ std::vector<DamageCase> log_cases() {
                      volume.rig.crash();
                    }});
   cases.push_back(image_case(FindingId::log_unreadable, {}, [op](DamagedVolume&, ImageEditor& image) {
-    const format::LogOp unknown = op(format::LogOpKind{77}, 0, 0);
-    image.write_log_record(std::as_bytes(std::span(&unknown, 1)), 1);
+    // Of one record nothing counts unless all of it does: the root directory is still there.
+    std::array operations = {op(format::LogOpKind::erase, kRootInode.value(), 0), op(format::LogOpKind{77}, 0, 0)};
+    operations[0].key_kind = static_cast<std::uint8_t>(format::ItemKind::inode);
+    image.write_log_record(std::as_bytes(std::span(operations)), operations.size());
+    // So that the first one is believed without looking into it.
+    image.write_log_record({}, 0);
   }));
   cases.push_back(image_case(FindingId::log_distrusted, {}, [op](DamagedVolume&, ImageEditor& image) {
     format::LogOp witness = op(format::LogOpKind::witness, image.superblock.root.address[0],
@@ -115,6 +120,16 @@ std::vector<DamageCase> log_cases() {
     std::memcpy(record.data(), &witness, sizeof witness);
     image.write_log_record(record, 1);
   }));
+  cases.push_back({FindingId::log_cut, {}, [](DamagedVolume& volume) {
+                     volume.rig.mount();
+                     for (const char* const name : {"acknowledged", "this as well"}) {
+                       volume.rig.make_file(kRootInode, name);
+                       EXPECT_TRUE(volume.rig.volume().sync_all(volume.rig.context()));
+                     }
+                     volume.rig.crash();
+                     ImageEditor image(volume.device());
+                     image.damage_block(format::log_block(image.layout(), Lsn{image.superblock.log_start}));
+                   }});
   cases.push_back(image_case(FindingId::log_record_bad, {"log_not_empty"}, [op](DamagedVolume&, ImageEditor& image) {
     const format::LogOp twice = op(format::LogOpKind::allocate, image.superblock.root.address[0], 1);
     image.write_log_record(std::as_bytes(std::span(&twice, 1)), 1);

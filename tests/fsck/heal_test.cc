@@ -64,6 +64,40 @@ TEST(Heal, AllFirstCopiesAtOnce) {
   sample.rig.check();
 }
 
+// A parent that names another place for the first copy of a node, which is otherwise sound.
+TEST(Heal, NothingIsWrittenWhereANodeCannotLie) {
+  const auto places = [](const format::Layout& layout, const format::NodePointer& node) {
+    return std::vector<BlockNumber>{BlockNumber{1}, layout.log().first, layout.bitmap_block(0, 0, 0),
+                                    node.address[1] + 1};
+  };
+  for (std::size_t i = 0; i < 4; ++i) {
+    SCOPED_TRACE(i);
+    SampleVolume sample(volume::testing::kLargeNodes);
+    ImageEditor image(sample.device());
+    NodePath path = image.leaves().back();
+    const format::NodePointer pointer = image.pointer_to(path);
+    const BlockNumber bad = places(image.layout(), pointer)[i];
+    std::vector<std::byte> node = image.read_node(pointer);
+    auto& header = *reinterpret_cast<format::NodeHeader*>(node.data());
+    header.address[0] = bad.value();
+    format::seal_node(node);
+    image.write_at(image.layout().byte_offset(pointer.address[1]), node);
+    const std::size_t index = path.back();
+    path.pop_back();
+    image.edit_node(path, [&](std::span<std::byte> parent) {
+      auto* const entries = reinterpret_cast<format::InternalEntry*>(parent.data() + sizeof header);
+      entries[index].address[0] = bad.value();
+      entries[index].crc = header.crc;
+    });
+    const std::uint64_t offset = image.layout().byte_offset(bad);
+    const std::vector<std::byte> before = image.read_at(offset, node.size());
+    const Report report = check(sample.device(), healing());
+    EXPECT_TRUE(report.has(FindingId::node_copy_bad));
+    EXPECT_FALSE(report.is_repaired());
+    EXPECT_TRUE(image.read_at(offset, node.size()) == before);
+  }
+}
+
 TEST(Heal, TheMarkOfADaemonThatHadToStopIsTakenAway) {
   SampleVolume sample;
   ImageEditor image(sample.device());

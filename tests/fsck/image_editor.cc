@@ -3,11 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <numeric>
 
 #include "blockio/aligned_buffer.h"
 #include "fs/format/checksum.h"
 #include "fs/format/log.h"
+#include "fs/format/places.h"
 
 namespace ashlar::fsck::testing {
 namespace {
@@ -102,21 +105,32 @@ std::vector<std::byte> ImageEditor::read_node(const format::NodePointer& pointer
   return node;
 }
 
-void ImageEditor::edit_node(const NodePath& path, const EditBytes& edit) {
-  superblock.root.crc = rewrite(format::load(superblock.root), path, edit);
+void ImageEditor::edit_node(const NodePath& path, const EditBytes& edit) { edit_nodes({{path, edit}}); }
+
+void ImageEditor::edit_nodes(const std::map<NodePath, EditBytes>& edits) {
+  superblock.root.crc = rewrite(format::load(superblock.root), {}, edits);
   write_superblock();
 }
 
-std::uint32_t ImageEditor::rewrite(const format::NodePointer& pointer, std::span<const std::size_t> path,
-                                   const EditBytes& edit) {
+std::uint32_t ImageEditor::rewrite(const format::NodePointer& pointer, const NodePath& path,
+                                   const std::map<NodePath, EditBytes>& edits) {
   std::vector<std::byte> node = read_node(pointer);
-  if (path.empty()) {
-    edit(node);
-  } else {
-    auto* const entries = reinterpret_cast<format::InternalEntry*>(node.data() + sizeof(format::NodeHeader));
-    format::InternalEntry& entry = entries[path.front()];
-    entry.crc = rewrite(pointer_of(entry, static_cast<std::uint8_t>(pointer.level - 1)), path.subspan(1), edit);
+  auto edit = edits.lower_bound(path);
+  const auto is_below = [&path, &edits](const auto& at) {
+    return at != edits.end() && at->first.size() > path.size() &&
+           std::equal(path.begin(), path.end(), at->first.begin());
+  };
+  const auto own = edit != edits.end() && edit->first == path ? edit++ : edits.end();
+  auto* const entries = reinterpret_cast<format::InternalEntry*>(node.data() + sizeof(format::NodeHeader));
+  while (is_below(edit)) {
+    NodePath child = path;
+    child.push_back(edit->first[path.size()]);
+    format::InternalEntry& entry = entries[child.back()];
+    entry.crc = rewrite(pointer_of(entry, static_cast<std::uint8_t>(pointer.level - 1)), child, edits);
+    ++child.back();
+    edit = edits.lower_bound(child);
   }
+  if (own != edits.end()) own->second(node);
   format::seal_node(node);
   for (const BlockNumber address : pointer.address) write_at(layout().byte_offset(address), node);
   return mutable_header(node).crc;
@@ -169,28 +183,56 @@ BlockNumber ImageEditor::bitmap_block(std::uint32_t group, std::size_t copy) {
   return layout().bitmap_block(group, slot, copy);
 }
 
+void ImageEditor::edit_bitmap(std::uint32_t group, const EditBytes& edit) {
+  std::vector<std::byte> bitmap = read_at(layout().byte_offset(bitmap_block(group, 0)), superblock.block_size);
+  edit(bitmap);
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy)
+    write_at(layout().byte_offset(bitmap_block(group, copy)), bitmap);
+  const std::uint32_t per_block = layout().group_table_entries_per_block();
+  edit_table_block(group / per_block, [&](std::span<std::byte> block) {
+    auto* const entries = reinterpret_cast<format::GroupEntry*>(block.data() + sizeof(format::GroupTableHeader));
+    format::GroupEntry& entry = entries[group % per_block];
+    entry.bitmap_crc = format::crc32c(bitmap);
+    const std::uint32_t before = entry.free_blocks;
+    entry.free_blocks = std::accumulate(bitmap.begin(), bitmap.end(), 0U, [](std::uint32_t clear, std::byte bits) {
+      return clear + 8 - static_cast<std::uint32_t>(std::popcount(std::to_integer<unsigned>(bits)));
+    });
+    superblock.free_blocks = superblock.free_blocks - before + entry.free_blocks;
+  });
+}
+
 void ImageEditor::write_log_record(std::span<const std::byte> record, std::uint16_t operations) {
-  format::RecordHeader head{};
-  head.length = static_cast<std::uint32_t>(sizeof head + record.size());
-  head.op_count = operations;
+  const LogRecord only{{record.begin(), record.end()}, operations};
+  write_log(std::span(&only, 1));
+}
+
+void ImageEditor::write_log(std::span<const LogRecord> records) {
+  std::vector<std::byte> chunk(sizeof(format::ChunkHeader));
+  for (const LogRecord& record : records) {
+    format::RecordHeader head{};
+    head.length = static_cast<std::uint32_t>(sizeof head + record.bytes.size());
+    head.op_count = record.operations;
+    const auto* const begin = reinterpret_cast<const std::byte*>(&head);
+    chunk.insert(chunk.end(), begin, begin + sizeof head);
+    chunk.insert(chunk.end(), record.bytes.begin(), record.bytes.end());
+  }
   format::ChunkHeader header{};
   header.magic = format::kChunkMagic;
   std::memcpy(header.uuid, superblock.uuid, sizeof header.uuid);
   header.epoch = superblock.log_epoch;
-  header.lsn = superblock.log_start;
-  header.length = static_cast<std::uint32_t>(sizeof header + sizeof head + record.size());
-  header.record_count = 1;
-  header.previous_crc = superblock.log_start_chain;
-  header.durable = superblock.log_start;  // so the record itself need not be true
+  header.lsn = superblock.log_start + log_bytes_;
+  header.length = static_cast<std::uint32_t>(chunk.size());
+  header.record_count = static_cast<std::uint32_t>(records.size());
+  header.previous_crc = log_bytes_ == 0 ? superblock.log_start_chain.value() : log_chain_;
+  header.durable = header.lsn;
   const std::size_t block_size = superblock.block_size;
-  std::vector<std::byte> chunk((header.length + block_size - 1) / block_size * block_size);
+  chunk.resize((chunk.size() + block_size - 1) / block_size * block_size);
   std::memcpy(chunk.data(), &header, sizeof header);
-  std::memcpy(chunk.data() + sizeof header, &head, sizeof head);
-  std::copy(record.begin(), record.end(), chunk.begin() + sizeof header + sizeof head);
   format::seal_chunk(chunk);
-  write_at(layout().byte_offset(layout().log().first) +
-               superblock.log_start % (layout().log().count * layout().block_size()),
-           chunk);
+  write_at(layout().byte_offset(format::log_block(layout(), Lsn{header.lsn})), chunk);
+  std::memcpy(&header, chunk.data(), sizeof header);
+  log_chain_ = header.crc;
+  log_bytes_ += chunk.size();
 }
 
 std::vector<std::byte> ImageEditor::read_at(std::uint64_t offset, std::size_t length) {

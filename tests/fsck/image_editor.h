@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <vector>
 
 #include "blockio/block_device.h"
@@ -38,6 +40,9 @@ class ImageEditor {
   // Both copies, the ancestors, the superblock.
   void edit_node(const NodePath& path, const EditBytes& edit);
 
+  // Several at once, on the nodes as they are now: a change may make what lies below a node unreachable.
+  void edit_nodes(const std::map<NodePath, EditBytes>& edits);
+
   // The group table block in use and the superblock's checksum over all of them.
   void edit_table_block(std::uint32_t index, const EditBytes& edit);
   [[nodiscard]] std::size_t table_slot(std::uint32_t index);
@@ -45,8 +50,17 @@ class ImageEditor {
   // The place of a bitmap in use.
   [[nodiscard]] BlockNumber bitmap_block(std::uint32_t group, std::size_t copy);
 
-  // Puts a chunk with one record into the log, which is empty. `record` without its header; `durable`: the chunk says
-  // that it is on the medium with its data.
+  // Both copies of a bitmap in use, the checksum over it and the counts of free blocks.
+  void edit_bitmap(std::uint32_t group, const EditBytes& edit);
+
+  // Operations of one transaction.
+  struct LogRecord {
+    std::vector<std::byte> bytes;  // without the record's header
+    std::uint16_t operations = 0;
+  };
+  // Puts a chunk with these records into the log, which was empty, behind those put there before. Their records need
+  // no proof then; those of the last chunk do.
+  void write_log(std::span<const LogRecord> records);
   void write_log_record(std::span<const std::byte> record, std::uint16_t operations);
 
   [[nodiscard]] std::vector<std::byte> read_at(std::uint64_t offset, std::size_t length);
@@ -57,9 +71,13 @@ class ImageEditor {
 
  private:
   void visit(const format::NodePointer& pointer, NodePath& path, std::vector<NodePath>& found);
-  std::uint32_t rewrite(const format::NodePointer& pointer, std::span<const std::size_t> path, const EditBytes& edit);
+  // Those of `edits` whose paths begin with `path`, the way to the node; returns its checksum.
+  std::uint32_t rewrite(const format::NodePointer& pointer, const NodePath& path,
+                        const std::map<NodePath, EditBytes>& edits);
 
   std::unique_ptr<blockio::IoQueue> io_;
+  std::uint64_t log_bytes_ = 0;  // that write_log() wrote
+  std::uint32_t log_chain_ = 0;  // of its last chunk
 };
 
 [[nodiscard]] format::NodePointer pointer_of(const format::InternalEntry& entry, std::uint8_t level);

@@ -12,16 +12,24 @@ std::vector<MetadataPiece> metadata_pieces(ImageEditor& image) {
     for (std::size_t copy = 0; copy < format::kCopies; ++copy) piece.offsets[copy] = offset_of(copy);
     return piece;
   };
-  const std::size_t slot = image.superblock.generation % format::kSuperblockSlots;
-  add("superblock", format::kSuperblockSize, [&](std::size_t copy) { return format::superblock_offset(slot, copy); });
+  // `offset_of`: of a slot's copy.
+  const auto add_in_slot = [&add](std::string name, std::size_t length, std::size_t slot, const auto& offset_of) {
+    add(std::move(name), length, [&](std::size_t copy) { return offset_of(slot, copy); }).other_slot =
+        offset_of(1 - slot, std::size_t{0});
+  };
+  add_in_slot("superblock", format::kSuperblockSize, image.superblock.generation % format::kSuperblockSlots,
+              [](std::size_t slot, std::size_t copy) { return format::superblock_offset(slot, copy); });
   for (std::uint32_t i = 0; i < layout.group_table_blocks(); ++i) {
-    add("group table", layout.block_size(),
-        [&](std::size_t copy) { return layout.byte_offset(layout.group_table_block(i, image.table_slot(i), copy)); });
+    add_in_slot("group table", layout.block_size(), image.table_slot(i), [&](std::size_t slot, std::size_t copy) {
+      return layout.byte_offset(layout.group_table_block(i, slot, copy));
+    });
   }
   for (std::uint32_t group = 0; group < layout.group_count(); ++group) {
-    if ((image.group_entry(group).flags & format::kGroupInitialised) == 0) continue;
-    add("bitmap", layout.block_size(),
-        [&](std::size_t copy) { return layout.byte_offset(image.bitmap_block(group, copy)); });
+    const std::uint32_t flags = image.group_entry(group).flags;
+    if ((flags & format::kGroupInitialised) == 0) continue;
+    add_in_slot(
+        "bitmap", layout.block_size(), (flags & format::kGroupSlot) != 0 ? 1 : 0,
+        [&](std::size_t slot, std::size_t copy) { return layout.byte_offset(layout.bitmap_block(group, slot, copy)); });
   }
   for (const NodePath& path : image.nodes()) {
     const format::NodePointer pointer = image.pointer_to(path);

@@ -15,7 +15,8 @@ struct MetadataPiece {
   std::string name;
   std::array<std::uint64_t, format::kCopies> offsets{};
   std::size_t length = 0;
-  std::optional<NodePath> node;  // when it is one
+  std::optional<NodePath> node;             // when it is one
+  std::optional<std::uint64_t> other_slot;  // where the version before it lies, when it has slots
 };
 
 [[nodiscard]] std::vector<MetadataPiece> metadata_pieces(ImageEditor& image);

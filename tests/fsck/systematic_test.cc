@@ -1,140 +1,24 @@
 // A volume with thousands of files of all kinds, and each piece of its metadata damaged in turn, in each way that
-// devices damage things. One copy: nothing is lost, neither with the daemon nor with fsck. Both: fsck ends clean, and
-// only what was in that piece is lost. A sample as a rule; everything with ASHLAR_DAMAGE_ALL set (half an hour).
+// devices damage things. One copy, whichever: nothing is lost, neither with the daemon nor with fsck. Both: fsck ends
+// clean, and only what was in that piece is lost. A sample as a rule; everything with ASHLAR_DAMAGE_ALL set.
 #include <gmock/gmock.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <map>
-#include <random>
 
-#include "fs/format/checksum.h"
 #include "fsck/repair.h"
-#include "tests/fsck/metadata_places.h"
-#include "tests/fsck/sample_volume.h"
+#include "tests/fsck/systematic_volume.h"
 
 namespace ashlar::fsck::testing {
 namespace {
 
-constexpr unsigned kDirectories = 40;
-constexpr unsigned kFilesEach = 75;
 constexpr std::size_t kSample = 8;  // pieces that are looked at as a rule
 
-// What is known of an inode without its name, and its names.
-struct Seen {
-  std::string what;
-  std::set<std::string> paths;
-  std::set<std::uint64_t> directories;  // that hold a name of it
-};
-using Picture = std::map<std::uint64_t, Seen>;
+using Bytes = std::vector<std::byte>;
 
-void fill(Rig& rig) {
-  volume::Volume& volume = rig.volume();
-  volume::Context& context = rig.context();
-  std::mt19937_64 random(3);
-  for (unsigned d = 0; d < kDirectories; ++d) {
-    const InodeNumber parent = d % 5 == 4 ? rig.find(kRootInode, "directory " + std::to_string(d - 1)) : kRootInode;
-    const InodeNumber directory = rig.make_directory(parent, "directory " + std::to_string(d));
-    InodeNumber file = kNoInode;
-    for (unsigned f = 0; f < kFilesEach; ++f) {
-      const std::string name = "file " + std::to_string(random() % 1'000'000) + "." + std::to_string(f);
-      if (f % 15 == 13) {
-        EXPECT_TRUE(volume.make_symlink(context, directory, name, "to " + name));
-      } else if (f % 15 == 14) {
-        EXPECT_TRUE(volume.make_node(context, directory, name, {S_IFIFO | 0600, 0}));
-      } else if (f % 15 == 12) {
-        EXPECT_TRUE(volume.link(context, file, directory, name));
-      } else {
-        file = rig.make_file(directory, name);
-        const std::size_t size = f % 3 == 0 ? 40'000 : (f % 3 == 1 ? 5000 : 300);
-        rig.write(file, f % 25 == 0 ? 100'000 : 0, volume::testing::pattern(random() % size, f));
-        const std::string value = volume::testing::pattern(f % 50 == 1 ? 5000 : 40, f);
-        if (f % 10 == 1) {
-          EXPECT_TRUE(volume.set_xattr(context, file, "user.some", std::as_bytes(std::span(value)), 0));
-        }
-      }
-    }
-  }
-}
-
-class Viewer {
- public:
-  explicit Viewer(Rig& rig) : rig_(rig) {}
-
-  Picture view() {
-    look_at(kRootInode.value(), "/");
-    return std::move(picture_);
-  }
-
- private:
-  void look_at(std::uint64_t number, const std::string& path) {
-    Seen& seen = picture_[number];
-    seen.paths.insert(path);
-    if (!seen.what.empty()) return;
-    const InodeNumber inode{number};
-    const volume::Attributes attributes = rig_.stat(inode);
-    seen.what = "mode " + std::to_string(attributes.mode) + " size " + std::to_string(attributes.size);
-    if (S_ISLNK(attributes.mode)) seen.what += " to " + rig_.volume().read_symlink(rig_.context(), inode).value_or("?");
-    if (S_ISREG(attributes.mode)) look_into(inode, attributes.size, seen);
-    const Result<std::string> value = rig_.volume().get_xattr(rig_.context(), inode, "user.some");
-    if (value) seen.what += " with " + *value;
-    if (!S_ISDIR(attributes.mode)) return;
-    seen.what = "directory";
-    for (const Listed& entry : rig_.list(inode)) {
-      if (entry.name == "." || entry.name == "..") continue;
-      look_at(entry.inode, path + entry.name + "/");
-      picture_[entry.inode].directories.insert(number);
-    }
-  }
-  void look_into(InodeNumber inode, std::uint64_t size, Seen& seen) {
-    const std::string contents = rig_.read(inode, 0, size);
-    seen.what += " crc " + std::to_string(format::crc32c(std::as_bytes(std::span(contents))));
-  }
-
-  using Listed = volume::testing::Listed;
-  Rig& rig_;
-  Picture picture_;
-};
-
-// Inodes that have an item in the node; none of an internal one.
-std::set<std::uint64_t> inodes_in(ImageEditor& image, const MetadataPiece& piece) {
-  std::set<std::uint64_t> inodes;
-  if (!piece.node) return inodes;
-  const std::vector<std::byte> node = image.read_node(image.pointer_to(*piece.node));
-  if (format::header_of(node).level != 0) return inodes;
-  for (const format::LeafItem& item : format::leaf_items(node)) inodes.insert(item.inode);
-  return inodes;
-}
-
-class Systematic : public ::testing::Test {
+class Systematic : public SystematicVolume, public ::testing::TestWithParam<std::size_t> {
  protected:
-  Systematic() : rig(volume::testing::kMiddleNodes) {
-    fill(rig);
-    rig.unmount();
-    // So that there is an older generation of everything, and a log that is not empty.
-    rig.mount();
-    EXPECT_TRUE(rig.volume().store().checkpoint(rig.io()));
-    rig.make_file(kRootInode, "late");
-    EXPECT_TRUE(rig.volume().sync_all(rig.context()));
-    rig.crash();
-    pristine = rig.device().snapshot();
-    ImageEditor image(rig.device());
-    pieces = metadata_pieces(image);
-    for (const MetadataPiece& piece : pieces) inodes.push_back(inodes_in(image, piece));
-    before = view();
-  }
-
-  Picture view() {
-    rig.mount();
-    Picture picture = Viewer(rig).view();
-    rig.crash();
-    return picture;
-  }
-
   // Each way to damage a copy: what is there instead, none when that way is not for such a piece.
-  using Bytes = std::vector<std::byte>;
   std::vector<std::pair<std::string, Bytes>> damages(ImageEditor& image, std::size_t index) {
     const MetadataPiece& piece = pieces[index];
     const Bytes good = image.read_at(piece.offsets[0], piece.length);
@@ -145,6 +29,7 @@ class Systematic : public ::testing::Test {
     Bytes others = image.read_at(other.offsets[0], other.length);
     others.resize(piece.length);
     all.emplace_back("another block", std::move(others));
+    if (piece.other_slot) all.emplace_back("the other slot's", image.read_at(*piece.other_slot, piece.length));
     if (piece.node) {
       Bytes older = good;
       auto& header = *reinterpret_cast<format::NodeHeader*>(older.data());
@@ -155,13 +40,12 @@ class Systematic : public ::testing::Test {
     return all;
   }
 
-  // Those that are looked at: of the nodes above the leaves and of what is no node all.
+  // This shard's: always all of what is no node, as there are few.
   std::vector<std::size_t> chosen() {
-    const bool everything = std::getenv("ASHLAR_DAMAGE_ALL") != nullptr;
-    std::vector<std::size_t> indexes;
-    const std::size_t step = everything ? 1 : std::max<std::size_t>(1, pieces.size() / kSample);
+    std::vector<std::size_t> indexes = share_of(GetParam(), pieces.size(), kSample);
     for (std::size_t i = 0; i < pieces.size(); ++i) {
-      if (i % step == 0 || inodes[i].empty()) indexes.push_back(i);
+      const bool is_asked_for = i % kShards == GetParam() && inodes[i].empty();
+      if (is_asked_for && std::find(indexes.begin(), indexes.end(), i) == indexes.end()) indexes.push_back(i);
     }
     return indexes;
   }
@@ -177,76 +61,49 @@ class Systematic : public ::testing::Test {
     }
   }
 
-  void expect_only_lost(const Picture& after, const std::set<std::uint64_t>& damaged) {
-    for (const auto& [number, seen] : before) {
-      if (damaged.contains(number)) continue;
-      const auto found = after.find(number);
-      ASSERT_NE(found, after.end()) << "lost: " << number << " " << *seen.paths.begin();
-      EXPECT_EQ(found->second.what, seen.what) << *seen.paths.begin();
-      // It is where it was unless a directory on the way was damaged.
-      const bool named_apart =
-          std::any_of(seen.directories.begin(), seen.directories.end(), [&](std::uint64_t directory) {
-            for (std::uint64_t at = directory; at != kRootInode.value();) {
-              if (damaged.contains(at)) return true;
-              at = *before.at(at).directories.begin();
-            }
-            return damaged.contains(kRootInode.value());
-          });
-      if (!named_apart && number != kRootInode.value()) {
-        EXPECT_EQ(found->second.paths, seen.paths);
-      }
-    }
-  }
+  void expect_healed(ImageEditor& image, std::uint64_t offset, const Bytes& bytes) {
+    restore();
+    image.write_at(offset, bytes);
+    const Report report = check(rig.device(), healing());
+    EXPECT_TRUE(report.is_repaired());
+    EXPECT_FALSE(report.is_clean());
+    expect_same_metadata();
 
-  Rig rig;
-  blockio::MemoryImage pristine{0};
-  std::vector<MetadataPiece> pieces;
-  std::vector<std::set<std::uint64_t>> inodes;  // by piece
-  Picture before;
+    restore();
+    image.write_at(offset, bytes);
+    const Picture after = view();
+    ASSERT_EQ(after.size(), before.size());
+    expect_only_lost(after, {});
+    const Report seen = check(rig.device(), healing());
+    EXPECT_TRUE(seen.is_repaired()) << seen.findings().front().text;
+  }
 };
 
-CheckOptions healing() {
-  CheckOptions options;
-  options.heal = true;
-  return options;
-}
-
-TEST_F(Systematic, OneCopy) {
+TEST_P(Systematic, OneCopy) {
   ASSERT_GT(pieces.size(), 200U);
   ASSERT_GT(before.size(), 2500U);
   for (const std::size_t index : chosen()) {
     const MetadataPiece& piece = pieces[index];
-    rig.device().restore(pristine);
+    restore();
     ImageEditor image(rig.device());
     for (const auto& [how, bytes] : damages(image, index)) {
-      const std::size_t copy = index % format::kCopies;
-      SCOPED_TRACE(piece.name + " " + std::to_string(index) + " copy " + std::to_string(copy) + ": " + how);
-      rig.device().restore(pristine);
-      image.write_at(piece.offsets[copy], bytes);
-      const Report report = check(rig.device(), healing());
-      EXPECT_TRUE(report.is_repaired());
-      EXPECT_FALSE(report.is_clean());
-      expect_same_metadata();
-
-      rig.device().restore(pristine);
-      image.write_at(piece.offsets[copy], bytes);
-      const Picture after = view();
-      ASSERT_EQ(after.size(), before.size());
-      expect_only_lost(after, {});
-      const Report seen = check(rig.device(), healing());
-      EXPECT_TRUE(seen.is_repaired()) << seen.findings().front().text;
+      for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+        SCOPED_TRACE(piece.name + " " + std::to_string(index) + " copy " + std::to_string(copy) + ": " + how);
+        expect_healed(image, piece.offsets[copy], bytes);
+        if (HasFatalFailure()) return;
+      }
     }
   }
 }
 
-TEST_F(Systematic, BothCopies) {
+TEST_P(Systematic, BothCopies) {
   for (const std::size_t index : chosen()) {
     const MetadataPiece& piece = pieces[index];
-    rig.device().restore(pristine);
+    restore();
     ImageEditor image(rig.device());
     for (const auto& [how, bytes] : damages(image, index)) {
       SCOPED_TRACE(piece.name + " " + std::to_string(index) + ": " + how);
-      rig.device().restore(pristine);
+      restore();
       for (const std::uint64_t offset : piece.offsets) image.write_at(offset, bytes);
       const auto io = rig.device().open_queue({});
       Report report = check(rig.device(), healing());
@@ -262,6 +119,8 @@ TEST_F(Systematic, BothCopies) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Shards, Systematic, ::testing::Range(std::size_t{0}, kShards));
 
 }  // namespace
 }  // namespace ashlar::fsck::testing

@@ -26,8 +26,8 @@ extern const Harness kSuperblockHarness;
 extern const Harness kNodeHarness;
 // A chunk of the log, likewise, its records and operations.
 extern const Harness kLogHarness;
-// A volume with some of everything, changed in one structure with all checksums made right: checked, mounted, used,
-// unmounted, repaired, clean.
+// A volume with some of everything, changed in several structures with all checksums made right, on a larger device:
+// checked, mounted, used, unmounted, repaired, clean, and nothing written behind it.
 extern const Harness kImageHarness;
 
 #define FUZZ_CHECK(condition)                                                                 \

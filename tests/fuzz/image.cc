@@ -1,7 +1,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <map>
 
 #include "fs/base/log.h"
 #include "fsck/repair.h"
@@ -18,64 +20,119 @@ using fsck::testing::SampleVolume;
 
 constexpr int kMostEntries = 1000;  // looked at in one walk: a hostile tree may have any shape
 constexpr int kMostDepth = 8;
+constexpr std::size_t kMostChanges = 8;  // structures in one input
+constexpr std::size_t kMostEdits = 64;   // in one structure
 constexpr std::size_t kSuperblockBytes = 464;
+constexpr std::size_t kMostRecords = 6;
+// The device goes on behind the volume, filled with this, which nothing may ever change.
+constexpr std::uint64_t kSpareBytes = 1U << 20;
+constexpr std::byte kSpareFill{0x77};
+// Small, for speed; the first has several groups.
+constexpr std::array<volume::testing::Geometry, 3> kGeometries = {{
+    {16U << 20, 512, 2048, kSpareBytes},
+    {16U << 20, 4096, 4096, kSpareBytes},
+    {16U << 20, 4096, 16384, kSpareBytes},
+}};
 
-// What is changed is chosen by the first bytes; each four bytes after that are a place and its new value.
-class Edits {
+// A place in a structure and what becomes of it.
+struct Edit {
+  std::size_t place = 0;
+  std::uint8_t how = 0;
+  std::uint8_t value = 0;
+};
+using Edits = std::vector<Edit>;
+
+void change(const Edits& edits, std::span<std::byte> bytes) {
+  for (const Edit& edit : edits) {
+    if (bytes.empty()) return;
+    const std::size_t place = edit.place % bytes.size();
+    // A whole number at once: lengths and block numbers that are near to what is allowed are found sooner.
+    if (edit.how % 4 == 0 && place + 8 <= bytes.size()) {
+      std::uint64_t number = 0;
+      std::memcpy(&number, &bytes[place], sizeof number);
+      number += static_cast<std::uint64_t>(static_cast<std::int8_t>(edit.value));
+      std::memcpy(&bytes[place], &number, sizeof number);
+    } else {
+      bytes[place] = std::byte{edit.value};
+    }
+  }
+}
+
+// An input: what geometry, then changes, each of them a kind, which structure of that kind, how many edits, and those,
+// four bytes each. All is read before anything is changed, as a change may hide what another one is about.
+class Changes {
  public:
-  explicit Edits(std::span<const std::uint8_t> input) : input_(input) {}
+  Changes(std::span<const std::uint8_t> input, ImageEditor& image) : input_(input) {
+    const std::vector<NodePath> all_nodes = image.nodes();
+    for (std::size_t i = 0; i < kMostChanges && !input_.empty(); ++i) {
+      const std::uint8_t kind = byte();
+      const std::uint8_t which = byte();
+      const Edits edits = read_edits();
+      switch (kind % 8) {
+        case 0: append(superblock_, edits); break;
+        case 1: append(tables_[which % image.layout().group_table_blocks()], edits); break;
+        case 2:
+          if (log_.size() < kMostRecords) log_.push_back(record(which, edits));
+          break;
+        case 3: append(bitmaps_[which % image.layout().group_count()], edits); break;
+        default: append(nodes_[all_nodes[which % all_nodes.size()]], edits);
+      }
+    }
+  }
 
+  void make(ImageEditor& image) const {
+    std::map<NodePath, fsck::testing::EditBytes> nodes;
+    for (const auto& [path, edits] : nodes_) {
+      nodes[path] = [&edits = edits](std::span<std::byte> node) { change(edits, node.subspan(40)); };
+    }
+    image.edit_nodes(nodes);
+    for (const auto& [group, edits] : bitmaps_)
+      image.edit_bitmap(group, [&edits = edits](std::span<std::byte> bitmap) { change(edits, bitmap); });
+    for (const auto& [index, edits] : tables_)
+      image.edit_table_block(index, [&edits = edits](std::span<std::byte> block) { change(edits, block.subspan(24)); });
+    // In two chunks, so that there are records of both kinds: those that must prove themselves and those before.
+    const std::size_t half = log_.size() / 2;
+    if (half != 0) image.write_log(std::span(log_).first(half));
+    if (!log_.empty()) image.write_log(std::span(log_).subspan(half));
+    // Its identity, version, features and size stay, which would only end it all early.
+    change(superblock_, std::as_writable_bytes(std::span(&image.superblock, 1)).first(kSuperblockBytes).subspan(136));
+    image.write_superblock();
+  }
+
+ private:
   [[nodiscard]] std::uint8_t byte() {
     if (input_.empty()) return 0;
     const std::uint8_t value = input_.front();
     input_ = input_.subspan(1);
     return value;
   }
-  void apply(std::span<std::byte> bytes) {
-    while (input_.size() >= 4 && !bytes.empty()) {
-      const std::size_t place = (byte() | std::size_t{byte()} << 8) % bytes.size();
-      const std::uint8_t how = byte();
-      const std::uint8_t value = byte();
-      // A whole number at once: lengths and block numbers that are near to what is allowed are found sooner.
-      if (how % 4 == 0 && place + 8 <= bytes.size()) {
-        std::uint64_t number = 0;
-        std::memcpy(&number, &bytes[place], sizeof number);
-        number += static_cast<std::uint64_t>(static_cast<std::int8_t>(value));
-        std::memcpy(&bytes[place], &number, sizeof number);
-      } else {
-        bytes[place] = std::byte{value};
-      }
+  [[nodiscard]] Edits read_edits() {
+    Edits edits(byte() % kMostEdits);
+    for (Edit& edit : edits) {
+      edit.place = byte();
+      edit.place |= std::size_t{byte()} << 8;
+      edit.how = byte();
+      edit.value = byte();
     }
+    return edits;
   }
+  // Zeros with edits in them; its length comes from them, too.
+  [[nodiscard]] static ImageEditor::LogRecord record(std::uint8_t operations, const Edits& edits) {
+    ImageEditor::LogRecord record;
+    record.bytes.resize(edits.size() * 28);
+    record.operations = operations;
+    change(edits, record.bytes);
+    return record;
+  }
+  static void append(Edits& to, const Edits& more) { to.insert(to.end(), more.begin(), more.end()); }
 
- private:
   std::span<const std::uint8_t> input_;
+  std::map<NodePath, Edits> nodes_;
+  std::map<std::uint32_t, Edits> bitmaps_;
+  std::map<std::uint32_t, Edits> tables_;
+  std::vector<ImageEditor::LogRecord> log_;
+  Edits superblock_;
 };
-
-void change(ImageEditor& image, Edits edits) {
-  switch (edits.byte() % 8) {
-    case 0: {
-      // Its identity, version and features stay, which would only end it all early.
-      auto bytes = std::as_writable_bytes(std::span(&image.superblock, 1)).first(kSuperblockBytes).subspan(144);
-      edits.apply(bytes);
-      image.write_superblock();
-      break;
-    }
-    case 1: image.edit_table_block(0, [&](std::span<std::byte> block) { edits.apply(block.subspan(24)); }); break;
-    case 2: {
-      std::vector<std::byte> record(std::size_t{edits.byte()} * 4);
-      const std::uint8_t operations = edits.byte();
-      edits.apply(record);
-      image.write_log_record(record, operations);
-      break;
-    }
-    default: {
-      const std::vector<NodePath> nodes = image.nodes();
-      image.edit_node(nodes[edits.byte() % nodes.size()],
-                      [&](std::span<std::byte> node) { edits.apply(node.subspan(40)); });
-    }
-  }
-}
 
 class Walker {
  public:
@@ -155,33 +212,59 @@ void repair(SampleVolume& sample) {
 }
 
 struct Base {
+  explicit Base(const volume::testing::Geometry& geometry) : sample(geometry) {
+    const std::vector<std::byte> fill(kSpareBytes, kSpareFill);
+    pristine = sample.device().snapshot();
+    pristine.write(geometry.bytes, fill);
+  }
+
+  void expect_spare_untouched() {
+    std::vector<std::byte> spare(kSpareBytes);
+    const blockio::MemoryImage now = sample.device().snapshot();
+    now.read(now.size() - kSpareBytes, spare);
+    FUZZ_CHECK(std::all_of(spare.begin(), spare.end(), [](std::byte byte) { return byte == kSpareFill; }));
+  }
+
   SampleVolume sample;
-  blockio::MemoryImage pristine = sample.device().snapshot();
+  blockio::MemoryImage pristine{0};
 };
 
-void run(std::span<const std::uint8_t> input) {
-  static Base* const base = [] {
+Base& base_of(std::uint8_t choice) {
+  static std::array<Base*, kGeometries.size()> bases = {};  // for all runs; never destroyed
+  Base*& base = bases[choice % bases.size()];
+  if (base == nullptr) {
     configure_log("fuzz", LogLevel::error, LogSink::standard_error);
-    return new Base;  // for all runs; never destroyed
-  }();
-  SampleVolume& sample = base->sample;
-  sample.device().restore(base->pristine);
+    base = new Base(kGeometries[choice % bases.size()]);
+  }
+  return *base;
+}
+
+void run(std::span<const std::uint8_t> input) {
+  if (input.empty()) return;
+  Base& base = base_of(input.front());
+  SampleVolume& sample = base.sample;
+  sample.device().restore(base.pristine);
   ImageEditor image(sample.device());
-  change(image, Edits(input));
+  Changes(input.subspan(1), image).make(image);
   const blockio::MemoryImage changed = sample.device().snapshot();
   repair(sample);
   use(sample);
+  base.expect_spare_untouched();
   // Once more, with what the daemon made of it unrepaired.
   sample.device().restore(changed);
   use(sample);
   repair(sample);
+  base.expect_spare_untouched();
 }
 
+// Each kind of structure in each geometry, one input for two of them.
 std::vector<Bytes> seeds() {
   std::vector<Bytes> all;
-  for (std::uint8_t kind = 0; kind < 8; ++kind) {
-    for (std::uint8_t node = 0; node < 20; node = static_cast<std::uint8_t>(node + 3))
-      all.push_back({kind, node, 40, 0, 1, 255, 100, 0, 0, 1, 50, 2, 2, 128});
+  for (std::uint8_t geometry = 0; geometry < kGeometries.size(); ++geometry) {
+    for (std::uint8_t kind = 0; kind < 8; ++kind) {
+      const std::uint8_t which = kind * 5;
+      all.push_back({geometry, kind, which, 3, 40, 0, 1, 255, 100, 0, 0, 1, 50, 2, 2, 128, 4, which, 1, 8, 0, 0, 1});
+    }
   }
   return all;
 }

@@ -1,9 +1,17 @@
-// Every fuzzed function for a moment: its seeds, and random changes of them with fixed seeds. `./dev fuzz` does it for
-// as long as one likes, guided by coverage.
+// Every fuzzed function for a moment: its seeds, its corpus, and random changes of them with fixed seeds. `./dev fuzz`
+// does it for as long as one likes, guided by coverage.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <limits>
 #include <random>
+#include <string>
 
 #include "tests/fuzz/harness.h"
 
@@ -12,6 +20,21 @@ namespace {
 
 constexpr std::chrono::seconds kTime{3};
 constexpr int kMostRuns = 20'000;
+
+// ASHLAR_FUZZ_SECONDS=N: each for so long, from other random changes every time.
+struct Budget {
+  std::chrono::seconds time = kTime;
+  int runs = kMostRuns;
+  std::uint64_t seed = 5;
+
+  Budget() {
+    const char* const seconds = std::getenv("ASHLAR_FUZZ_SECONDS");
+    if (seconds == nullptr) return;
+    time = std::chrono::seconds(std::strtol(seconds, nullptr, 10));
+    runs = std::numeric_limits<int>::max();
+    seed = std::random_device{}();
+  }
+};
 
 Bytes mutate(Bytes bytes, std::mt19937_64& random) {
   for (std::uint64_t n = 1 + random() % 6; n > 0; --n) {
@@ -25,16 +48,47 @@ Bytes mutate(Bytes bytes, std::mt19937_64& random) {
   return bytes;
 }
 
+// ASHLAR_FUZZ_KEEP=FILE: where the input that is run is found after a crash.
+void keep(const Harness& harness, const Bytes& input) {
+  static const char* const path = std::getenv("ASHLAR_FUZZ_KEEP");
+  if (path == nullptr) return;
+  std::ofstream file(std::string(path) + "-" + std::string(harness.name), std::ios::binary | std::ios::trunc);
+  file.write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
+}
+
+// What fuzzing has found worth keeping (corpus/NAME).
+std::vector<Bytes> corpus_of(const Harness& harness) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(ASHLAR_FUZZ_CORPUS) / harness.name))
+    files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  std::vector<Bytes> corpus;
+  for (const std::filesystem::path& path : files) {
+    std::ifstream file(path, std::ios::binary);
+    corpus.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  }
+  return corpus;
+}
+
 void replay(const Harness& harness) {
-  const std::vector<Bytes> seeds = harness.seeds();
+  std::vector<Bytes> seeds = harness.seeds();
   ASSERT_FALSE(seeds.empty());
+  const std::vector<Bytes> corpus = corpus_of(harness);
+  ASSERT_FALSE(corpus.empty());
+  seeds.insert(seeds.end(), corpus.begin(), corpus.end());
   for (const Bytes& seed : seeds) harness.run(seed);
-  std::mt19937_64 random(5);
-  const auto end = std::chrono::steady_clock::now() + kTime;
+  const Budget budget;
+  SCOPED_TRACE("seed " + std::to_string(budget.seed));
+  std::mt19937_64 random(budget.seed);
+  const auto end = std::chrono::steady_clock::now() + budget.time;
   int runs = 0;
-  for (; runs < kMostRuns && std::chrono::steady_clock::now() < end; ++runs)
-    harness.run(mutate(seeds[random() % seeds.size()], random));
-  ::testing::Test::RecordProperty("runs", runs);
+  for (; runs < budget.runs && std::chrono::steady_clock::now() < end; ++runs) {
+    const Bytes input = mutate(seeds[random() % seeds.size()], random);
+    keep(harness, input);
+    harness.run(input);
+  }
+  std::cout << harness.name << ": " << seeds.size() << " seeds, " << runs << " runs\n";
 }
 
 TEST(Replay, Superblock) { replay(kSuperblockHarness); }

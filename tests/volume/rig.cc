@@ -144,10 +144,11 @@ VolumeOptions Rig::quiet_options() {
 Rig::Rig(const Geometry& geometry, VolumeOptions options)
     : geometry_(geometry),
       options_(std::move(options)),
-      device_(geometry.bytes),
+      device_(geometry.bytes + geometry.spare),
       io_(must(device_.open_queue({}))),
       context_{*io_} {
   mkfs::FormatOptions format;
+  format.volume_bytes = geometry.bytes;
   format.block_size = geometry.block_size;
   format.node_size = geometry.node_size;
   const auto formatted = mkfs::format_volume(device_, *io_, format);

@@ -20,6 +20,7 @@ struct Geometry {
   std::uint64_t bytes = 64ULL << 20;
   std::uint32_t block_size = 4096;
   std::uint32_t node_size = 4096;
+  std::uint64_t spare = 0;  // bytes that the device has behind the volume
 };
 
 inline constexpr Geometry kSmallNodes{64ULL << 20, 512, 2048};

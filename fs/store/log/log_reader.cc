@@ -4,125 +4,20 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <optional>
 #include <vector>
 
 #include "blockio/aligned_buffer.h"
 #include "fs/base/seeded_bug.h"
 #include "fs/format/checksum.h"
+#include "fs/store/log/log_reader/chunk_walker.h"
 
 namespace ashlar::store {
 namespace {
 
-// The log is read through a window that grows from the first to the second: a clean volume reads little.
-constexpr std::size_t kFirstWindow = 64U << 10;
-constexpr std::size_t kMaxWindow = 4U << 20;
-static_assert(kMaxWindow >= format::kMaxChunkSize);
 // Data that witnesses speak of is read in pieces of at most this, so many at a time.
 constexpr std::size_t kWitnessReadBytes = 256U << 10;
 constexpr std::size_t kWitnessReads = 16;
-
-struct Chunk {
-  format::ChunkHeader header;
-  Lsn start;
-  std::span<const std::byte> bytes;  // header.length of them; valid until the next call
-};
-
-// Goes from chunk to chunk as long as they are valid.
-class ChunkWalker {
- public:
-  ChunkWalker(blockio::IoQueue& io, const format::Superblock& superblock, const format::Layout& layout)
-      : io_(io),
-        superblock_(superblock),
-        block_size_(layout.block_size()),
-        area_first_(layout.byte_offset(layout.log().first)),
-        area_bytes_(layout.log().count * layout.block_size()),
-        first_(superblock.log_start),
-        next_(first_),
-        chain_(superblock.log_start_chain),
-        window_size_(kFirstWindow) {}
-
-  // The next chunk; none at the end of the log.
-  [[nodiscard]] Result<std::optional<Chunk>> next() {
-    std::optional<Chunk> chunk = TRY(chunk_at(next_));
-    const std::uint64_t to_area_end = area_bytes_ - next_.value() % area_bytes_;
-    if (!chunk && to_area_end != area_bytes_) chunk = TRY(chunk_at(next_ + to_area_end));
-    if (!chunk) return chunk;
-    if (chunk->header.durable > chunk->start.value()) {
-      return fail(ErrorCode::corrupt_structure, "log chunk that is durable before it was written");
-    }
-    chain_ = chunk->header.crc;
-    next_ = chunk->start + round_up(chunk->header.length);
-    return chunk;
-  }
-
-  [[nodiscard]] Lsn position() const noexcept { return next_; }
-  [[nodiscard]] std::uint32_t chain() const noexcept { return chain_; }
-
- private:
-  [[nodiscard]] std::uint64_t round_up(std::uint64_t bytes) const noexcept {
-    return (bytes + block_size_ - 1) / block_size_ * block_size_;
-  }
-
-  [[nodiscard]] Result<std::optional<Chunk>> chunk_at(Lsn lsn) {
-    // One lap is all there can be; and it bounds the walk.
-    if (lsn - first_ >= area_bytes_) return std::nullopt;
-    const std::uint64_t offset = lsn.value() % area_bytes_;
-    const std::uint64_t room = std::min(area_bytes_ - offset, area_bytes_ - (lsn - first_));
-    std::span<const std::byte> bytes = TRY(view(offset, std::min<std::uint64_t>(room, block_size_)));
-    format::ChunkHeader header;
-    std::memcpy(&header, bytes.data(), sizeof header);
-    if (header.magic != format::kChunkMagic || header.lsn != lsn.value()) return std::nullopt;
-    if (header.length > std::min<std::uint64_t>(room, format::kMaxChunkSize)) return std::nullopt;
-    const std::uint64_t extent = std::max<std::uint64_t>(round_up(header.length), block_size_);
-    if (extent > room) return std::nullopt;
-    bytes = TRY(view(offset, extent));
-    Result<format::ChunkHeader> valid =
-        format::validate_chunk(bytes, superblock_.uuid, superblock_.log_epoch, lsn, chain_);
-    if (valid) return Chunk{*valid, lsn, bytes.first(valid->length)};
-    const ErrorCode code = valid.error().code();
-    if (has_bug(SeededBug::log_checksum_unchecked) && code == ErrorCode::bad_checksum) {
-      return Chunk{header, lsn, bytes.first(header.length)};
-    }
-    // Of an older log, or torn.
-    if (code == ErrorCode::not_found || code == ErrorCode::bad_checksum) return std::nullopt;
-    return fail(std::move(valid).error());
-  }
-
-  // `size` bytes at `offset` of the area, which must lie inside it.
-  [[nodiscard]] Result<std::span<const std::byte>> view(std::uint64_t offset, std::uint64_t size) {
-    if (offset < window_start_ || offset + size > window_start_ + window_length_) TRY(load(offset, size));
-    return std::span<const std::byte>(buffer_.data() + (offset - window_start_), size);
-  }
-
-  [[nodiscard]] Status load(std::uint64_t offset, std::uint64_t size) {
-    const std::uint64_t wanted = std::max<std::uint64_t>(round_up(window_size_), size);
-    const std::uint64_t length = std::min(wanted, area_bytes_ - offset);
-    window_size_ = std::min(window_size_ * 2, kMaxWindow);
-    if (buffer_.size() < length) buffer_ = blockio::AlignedBuffer(length);
-    if (buffer_.size() < length) return fail(ErrorCode::out_of_memory);
-    window_length_ = 0;
-    blockio::IoOp op = blockio::IoOp::read(area_first_ + offset, buffer_.span().first(length));
-    if (Status read = io_.run(op); !read) return fail(std::move(read).error().with_context("reading the log"));
-    window_start_ = offset;
-    window_length_ = length;
-    return {};
-  }
-
-  blockio::IoQueue& io_;
-  const format::Superblock& superblock_;
-  const std::uint64_t block_size_;
-  const std::uint64_t area_first_;  // byte on the device
-  const std::uint64_t area_bytes_;
-  const Lsn first_;
-  Lsn next_;
-  std::uint32_t chain_;
-  std::size_t window_size_;  // of the next read
-  blockio::AlignedBuffer buffer_;
-  std::uint64_t window_start_ = 0;
-  std::uint64_t window_length_ = 0;
-};
 
 // Compares data on the device with the checksums that the records of a chunk bear witness to.
 class WitnessChecker {
@@ -238,9 +133,12 @@ struct Extent {
   std::uint64_t chunks = 0;
   std::uint64_t bytes = 0;
   Lsn durable;  // as the last chunk says
+  std::optional<Lsn> lost_upto;
+  Status fault;
 };
 
-[[nodiscard]] Result<Extent> find_extent(ChunkWalker walker) {
+// `is_clean`: nothing was written to the log since the superblock was.
+[[nodiscard]] Result<Extent> find_extent(ChunkWalker walker, bool is_clean) {
   Extent extent;
   while (const std::optional<Chunk> chunk = TRY(walker.next())) {
     ++extent.chunks;
@@ -249,6 +147,9 @@ struct Extent {
   }
   extent.end = walker.position();
   extent.chain = walker.chain();
+  if (is_clean && extent.chunks == 0) return extent;
+  extent.lost_upto = TRY(walker.find_proof_of_loss());
+  extent.fault = walker.take_fault();
   return extent;
 }
 
@@ -271,12 +172,15 @@ Result<LogEnd> read_log(blockio::IoQueue& io, const format::Superblock& superblo
   const format::Layout layout = format::Layout::of(superblock);
   TRY(check_start(superblock, layout));
   // Twice over the log: which records must prove themselves is known only at its end.
-  const Extent extent = TRY(find_extent(ChunkWalker(io, superblock, layout)));
+  const bool is_clean = (superblock.flags & format::kCleanlyUnmounted) != 0;
+  const Extent extent = TRY(find_extent(ChunkWalker(io, superblock, layout), is_clean));
 
   LogEnd end;
   end.next = extent.end;
   end.chain = extent.chain;
   end.bytes = extent.bytes;
+  end.lost_upto = extent.lost_upto;
+  if (!extent.fault) end.unreadable = extent.fault.error().message();
   ChunkWalker walker(io, superblock, layout);
   WitnessChecker witnesses(io, layout);
   for (std::uint64_t i = 0; i < extent.chunks; ++i) {

@@ -110,6 +110,7 @@ class LogCrash : public LogFixture, public ::testing::WithParamInterface<std::ui
       return Status();
     });
     ASSERT_TRUE(end.has_value()) << end.error().message();
+    ASSERT_FALSE(end->is_damaged()) << "a power cut is no damage";
     ASSERT_GE(next, acknowledged->records) << "an acknowledged record is lost";
     if (next > acknowledged->records) ++unacknowledged_kept_;
     if (end->distrusted > 0) ++distrusted_;

@@ -15,6 +15,7 @@ void LogFixture::SetUp() {
   const auto made = mkfs::format_volume(device_, *io_, {});
   ASSERT_TRUE(made.has_value()) << made.error().message();
   superblock_ = made->superblock;
+  superblock_.flags = 0;  // as that of a volume in use
 }
 
 void LogFixture::shrink_log(std::uint64_t blocks) {
