@@ -14,7 +14,8 @@ class IoQueue;
 
 enum class EngineChoice : std::uint8_t { automatic, io_uring, aio };
 
-// For what a kernel or device may not have: without it, if it can be had, or an error when it cannot.
+// For what a kernel or device may not have: without it, if it can be had, or an error when it cannot. With AIO what is
+// of io_uring cannot.
 enum class Wish : std::uint8_t { no, if_possible, required };
 
 inline constexpr std::uint32_t kMaxQueueDepth = 4096;
@@ -30,7 +31,8 @@ struct QueueConfig {
   // idles less, for a system call each.
   bool send_early = false;
 
-  // Of io_uring. What the kernel does not know of the first five is left out, in this order, latest first.
+  // Of io_uring. What the kernel does not know is left out, one at a time and the youngest first: defer_taskrun,
+  // single_issuer, coop_taskrun, start_disabled, share_workers_with, clamp.
   bool clamp = true;           // a ring smaller than asked for rather than none
   bool coop_taskrun = true;    // completions do not interrupt this thread (used where defer_taskrun is not)
   bool single_issuer = true;   // one thread submits
