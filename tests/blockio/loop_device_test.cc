@@ -188,7 +188,8 @@ class OnPartition : public ::testing::TestWithParam<EngineChoice> {
 
   int change(int operation, int number) {
     blkpg_partition partition{};
-    partition.start = static_cast<long long>(kStart + static_cast<std::uint64_t>(number - 1) * kLength);
+    const std::uint64_t start = kStart + static_cast<std::uint64_t>(number - 1) * kLength;
+    partition.start = static_cast<long long>(start);
     partition.length = static_cast<long long>(kLength);
     partition.pno = number;
     blkpg_ioctl_arg argument{};
