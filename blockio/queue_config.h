@@ -39,7 +39,7 @@ struct QueueConfig {
   bool defer_taskrun = true;   // completions are processed when this thread asks; needs single_issuer
   bool start_disabled = true;  // the ring belongs to the thread that uses it first, not to the one that opens it
   bool register_file = true;   // spares the kernel a reference count an operation
-  std::uint32_t completion_entries = 0;             // 0: twice the submission entries
+  std::uint32_t completion_entries = 0;             // more than can be needed; 0: no more
   Wish poll_device = Wish::no;                      // IOPOLL: busy waiting; needs a driver with polled queues
   Wish submission_thread = Wish::no;                // SQPOLL: a kernel thread that takes submissions, and a processor
   std::chrono::milliseconds submission_idle{1000};  // of that thread, before it sleeps
