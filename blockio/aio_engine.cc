@@ -8,13 +8,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <vector>
 
 #include "blockio/engine.h"
+#include "blockio/kernel_forms.h"
 
 namespace ashlar::blockio {
 namespace {
@@ -73,19 +72,13 @@ class AioEngine final : public Engine {
     const std::size_t room = std::min(finished.size() - count, in_flight);
     if (room == 0) return count;
     const std::size_t still = std::min(min > count ? min - count : 0, room);
-    timespec limit{};
-    if (timeout) {
-      limit.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(*timeout).count();
-      limit.tv_nsec = (*timeout % std::chrono::seconds(1)).count();
-    }
+    timespec limit = time_of(timeout.value_or(std::chrono::nanoseconds(0)));
     const long got = io_getevents(context_, static_cast<long>(still), static_cast<long>(room), events_.data(),
                                   timeout || still == 0 ? &limit : nullptr);
     if (got < 0) {
-      // EINTR ends the wait early; the caller asks again. Nothing else can be but misuse, and what the kernel holds of
-      // ours could never be reaped.
-      if (errno == EINTR) return count;
-      fmt::print(stderr, "io_getevents: {}\n", std::strerror(errno));
-      std::abort();
+      // EINTR ends the wait early; the caller asks again. Nothing else can be but a refusal or misuse.
+      if (errno != EINTR) failure_ = Error{from_errno(errno), fmt::format("io_getevents: {}", std::strerror(errno))};
+      return count;
     }
     for (long i = 0; i < got; ++i) finished[count++] = take(events_[static_cast<std::size_t>(i)]);
     return count;

@@ -23,6 +23,11 @@ class AlignedBuffer {
   [[nodiscard]] const std::byte* data() const noexcept { return data_.get(); }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  // Gives it up without freeing it; empty then.
+  [[nodiscard]] std::byte* release() noexcept {
+    size_ = 0;
+    return data_.release();
+  }
   [[nodiscard]] std::span<std::byte> span() noexcept { return {data_.get(), size_}; }
   [[nodiscard]] std::span<const std::byte> span() const noexcept { return {data_.get(), size_}; }
 

@@ -1,23 +1,22 @@
 #include "blockio/device_queue.h"
 
+#include <fmt/core.h>
 #include <poll.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <thread>
 
+#include "blockio/kernel_forms.h"
 #include "blockio/request_check.h"
 
 namespace ashlar::blockio {
 namespace {
 
-constexpr std::size_t kReapBatch = 64;
-// How long to leave the kernel alone that takes nothing although nothing is in flight, and how often.
-constexpr std::int64_t kShortageDelay = 1'000'000;
+// How often the kernel may take nothing although nothing is in flight.
 constexpr std::uint32_t kMostShortages = 1000;
-
-void sleep_for(std::int64_t nanoseconds) { std::this_thread::sleep_for(std::chrono::nanoseconds(nanoseconds)); }
 
 }  // namespace
 
@@ -56,7 +55,15 @@ void DeviceQueue::submit(std::span<IoOp* const> ops) {
 
 void DeviceQueue::send() {
   start_ready();
-  if (std::exchange(unsent_, false)) engine_->kick();
+  if (!std::exchange(unsent_, false)) return;
+  engine_->kick();
+  check_engine();
+}
+
+// The memory of what is in flight may be written to at any time, and nobody would ever learn that it was.
+void DeviceQueue::give_up() const noexcept {
+  fmt::print(stderr, "blockio: operations in flight are lost: {}\n", engine_->failure()->message());
+  std::abort();
 }
 
 void DeviceQueue::enqueue(std::span<IoOp* const> ops) {
@@ -106,7 +113,7 @@ void DeviceQueue::join(OpSlot& slot, IoOp& op) {
 OpSlot& DeviceQueue::take_slot(IoOp& op) {
   OpSlot& slot = *free_.back();
   free_.pop_back();
-  statistics_.most_slots.raise_to(slots_.size() - free_.size());
+  statistics_.count_slot(slots_.size() - free_.size());
   slot.first = &op;
   slot.last = &op;
   slot.length = op.length;
@@ -115,7 +122,7 @@ OpSlot& DeviceQueue::take_slot(IoOp& op) {
   slot.retries = 0;
   slot.flushing = slot.one_by_one = slot.cancelled = slot.expired = false;
   slot.unplain =
-      op.length > kMaxTransfer || op.kind == OpKind::watch || !engine_->handles(op.kind) || needs_second_flush(op);
+      op.length > kMaxTransfer || op.kind == OpKind::watch || needs_helper(op.kind) || needs_second_flush(op);
   if (slot.unplain) ++unplain_;
   slot.deadline = deadline_of(op);
   if (slot.deadline != kNever) set_timer(slot.deadline);
@@ -131,17 +138,23 @@ void DeviceQueue::start_ready() {
   in_engine_ += taken;
   unsent_ = unsent_ || taken != 0;
   statistics_.steps.add(taken);
-  if (in_engine_ != 0) {
+  if (taken != 0 || awaits_device()) {
     shortages_ = 0;
     return;
   }
   // The kernel is short of something and there is nothing of ours to wait for.
-  if (++shortages_ < kMostShortages) return sleep_for(kShortageDelay);
+  if (++shortages_ < kMostShortages) return std::this_thread::sleep_for(kShortageDelay);
   shortages_ = 0;
   OpSlot& slot = slots_[ready_.front()->slot];
   ready_.erase(ready_.begin());
   slot.one_by_one = true;
   fail_step(slot, ErrorCode::try_again);
+}
+
+bool DeviceQueue::awaits_device() const noexcept {
+  return in_engine_ != 0 && std::any_of(slots_.begin(), slots_.end(), [](const OpSlot& slot) {
+           return slot.place == OpSlot::Place::engine && slot.transfer.kind != OpKind::watch;
+         });
 }
 
 void DeviceQueue::run_ended() {
@@ -168,8 +181,11 @@ std::size_t DeviceQueue::progress(std::size_t min, std::int64_t until, bool heed
   for (;;) {
     std::int64_t time = until != kNever || next_timer_ != kNever ? now() : 0;
     if (next_timer_ <= time) fire_timers(time);
+    const std::uint64_t before_these = completed_;
     run_ended();
     start_ready();
+    // Completions take their time, and what they submit may have the first deadline.
+    if ((until != kNever || next_timer_ != kNever) && (time == 0 || completed_ != before_these)) time = now();
     std::size_t ran = completed_ - before;
     if (is_idle() && (!wakeable_ || !heed_wake || ran >= min)) return ran;
     const bool enough = ran >= min || until <= time || (heed_wake && woken_) || !ended_.empty();
@@ -191,21 +207,19 @@ void DeviceQueue::reap(std::size_t min, std::int64_t time, std::int64_t until) {
   if (min == 0) timeout = std::chrono::nanoseconds(0);
   const bool expects_wake = wakeable_ || helped_in_flight_ != 0;
   if (expects_wake) arm_wake();
-  const std::size_t watched = in_engine_ + (wake_armed_ ? 1 : 0);
-  if (watched != 0 && !(expects_wake && !wake_armed_ && in_engine_ == 0)) {
+  const bool unwatched = expects_wake && !wake_armed_;
+  // What the engine did not take is offered again soon, and a wake that it does not watch for is looked for.
+  if (!ready_.empty() || (unwatched && in_engine_ != 0)) {
+    timeout = std::min(timeout.value_or(kShortageDelay), kShortageDelay);
+  }
+  if (in_engine_ != 0 || wake_armed_) {
     const bool plain = unplain_ == 0 && !wake_armed_ && ready_.empty();
     const std::size_t wanted = plain ? std::min(min, in_engine_) : std::min<std::size_t>(min, 1);
     static_cast<void>(reap_engine(wanted, timeout));
-  } else if (expects_wake) {
-    pollfd source{waker_->descriptor(), POLLIN, 0};
-    timespec limit{};
-    if (timeout) {
-      limit.tv_sec = timeout->count() / 1'000'000'000;
-      limit.tv_nsec = timeout->count() % 1'000'000'000;
-    }
-    static_cast<void>(ppoll(&source, 1, timeout ? &limit : nullptr, nullptr));  // an early end does no harm
+  } else if (unwatched) {
+    await_wake(timeout);
   } else if (timeout && ready_.empty()) {
-    sleep_for(timeout->count());
+    std::this_thread::sleep_for(*timeout);
   }
   if (expects_wake && !wake_armed_) {
     if (waker_->take()) woken_ = true;
@@ -213,14 +227,23 @@ void DeviceQueue::reap(std::size_t min, std::int64_t time, std::int64_t until) {
   }
 }
 
+// Without the engine. An early end does no harm.
+void DeviceQueue::await_wake(std::optional<std::chrono::nanoseconds> timeout) {
+  pollfd source{waker_->descriptor(), POLLIN, 0};
+  const timespec limit = time_of(timeout.value_or(std::chrono::nanoseconds(0)));
+  static_cast<void>(ppoll(&source, 1, timeout ? &limit : nullptr, nullptr));
+}
+
 std::size_t DeviceQueue::reap_engine(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) {
   // Not a member: completions may submit and wait, and so come here again.
   std::array<Transfer*, kReapBatch> finished;
   unsent_ = false;
   const std::size_t count = engine_->reap(min, timeout, finished);
+  check_engine();
   for (std::size_t i = 0; i < count; ++i) {
     if (finished[i] == &wake_) {
       wake_armed_ = false;
+      wake_refused_ = wake_.result < 0;
       continue;
     }
     --in_engine_;
@@ -230,7 +253,7 @@ std::size_t DeviceQueue::reap_engine(std::size_t min, std::optional<std::chrono:
 }
 
 void DeviceQueue::arm_wake() {
-  if (wake_armed_ || !engine_->handles(OpKind::watch)) return;
+  if (wake_armed_ || wake_refused_ || !engine_->handles(OpKind::watch)) return;
   wake_.watched = waker_->descriptor();
   Transfer* const pointer = &wake_;
   wake_armed_ = engine_->start(std::span(&pointer, 1)) == 1;

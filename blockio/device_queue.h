@@ -53,6 +53,13 @@ class DeviceQueue final : public IoQueue {
   [[nodiscard]] static IoOp* next(IoOp& op) noexcept { return next_of(op); }
   [[nodiscard]] bool is_idle() const noexcept { return free_.size() == slots_.size() && ended_.empty(); }
   [[nodiscard]] bool needs_second_flush(const IoOp& op) const noexcept;
+  [[nodiscard]] bool needs_helper(OpKind kind) const noexcept;
+  // Whether the engine holds something that the device will end; a watch may be there for ever.
+  [[nodiscard]] bool awaits_device() const noexcept;
+  void check_engine() const noexcept {
+    if (engine_->failure()) give_up();
+  }
+  [[noreturn]] void give_up() const noexcept;
 
   // submission (device_queue.cc)
   // Leaves them to the wait after it, which enters the kernel anyway.
@@ -68,11 +75,13 @@ class DeviceQueue final : public IoQueue {
   void reap(std::size_t min, std::int64_t time, std::int64_t until);
   [[nodiscard]] std::size_t reap_engine(std::size_t min, std::optional<std::chrono::nanoseconds> timeout);
   void run_ended();
+  void await_wake(std::optional<std::chrono::nanoseconds> timeout);
   void arm_wake();
   void cancel_watches();
 
   // a slot's way (device_queue_steps.cc)
   void prepare_step(OpSlot& slot);
+  void prepare_range(OpSlot& slot);
   void hand_to_helper(OpSlot& slot);
   static void help(HelperJob& job) noexcept;
   void collect_helped();
@@ -101,6 +110,8 @@ class DeviceQueue final : public IoQueue {
   OpList<link> ended_;            // outcome known, completion to be run
   Transfer wake_;                 // the watch on waker_
   bool wake_armed_ = false;
+  bool wake_refused_ = false;  // the kernel does not watch it
+  bool writes_zeros_ = false;  // the device or file system has no zeroing
   bool woken_ = false;
   bool draining_ = false;
   bool unsent_ = false;               // the engine holds transfers that the kernel has not seen

@@ -1,29 +1,32 @@
 // DeviceQueue: the way of a slot from its first step to its end.
 #include <fcntl.h>
-#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "blockio/device_queue.h"
+#include "blockio/kernel_forms.h"
 
 namespace ashlar::blockio {
 namespace {
 
 constexpr std::int64_t kRetryDelay = 1'000'000;
 
-bool is_transfer(OpKind kind) noexcept {
-  return kind == OpKind::read || kind == OpKind::write || kind == OpKind::write_durable;
-}
-
-// For a helper thread: what the engine has no asynchronous form of.
-std::int64_t perform_blocking(int descriptor, const Transfer& transfer) noexcept {
+// For a helper thread: what has no asynchronous form.
+std::int64_t perform_blocking(int descriptor, const Transfer& transfer, bool on_block_device) noexcept {
   if (transfer.kind == OpKind::flush) return fdatasync(descriptor) == 0 ? 0 : -errno;
-  const int mode =
-      FALLOC_FL_KEEP_SIZE | (transfer.kind == OpKind::discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
-  const int outcome =
-      fallocate(descriptor, mode, static_cast<off_t>(transfer.offset), static_cast<off_t>(transfer.length));
+  int outcome = 0;
+  if (transfer.kind == OpKind::discard && on_block_device) {
+    std::array<std::uint64_t, 2> range{transfer.offset, transfer.length};
+    outcome = ioctl(descriptor, BLKDISCARD, range.data());
+  } else {
+    outcome = fallocate(descriptor, fallocate_mode(transfer.kind), static_cast<off_t>(transfer.offset),
+                        static_cast<off_t>(transfer.length));
+  }
   return outcome == 0 ? 0 : -errno;
 }
 
@@ -31,6 +34,12 @@ std::int64_t perform_blocking(int descriptor, const Transfer& transfer) noexcept
 
 bool DeviceQueue::needs_second_flush(const IoOp& op) const noexcept {
   return op.kind == OpKind::write_durable && !geometry_.durable_write_flushes;
+}
+
+// Punching a hole in a block device means zeroing it, which one that can only discard refuses; discarding is another
+// call, of which liburing 2.3 knows no asynchronous form (Linux 6.12 has one).
+bool DeviceQueue::needs_helper(OpKind kind) const noexcept {
+  return !engine_->handles(kind) || (kind == OpKind::discard && is_block_device(geometry_.kind));
 }
 
 void DeviceQueue::prepare_step(OpSlot& slot) {
@@ -44,15 +53,27 @@ void DeviceQueue::prepare_step(OpSlot& slot) {
     slot.gather(std::min(whole - slot.moved, kMaxTransfer), next);
     transfer.offset = geometry_.window_offset + op.offset + slot.moved;
     transfer.durable = op.kind == OpKind::write_durable && geometry_.durable_write_flushes;
-  } else if (transfer.kind == OpKind::discard || transfer.kind == OpKind::write_zeroes) {
-    transfer.offset = geometry_.window_offset + op.offset;
-    transfer.length = op.length;
+  } else if (is_range(transfer.kind)) {
+    prepare_range(slot);
   } else if (transfer.kind == OpKind::watch) {
     transfer.watched = op.descriptor;
   }
-  if (!engine_->handles(transfer.kind)) return hand_to_helper(slot);
+  if (needs_helper(transfer.kind)) return hand_to_helper(slot);
   slot.place = OpSlot::Place::ready;
   ready_.push_back(&transfer);
+}
+
+void DeviceQueue::prepare_range(OpSlot& slot) {
+  const IoOp& op = *slot.first;
+  Transfer& transfer = slot.transfer;
+  const std::uint64_t left = op.length - slot.moved;
+  transfer.offset = geometry_.window_offset + op.offset + slot.moved;
+  if (op.kind == OpKind::write_zeroes && writes_zeros_) {
+    transfer.kind = OpKind::write;
+    slot.gather_zeros(std::min(left, kMaxTransfer));
+  } else {
+    transfer.length = std::min(left, kMaxRange - transfer.offset % kMaxRange);
+  }
 }
 
 void DeviceQueue::hand_to_helper(OpSlot& slot) {
@@ -75,7 +96,7 @@ void DeviceQueue::help(HelperJob& job) noexcept {
   if (slot.transfer.kind == OpKind::compute) {
     slot.first->work(*slot.first);
   } else {
-    slot.transfer.result = perform_blocking(queue.descriptor_, slot.transfer);
+    slot.transfer.result = perform_blocking(queue.descriptor_, slot.transfer, is_block_device(queue.geometry_.kind));
   }
   const std::scoped_lock lock(queue.helped_mutex_);
   job.next_job = queue.helped_;
@@ -87,7 +108,11 @@ void DeviceQueue::collect_helped() {
   HelperJob* job = nullptr;
   {
     const std::scoped_lock lock(helped_mutex_);
-    job = std::exchange(helped_, nullptr);
+    // The last one to come back is the first of these.
+    for (HelperJob* last = std::exchange(helped_, nullptr); last != nullptr;) {
+      HelperJob* const before = std::exchange(last->next_job, job);
+      job = std::exchange(last, before);
+    }
   }
   while (job != nullptr) {
     auto& slot = static_cast<OpSlot&>(*job);
@@ -101,13 +126,19 @@ void DeviceQueue::settle(OpSlot& slot) {
   const std::int64_t result = slot.transfer.result;
   if (result >= 0) {
     if (is_transfer(slot.transfer.kind)) return settle_bytes(slot);
-    return end_first(slot, std::nullopt);
+    if (!is_range(slot.transfer.kind)) return end_first(slot, std::nullopt);
+    slot.transfer.result = static_cast<std::int64_t>(slot.transfer.length);
+    return settle_bytes(slot);
   }
   const auto error = static_cast<int>(-result);
   const bool again = error == EAGAIN || error == EINTR;
   if (again && !slot.is_stopping() && slot.retries < kMostRetries) return retry(slot);
   if ((again || error == ECANCELED) && slot.is_stopping()) {
     return fail_step(slot, slot.expired ? ErrorCode::timed_out : ErrorCode::cancelled);
+  }
+  if (error == EOPNOTSUPP && slot.transfer.kind == OpKind::write_zeroes && !slot.is_stopping()) {
+    writes_zeros_ = true;
+    return prepare_step(slot);
   }
   // A medium that cannot be read is ENODATA to the kernel's block layer, which means another thing to who asked for
   // data.
@@ -188,7 +219,11 @@ void DeviceQueue::stop(OpSlot& slot) {
     case OpSlot::Place::ready: ready_.erase(std::find(ready_.begin(), ready_.end(), &slot.transfer)); [[fallthrough]];
     case OpSlot::Place::delayed: fail_step(slot, slot.expired ? ErrorCode::timed_out : ErrorCode::cancelled); break;
     case OpSlot::Place::helper:
-    case OpSlot::Place::free: break;  // ends when it ends
+      if (helpers_ == nullptr || !helpers_->withdraw(slot)) break;  // ends when it ends
+      --helped_in_flight_;
+      fail_step(slot, slot.expired ? ErrorCode::timed_out : ErrorCode::cancelled);
+      break;
+    case OpSlot::Place::free: break;
   }
 }
 

@@ -17,6 +17,11 @@
 
 namespace ashlar::blockio {
 
+// The most transfers that a queue takes out of an engine at once.
+inline constexpr std::size_t kReapBatch = 64;
+// How long a kernel that is short of something is left alone.
+inline constexpr std::chrono::nanoseconds kShortageDelay{1'000'000};
+
 // One system-level operation; owned by the queue above, which keeps it in place while it is in flight.
 struct Transfer {
   std::uint32_t slot = 0;  // the queue's, to find its way back
@@ -56,8 +61,13 @@ class Engine {
 
   [[nodiscard]] virtual int ring_descriptor() const noexcept { return -1; }
 
+  // Set when the kernel refused a call that nothing works without: what is in flight will never come out of reap().
+  [[nodiscard]] const std::optional<Error>& failure() const noexcept { return failure_; }
+
  protected:
   Engine() = default;
+
+  std::optional<Error> failure_;
 };
 
 // An engine with room for `selection.depth` transfers and a watch more.

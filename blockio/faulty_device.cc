@@ -1,12 +1,17 @@
 #include "blockio/faulty_device.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <deque>
 #include <memory>
 #include <random>
 #include <thread>
+#include <utility>
+#include <vector>
 
-#include "blockio/immediate_queue.h"
+#include "blockio/kernel_forms.h"
+#include "blockio/request_check.h"
 
 namespace ashlar::blockio {
 
@@ -30,27 +35,32 @@ FaultPlan at_random(std::uint64_t seed, std::uint32_t one_in, Fault fault) {
   };
 }
 
-// Operations that go right pass through to the inner queue; the others are carried out when submitted and complete in
-// wait().
+// Each operation is sent to the inner queue as a copy, as far as its fault lets it, and completes when that did, or
+// later. Both queues have room for the same number, so that the inner one never runs a completion inside a submit().
 class FaultyQueue final : public IoQueue {
  public:
-  FaultyQueue(FaultyDevice& device, std::unique_ptr<IoQueue> inner) : device_(device), inner_(std::move(inner)) {}
+  FaultyQueue(FaultyDevice& device, std::unique_ptr<IoQueue> inner, std::unique_ptr<Waker> waker)
+      : device_(device), inner_(std::move(inner)), waker_(std::move(waker)), copies_(inner_->selection().depth) {
+    sent_.reserve(copies_.size());
+    for (Copy& copy : copies_) {
+      copy.queue = this;
+      free_.push_back(&copy);
+    }
+  }
   ~FaultyQueue() override { drain(); }
 
   void submit(std::span<IoOp* const> ops) override {
     for (IoOp* op : ops) {
-      const bool on_device = op->kind != OpKind::watch && op->kind != OpKind::compute;
-      const Fault fault = on_device ? device_.decide(*op) : Fault::none;
-      if (fault == Fault::none) {
-        inner_->submit(std::span(&op, 1));
-        continue;
+      while (free_.empty()) {
+        send();
+        progress(1, kNever, false);
       }
-      const std::int64_t time = now();
-      begin(*op, time);
-      decide(*op, perform(*op, fault));
-      const std::int64_t due = fault == Fault::delay ? time + std::chrono::nanoseconds(kFaultDelay).count() : time;
-      ended_.push_back({op, due});
+      Copy& copy = *free_.back();
+      free_.pop_back();
+      begin(*op, now());
+      prepare(copy, *op);
     }
+    send();
   }
 
   std::size_t wait(std::size_t min, std::optional<std::chrono::nanoseconds> timeout) override {
@@ -60,128 +70,181 @@ class FaultyQueue final : public IoQueue {
   void advance(std::size_t min) override { progress(min, kNever, false); }
 
   void drain() override {
-    do {
-      inner_->drain();
-      while (!ended_.empty()) wait(1, std::nullopt);
-      // Completions of those may have submitted others.
-    } while (inner_->wait(0, std::chrono::nanoseconds(0)) != 0 || !ended_.empty());
-    inner_->drain();
+    const bool outer = !std::exchange(draining_, true);
+    for (Copy& copy : copies_) {
+      if (copy.inside && copy.kind == OpKind::watch) inner_->cancel(copy);
+    }
+    while (in_flight() != 0) progress(1, kNever, false);
+    if (outer) draining_ = false;
   }
 
   void cancel(IoOp& op) override {
-    const bool here = std::any_of(ended_.begin(), ended_.end(), [&op](const Ended& ended) { return ended.op == &op; });
-    if (!here) inner_->cancel(op);
+    const auto found =
+        std::find_if(copies_.begin(), copies_.end(), [&op](const Copy& copy) { return copy.original == &op; });
+    if (found != copies_.end() && found->inside) inner_->cancel(*found);
   }
 
-  [[nodiscard]] Waker* waker() noexcept override { return inner_->waker(); }
+  [[nodiscard]] Waker* waker() noexcept override { return waker_.get(); }
   [[nodiscard]] const QueueStatistics& statistics() const noexcept override { return inner_->statistics(); }
   [[nodiscard]] const EngineSelection& selection() const noexcept override { return inner_->selection(); }
 
  private:
-  static constexpr std::int64_t kPause = 100'000;
+  static constexpr std::int64_t kPause = 100'000;  // nanoseconds between looks at more than one thing
 
-  struct Ended {
-    IoOp* op;
-    std::int64_t due;
+  struct Copy : IoOp {
+    FaultyQueue* queue = nullptr;
+    IoOp* original = nullptr;  // null: not in use
+    Fault fault = Fault::none;
+    bool inside = false;  // the inner queue has it
+    std::optional<ErrorCode> error;
+    std::int64_t due = 0;  // of one that ended
   };
 
-  [[nodiscard]] std::int64_t earliest() const noexcept {
-    std::int64_t due = kNever;
-    for (const Ended& ended : ended_) due = std::min(due, ended.due);
-    return due;
+  [[nodiscard]] std::size_t in_flight() const noexcept { return copies_.size() - free_.size(); }
+
+  void prepare(Copy& copy, IoOp& op) {
+    static_cast<IoOp&>(copy) = op;
+    copy.original = &op;
+    copy.complete = [](IoOp& done) noexcept {
+      auto& ended = static_cast<Copy&>(done);
+      ended.queue->take_back(ended);
+    };
+    // The work may look at its operation, which is not the copy.
+    if (op.work != nullptr) {
+      copy.work = [](IoOp& self) noexcept {
+        IoOp& original = *static_cast<Copy&>(self).original;
+        original.work(original);
+      };
+    }
+    const bool on_device = op.kind != OpKind::watch && op.kind != OpKind::compute;
+    copy.fault = on_device && !check_request(device_.geometry(), op) ? device_.decide(op) : Fault::none;
+    copy.error.reset();
+    if (copy.fault == Fault::fail) return end_by_itself(copy, ErrorCode::io_error);
+    if (copy.fault == Fault::lose && op.kind != OpKind::read) return end_by_itself(copy, std::nullopt);
+    if (draining_ && op.kind == OpKind::watch) return end_by_itself(copy, ErrorCode::cancelled);
+    if (copy.fault == Fault::shorten && is_transfer(op.kind)) shorten(copy);
+    if (copy.fault == Fault::misdirect && op.length <= device_.geometry().size - op.offset - op.length) {
+      copy.offset += op.length;
+    }
+    copy.inside = true;
+    sent_.push_back(&copy);
   }
 
-  // A call of the waker belongs to the inner queue's wait(), so without `heed_wake` that waits only for what is in
-  // flight there.
+  // Of a transfer that check_request() let pass.
+  [[nodiscard]] static iovec first_piece(const IoOp& op) {
+    return *std::find_if(op.memory().begin(), op.memory().end(), [](const iovec& piece) { return piece.iov_len != 0; });
+  }
+
+  void shorten(Copy& copy) const {
+    const std::uint64_t sector = device_.geometry().logical_sector;
+    copy.single = first_piece(copy);
+    copy.single.iov_len = std::max(sector, copy.single.iov_len / 2 / sector * sector);
+    copy.segments = {};
+    copy.length = copy.single.iov_len;
+    copy.error = ErrorCode::short_transfer;
+  }
+
+  void end_by_itself(Copy& copy, std::optional<ErrorCode> error) {
+    copy.error = error;
+    copy.due = 0;
+    ended_.push_back(&copy);
+  }
+
+  // Neighbours in one submit() may be merged by the inner queue.
+  void send() {
+    inner_->submit(sent_);
+    sent_.clear();
+  }
+
+  // The inner queue has done with it.
+  void take_back(Copy& copy) noexcept {
+    copy.inside = false;
+    if (!copy.ok()) copy.error = copy.IoOp::error();
+    if (copy.ok() && copy.fault == Fault::flip_bit && copy.kind == OpKind::read) {
+      const iovec piece = first_piece(copy);
+      static_cast<std::byte*>(piece.iov_base)[piece.iov_len / 2] ^= std::byte{1};
+    }
+    if (copy.fault != Fault::delay) return complete(copy, now());
+    copy.due = now() + std::chrono::nanoseconds(kFaultDelay).count();
+    ended_.push_back(&copy);
+  }
+
+  void complete(Copy& copy, std::int64_t time) noexcept {
+    IoOp& op = *std::exchange(copy.original, nullptr);
+    decide(op, copy.error);
+    free_.push_back(&copy);
+    ++completed_;
+    finish(op, time);
+  }
+
   std::size_t progress(std::size_t min, std::int64_t until, bool heed_wake) {
-    std::size_t ran = 0;
+    const std::uint64_t before = completed_;
     for (;;) {
-      ran += run_due();
-      const std::int64_t time = now();
-      const std::int64_t due = earliest();
-      if (ran >= min || until <= time) return ran + step_inner(0, 0, heed_wake);
-      if (ended_.empty()) return ran + step_inner(min - ran, until, heed_wake);
-      const std::size_t inner_ran = step_inner(0, 0, false);
-      ran += inner_ran;
-      if (inner_ran == 0) std::this_thread::sleep_for(std::chrono::nanoseconds(std::clamp(due - time, 0L, kPause)));
+      run_due();
+      inner_->wait(0, std::chrono::nanoseconds(0));
+      const std::size_t ran = completed_ - before;
+      if (heed_wake && waker_ && waker_->take()) return ran;
+      const bool nothing_to_come = in_flight() == 0 && (!waker_ || !heed_wake);
+      if (ran >= min || nothing_to_come || until <= now()) return ran;
+      if (ended_.empty() && !(waker_ && heed_wake)) {
+        await_inner(min - ran, until);
+      } else {
+        pause(until, heed_wake);
+      }
     }
   }
 
-  std::size_t step_inner(std::size_t min, std::int64_t until, bool heed_wake) {
-    const std::uint64_t before = inner_completed();
-    if (!heed_wake) {
-      inner_->advance(min);
-    } else if (until == kNever) {
+  void await_inner(std::size_t min, std::int64_t until) {
+    if (until == kNever) {
       inner_->wait(min);
     } else {
       inner_->wait(min, std::chrono::nanoseconds(std::max<std::int64_t>(until - now(), 0)));
     }
-    return inner_completed() - before;
   }
 
-  [[nodiscard]] std::uint64_t inner_completed() const noexcept {
-    std::uint64_t sum = 0;
-    for (std::size_t kind = 0; kind < kOpKinds; ++kind) {
-      sum += inner_->statistics().of(static_cast<OpKind>(kind)).completed.get();
-    }
-    return sum;
+  // Until something may have happened.
+  void pause(std::int64_t until, bool heed_wake) {
+    std::int64_t end = std::min(until, now() + kPause);
+    for (const Copy* copy : ended_) end = std::min(end, copy->due);
+    const std::chrono::nanoseconds length(std::max<std::int64_t>(end - now(), 0));
+    if (!waker_ || !heed_wake) return std::this_thread::sleep_for(length);
+    pollfd source{waker_->descriptor(), POLLIN, 0};
+    const timespec limit = time_of(length);
+    static_cast<void>(ppoll(&source, 1, &limit, nullptr));  // an early end does no harm
   }
 
   // Runs the completions that are due, without those that they add.
-  std::size_t run_due() {
-    if (ended_.empty()) return 0;
+  void run_due() {
     const std::int64_t time = now();
-    std::size_t ran = 0;
     for (std::size_t left = ended_.size(); left > 0 && !ended_.empty(); --left) {
-      const Ended ended = ended_.front();
+      Copy& copy = *ended_.front();
       ended_.pop_front();
-      if (ended.due > time) {
-        ended_.push_back(ended);
-        continue;
+      if (copy.due > time) {
+        ended_.push_back(&copy);
+      } else {
+        complete(copy, time);
       }
-      ++ran;
-      finish(*ended.op, time);
     }
-    return ran;
-  }
-
-  std::optional<ErrorCode> perform(IoOp& op, Fault fault) {
-    if (fault == Fault::fail) return ErrorCode::io_error;
-    if (fault == Fault::lose && op.kind != OpKind::read) return std::nullopt;
-    IoOp copy = op;
-    copy.complete = nullptr;
-    const bool transfers = op.kind == OpKind::read || op.kind == OpKind::write || op.kind == OpKind::write_durable;
-    std::optional<ErrorCode> error;
-    iovec half{};
-    if (fault == Fault::shorten && transfers) {
-      const std::uint64_t sector = device_.geometry().logical_sector;
-      half = op.segments.empty() ? op.single : op.segments.front();
-      half.iov_len = std::max(sector, half.iov_len / 2 / sector * sector);
-      copy.segments = {};
-      copy.single = half;
-      copy.length = half.iov_len;
-      error = ErrorCode::short_transfer;
-    }
-    if (fault == Fault::misdirect && op.length <= device_.geometry().size - op.offset - op.length)
-      copy.offset += op.length;
-    if (const Status status = inner_->run(copy); !status) return status.error().code();
-    if (fault == Fault::flip_bit && op.kind == OpKind::read) {
-      bool flipped = false;
-      for_each_segment(op, [&flipped](std::uint64_t, std::span<std::byte> memory) {
-        if (!flipped && !memory.empty()) memory[memory.size() / 2] ^= std::byte{1};
-        flipped = true;
-      });
-    }
-    return error;
   }
 
   FaultyDevice& device_;
   std::unique_ptr<IoQueue> inner_;
-  std::deque<Ended> ended_;  // of one submit and what came before it without a wait
+  std::unique_ptr<Waker> waker_;  // the inner queue has none
+  std::vector<Copy> copies_;
+  std::vector<Copy*> free_;
+  std::vector<IoOp*> sent_;  // to be handed to the inner queue
+  std::deque<Copy*> ended_;  // that the inner queue does not have (any more)
+  std::uint64_t completed_ = 0;
+  bool draining_ = false;
 };
 
 Result<std::unique_ptr<IoQueue>> FaultyDevice::open_queue(const QueueConfig& config) {
-  return std::unique_ptr<IoQueue>(std::make_unique<FaultyQueue>(*this, TRY(inner_.open_queue(config))));
+  QueueConfig inner = config;
+  inner.wakeable = false;
+  std::unique_ptr<Waker> waker;
+  if (config.wakeable) waker = TRY(Waker::create());
+  return std::unique_ptr<IoQueue>(
+      std::make_unique<FaultyQueue>(*this, TRY(inner_.open_queue(inner)), std::move(waker)));
 }
 
 void FaultyDevice::set_plan(FaultPlan plan) {

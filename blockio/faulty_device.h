@@ -32,14 +32,15 @@ struct FaultQuestion {
 };
 using FaultPlan = std::function<Fault(const FaultQuestion&)>;
 
-// Plans. `kind` none: any operation counts.
+// Plans. Operations are counted from 0; `one_in` at least 1.
 [[nodiscard]] FaultPlan fail_once(std::uint64_t index);
 [[nodiscard]] FaultPlan fail_from(std::uint64_t index);
 [[nodiscard]] FaultPlan fail_nth(OpKind kind, std::uint64_t nth);  // the nth of that kind, from 0
 [[nodiscard]] FaultPlan at_random(std::uint64_t seed, std::uint32_t one_in, Fault fault);
 
-// Wraps a device, which outlives it. Thread-safe as that is. Plans are asked about operations on the device, and so not
-// about watches and computations. Statistics are those of the wrapped queue.
+// Wraps a device, which outlives it. Thread-safe as that is. Its queues keep the contract of all others. Plans are
+// asked about operations on the device, and so not about watches, computations and what is refused. Statistics are
+// those of the wrapped queue.
 class FaultyDevice final : public BlockDevice {
  public:
   explicit FaultyDevice(BlockDevice& inner) noexcept : inner_(inner) {}

@@ -20,7 +20,12 @@
 namespace ashlar::blockio {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::chrono::milliseconds kLockPoll{20};
+// How long a trial read may take, and how often the kernel may put it off: a millisecond each.
+constexpr std::chrono::seconds kTrialLimit{30};
+constexpr int kMostPutOffs = 500;
 
 std::string why(int error_number, bool writing) {
   switch (error_number) {
@@ -43,21 +48,34 @@ Error open_error(const std::string& path, int error_number, bool writing) {
 // Retries `attempt` (0 or an errno) while it says that somebody holds what it wants.
 template <typename Attempt>
 int wait_while_held(std::uint32_t wait_ms, Attempt attempt) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
+  const auto deadline = Clock::now() + std::chrono::milliseconds(wait_ms);
   for (;;) {
     const int error = attempt();
     const bool held = error == EBUSY || error == EAGAIN || error == EACCES;
-    if (!held || std::chrono::steady_clock::now() >= deadline) return error;
+    if (!held || Clock::now() >= deadline) return error;
     std::this_thread::sleep_for(kLockPoll);
   }
 }
 
-// On the open file description, so that it lives as long as the descriptor and does not depend on the process.
-int lock_device(int descriptor, bool shared) {
+// F_RDLCK, F_WRLCK or F_UNLCK, on the open file description, so that a lock does not depend on the process. 0 or an
+// errno.
+int set_lock(int descriptor, short type) {
   struct flock lock {};
-  lock.l_type = shared ? F_RDLCK : F_WRLCK;
+  lock.l_type = type;
   lock.l_whence = SEEK_SET;
   return fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+}
+
+// What the configuration has of that wish and AIO has not; empty when nothing.
+std::string beyond_aio(const QueueConfig& config, Wish wish) {
+  std::string names = config.poll_device == wish ? "poll_device" : "";
+  if (config.submission_thread == wish) names += names.empty() ? "submission_thread" : ",submission_thread";
+  return names;
+}
+
+void add_dropped(EngineSelection& selection, const std::string& dropped) {
+  if (!selection.dropped.empty() && !dropped.empty()) selection.dropped += "; ";
+  selection.dropped += dropped;
 }
 
 }  // namespace
@@ -72,10 +90,6 @@ std::string_view name_of(EngineChoice engine) noexcept {
 }
 
 Result<std::unique_ptr<FileDevice>> open_device(const std::string& path, const DeviceOptions& options) {
-  return FileDevice::open(path, options);
-}
-
-Result<std::unique_ptr<FileDevice>> FileDevice::open(const std::string& path, const DeviceOptions& options) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0) return fail(open_error(path, errno, !options.read_only));
   const bool is_block = S_ISBLK(status.st_mode);
@@ -87,8 +101,8 @@ Result<std::unique_ptr<FileDevice>> FileDevice::open(const std::string& path, co
   std::unique_ptr<FileDevice> device(new FileDevice(path, descriptor, options));
 
   if (options.exclusive) {
-    const int lock_result =
-        wait_while_held(options.lock_wait_ms, [&] { return lock_device(descriptor, options.read_only); });
+    const short type = options.read_only ? F_RDLCK : F_WRLCK;
+    const int lock_result = wait_while_held(options.lock_wait_ms, [&] { return set_lock(descriptor, type); });
     if (lock_result != 0) {
       const bool held = lock_result == EAGAIN || lock_result == EACCES;
       return fail(open_error(path, held ? EBUSY : lock_result, !options.read_only));
@@ -105,12 +119,7 @@ FileDevice::FileDevice(std::string path, int descriptor, const DeviceOptions& op
 FileDevice::~FileDevice() {
   release_exclusive();
   // A ring that had the file registered lets go of it only after a while, and the lock would live as long.
-  if (options_.exclusive && !is_block_device()) {
-    struct flock lock {};
-    lock.l_type = F_UNLCK;
-    lock.l_whence = SEEK_SET;
-    static_cast<void>(fcntl(descriptor_, F_OFD_SETLK, &lock));
-  }
+  if (options_.exclusive) static_cast<void>(set_lock(descriptor_, F_UNLCK));
   ::close(descriptor_);
 }
 
@@ -158,10 +167,22 @@ Status FileDevice::probe(Engine& engine) const {
   transfer.segment_count = 1;
   Transfer* const pointer = &transfer;
   std::array<Transfer*, 1> finished{};
-  bool started = engine.start(std::span(&pointer, 1)) == 1;
-  while (engine.reap(1, std::nullopt, finished) == 0) {
+  bool started = false;
+  bool ended = false;
+  const auto limit = Clock::now() + kTrialLimit;
+  for (int put_off = 0; put_off < kMostPutOffs && !ended && !engine.failure() && Clock::now() < limit; ++put_off) {
     if (!started) started = engine.start(std::span(&pointer, 1)) == 1;
+    if (started) {
+      ended = engine.reap(1, limit - Clock::now(), finished) == 1;
+    } else {
+      std::this_thread::sleep_for(kShortageDelay);
+    }
   }
+  // The kernel may have it still, and write to it when this engine is gone.
+  if (started && !ended) static_cast<void>(buffer.release());
+  if (const std::optional<Error>& failure = engine.failure()) return fail(failure->code(), failure->message());
+  if (!started) return fail(ErrorCode::try_again, "the kernel did not take a trial read");
+  if (!ended) return fail(ErrorCode::timed_out, "a trial read did not end");
   if (transfer.result >= 0) return {};
   const int error = static_cast<int>(-transfer.result);
   return fail(from_errno(error), fmt::format("a trial read failed: {}", std::strerror(error)));
@@ -172,64 +193,79 @@ Result<EngineSelection> FileDevice::try_engine(const QueueConfig& config) const 
   if (config.engine == EngineChoice::io_uring && config.poll_device != Wish::no && !is_block_device()) {
     return fail(ErrorCode::not_supported, "only a block device has queues to poll");
   }
-  OpenedEngine opened = TRY(config.engine == EngineChoice::aio ? open_aio_engine(descriptor_, config)
-                                                               : open_uring_engine(descriptor_, config));
+  // Thrown away afterwards: a ring belongs to the thread that used it. Nor does it need more than one slot.
+  QueueConfig trial = config;
+  trial.depth = 1;
+  trial.buffers = nullptr;
+  OpenedEngine opened = TRY(config.engine == EngineChoice::aio ? open_aio_engine(descriptor_, trial)
+                                                               : open_uring_engine(descriptor_, trial));
   TRY(probe(*opened.engine));
   return std::move(opened.selection);
 }
 
-Result<FileDevice::Resolved> FileDevice::resolve(const QueueConfig& config) const {
+Result<FileDevice::Resolved> FileDevice::resolve(const QueueConfig& config) {
+  if (config.engine == EngineChoice::aio) return resolve_aio(config, {});
   Resolved resolved{config, {}, {}};
-  // The trial is thrown away: a ring belongs to the thread that used it. Nor does it need more than one slot.
-  const auto attempt = [&](const QueueConfig& wanted) {
-    QueueConfig trial = wanted;
-    trial.depth = 1;
-    trial.buffers = nullptr;
-    return try_engine(trial);
-  };
-  std::string uring_refusal;
-  if (config.engine != EngineChoice::aio) {
-    resolved.config.engine = EngineChoice::io_uring;
-    Result<EngineSelection> selection = attempt(resolved.config);
-    if (!selection && config.poll_device == Wish::if_possible) {
-      // Only a read tells whether the device has polled queues.
-      const std::string refusal = selection.error().message();
-      resolved.config.poll_device = Wish::no;
-      selection = attempt(resolved.config);
-      if (selection) resolved.dropped = fmt::format("poll_device ({})", refusal);
-    }
-    if (selection) {
-      resolved.selection = *std::move(selection);
-      resolved.selection.reason = config.engine == EngineChoice::automatic ? "a trial read succeeded" : "as asked for";
-      return resolved;
-    }
-    if (config.engine == EngineChoice::io_uring) {
-      return fail(selection.error().code(), fmt::format("{}: io_uring cannot be used: {}; try -o io_engine=auto", path_,
-                                                        selection.error().message()));
-    }
-    uring_refusal = selection.error().message();
+  resolved.config.engine = EngineChoice::io_uring;
+  Result<EngineSelection> selection = try_engine(resolved.config);
+  if (!selection && config.poll_device == Wish::if_possible) {
+    // Only a read tells whether the device has polled queues.
+    const std::string refusal = selection.error().message();
+    resolved.config.poll_device = Wish::no;
+    selection = try_engine(resolved.config);
+    if (selection) resolved.dropped = fmt::format("poll_device ({})", refusal);
   }
+  if (selection) {
+    uring_works_ = true;
+    resolved.selection = *std::move(selection);
+    resolved.selection.reason = config.engine == EngineChoice::automatic ? "a trial read succeeded" : "as asked for";
+    return resolved;
+  }
+  const std::string refusal = fmt::format("io_uring cannot be used: {}", selection.error().message());
+  if (config.engine == EngineChoice::io_uring) {
+    return fail(selection.error().code(), fmt::format("{}: {}; try -o io_engine=auto", path_, refusal));
+  }
+  if (const std::string required = beyond_aio(config, Wish::required); !required.empty()) {
+    return fail(selection.error().code(),
+                fmt::format("{}: {}, and AIO has no {}, which is required", path_, refusal, required));
+  }
+  return resolve_aio(config, refusal);
+}
+
+// `uring_refusal`: why not that; empty when AIO was asked for.
+Result<FileDevice::Resolved> FileDevice::resolve_aio(const QueueConfig& config, std::string uring_refusal) {
+  if (const std::string required = beyond_aio(config, Wish::required); !required.empty()) {
+    return fail(ErrorCode::not_supported, fmt::format("{}: AIO has no {}, which is required", path_, required));
+  }
+  Resolved resolved{config, {}, {}};
   resolved.config.engine = EngineChoice::aio;
-  Result<EngineSelection> selection = attempt(resolved.config);
+  Result<EngineSelection> selection = try_engine(resolved.config);
   if (!selection) {
     return fail(selection.error().code(),
                 fmt::format("{}: AIO cannot be used: {}", path_, selection.error().message()));
   }
+  aio_works_ = true;
   resolved.selection = *std::move(selection);
-  resolved.selection.reason =
-      uring_refusal.empty() ? "as asked for" : fmt::format("io_uring cannot be used: {}", uring_refusal);
+  resolved.selection.reason = uring_refusal.empty() ? "as asked for" : std::move(uring_refusal);
+  if (const std::string wishes = beyond_aio(config, Wish::if_possible); !wishes.empty()) {
+    resolved.dropped = fmt::format("{} (AIO has none)", wishes);
+  }
   return resolved;
 }
 
 Result<EngineSelection> FileDevice::select_engine(const QueueConfig& config) {
-  return std::move(TRY(resolve(config)).selection);
+  Resolved resolved = TRY(resolve(config));
+  add_dropped(resolved.selection, resolved.dropped);
+  return std::move(resolved.selection);
 }
 
 Result<std::unique_ptr<IoQueue>> FileDevice::open_queue(const QueueConfig& config) {
   TRY(check_depth(config));
   Resolved resolved{config, {}, {}};
   resolved.selection.reason = "as asked for";
-  if (config.engine == EngineChoice::automatic || config.poll_device != Wish::no) resolved = TRY(resolve(config));
+  const bool works = config.engine == EngineChoice::aio ? aio_works_ : uring_works_;
+  const bool wishes = config.poll_device != Wish::no || config.submission_thread != Wish::no;
+  if (config.engine == EngineChoice::automatic || !works || wishes) resolved = TRY(resolve(config));
   Result<OpenedEngine> opened = resolved.config.engine == EngineChoice::io_uring
                                     ? open_uring_engine(descriptor_, resolved.config)
                                     : open_aio_engine(descriptor_, resolved.config);
@@ -237,10 +273,7 @@ Result<std::unique_ptr<IoQueue>> FileDevice::open_queue(const QueueConfig& confi
   DeviceQueueSetup setup;
   setup.selection = std::move(opened->selection);
   setup.selection.reason = std::move(resolved.selection.reason);
-  if (!resolved.dropped.empty()) {
-    if (!setup.selection.dropped.empty()) setup.selection.dropped += "; ";
-    setup.selection.dropped += resolved.dropped;
-  }
+  add_dropped(setup.selection, resolved.dropped);
   if (config.wakeable) setup.waker = TRY(Waker::create());
   setup.helpers = &helpers_;
   setup.descriptor = descriptor_;

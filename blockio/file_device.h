@@ -1,6 +1,7 @@
 // Opening a real device: a block device or an image file.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,19 +23,17 @@ struct DeviceOptions {
   std::uint64_t window_size = 0;    // 0: to the end
 };
 
-// A block device or image file, always with O_DIRECT. Errors carry a line that names the path and says what to do:
-// not_found, access_denied, busy (somebody else holds it), invalid_argument (neither block device nor regular file, or
-// no direct I/O there).
+// A block device or image file, always with O_DIRECT; open_device() makes one.
 class FileDevice final : public BlockDevice {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<FileDevice>> open(const std::string& path, const DeviceOptions& options);
   ~FileDevice() override;
 
   [[nodiscard]] const Geometry& geometry() const noexcept override { return geometry_; }
   [[nodiscard]] const std::string& name() const noexcept override { return path_; }
 
-  // The engine is as the config says; automatic tries io_uring with a real read and falls back to AIO. An engine that
-  // was asked for and cannot be had is an error that says why.
+  // The engine is as the config says, tried out with a real read the first time; automatic tries io_uring each time and
+  // falls back to AIO. An engine that was asked for and cannot be had is an error that says why, and so is a Wish that
+  // is required.
   [[nodiscard]] Result<std::unique_ptr<IoQueue>> open_queue(const QueueConfig& config) override;
 
   // What open_queue would take, and why; resolves `automatic` once so that every queue is of the same kind.
@@ -49,9 +48,10 @@ class FileDevice final : public BlockDevice {
   // Takes the claim again, when the kernel did not: busy when somebody else has the device by now.
   [[nodiscard]] Status claim_exclusive();
 
-  [[nodiscard]] bool is_block_device() const noexcept { return geometry_.kind != DeviceKind::image_file; }
+  [[nodiscard]] bool is_block_device() const noexcept { return blockio::is_block_device(geometry_.kind); }
 
  private:
+  friend Result<std::unique_ptr<FileDevice>> open_device(const std::string& path, const DeviceOptions& options);
   FileDevice(std::string path, int descriptor, const DeviceOptions& options);
   [[nodiscard]] Status learn_geometry();
   [[nodiscard]] Status probe(Engine& engine) const;
@@ -62,16 +62,22 @@ class FileDevice final : public BlockDevice {
     std::string dropped;
   };
   [[nodiscard]] Result<EngineSelection> try_engine(const QueueConfig& config) const;
-  [[nodiscard]] Result<Resolved> resolve(const QueueConfig& config) const;
+  [[nodiscard]] Result<Resolved> resolve(const QueueConfig& config);
+  [[nodiscard]] Result<Resolved> resolve_aio(const QueueConfig& config, std::string uring_refusal);
 
   std::string path_;
   int descriptor_;
   int claim_ = -1;  // of a block device: opened O_EXCL, and for nothing else
   DeviceOptions options_;
   Geometry geometry_;
+  // Engines that did a trial read.
+  std::atomic<bool> uring_works_{false};
+  std::atomic<bool> aio_works_{false};
   HelperThreads helpers_;  // of all queues
 };
 
+// Errors carry a line that names the path and says what to do: not_found, access_denied, busy (somebody else holds it),
+// invalid_argument (neither block device nor regular file, no direct I/O there, or a window that does not fit).
 [[nodiscard]] Result<std::unique_ptr<FileDevice>> open_device(const std::string& path, const DeviceOptions& options);
 
 }  // namespace ashlar::blockio

@@ -8,6 +8,10 @@ namespace ashlar::blockio {
 
 enum class DeviceKind : std::uint8_t { block_device, partition, loop_device, image_file, memory };
 
+[[nodiscard]] constexpr bool is_block_device(DeviceKind kind) noexcept {
+  return kind == DeviceKind::block_device || kind == DeviceKind::partition || kind == DeviceKind::loop_device;
+}
+
 // All sizes in bytes.
 struct Geometry {
   DeviceKind kind = DeviceKind::memory;

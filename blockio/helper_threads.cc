@@ -1,6 +1,7 @@
 #include "blockio/helper_threads.h"
 
 #include <system_error>
+#include <utility>
 
 namespace ashlar::blockio {
 
@@ -41,6 +42,19 @@ void HelperThreads::submit(HelperJob& job) {
     ++waiting_;
   }
   changed_.notify_one();
+}
+
+bool HelperThreads::withdraw(HelperJob& job) {
+  const std::scoped_lock lock(mutex_);
+  HelperJob* before = nullptr;
+  for (HelperJob* at = first_; at != nullptr; before = std::exchange(at, at->next_job)) {
+    if (at != &job) continue;
+    (before == nullptr ? first_ : before->next_job) = job.next_job;
+    if (last_ == &job) last_ = before;
+    --waiting_;
+    return true;
+  }
+  return false;
 }
 
 void HelperThreads::work() {

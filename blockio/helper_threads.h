@@ -31,6 +31,9 @@ class HelperThreads {
   // Jobs start in the order they came. Where not a single thread can be had it runs here and now.
   void submit(HelperJob& job);
 
+  // Takes back a job that was submitted here: true when it had not begun, and never will.
+  [[nodiscard]] bool withdraw(HelperJob& job);
+
  private:
   void start_one();  // with mutex_ held
   void work();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "blockio/kernel_forms.h"
 #include "blockio/request_check.h"
 
 namespace ashlar::blockio {
@@ -33,7 +34,7 @@ void ImmediateQueue::submit(std::span<IoOp* const> ops) {
     std::optional<ErrorCode> error = check_request(geometry_, *op);
     if (!error) {
       while (in_flight() >= depth_) progress(1, kNever, false);
-      statistics_.most_slots.raise_to(in_flight() + 1);
+      statistics_.count_slot(in_flight() + 1);
       if (op->kind == OpKind::watch) {
         if (!draining_) {
           watches_.push_back(op);
@@ -92,9 +93,7 @@ void ImmediateQueue::await_descriptors(std::int64_t time, std::int64_t until) {
   }
   if (waker_) sources.push_back({waker_->descriptor(), POLLIN, 0});
   const std::int64_t left = std::max<std::int64_t>(until - time, 0);
-  timespec limit{};
-  limit.tv_sec = left / 1'000'000'000;
-  limit.tv_nsec = left % 1'000'000'000;
+  const timespec limit = time_of(std::chrono::nanoseconds(left));
   if (ppoll(sources.data(), sources.size(), until == kNever ? nullptr : &limit, nullptr) < 0) return;
   if (waker_ && sources.back().revents != 0 && waker_->take()) woken_ = true;
   const std::int64_t after = now();

@@ -65,12 +65,10 @@ class ImmediateQueue final : public IoQueue {
 template <typename Visit>
 void for_each_segment(const IoOp& op, Visit visit) {
   std::uint64_t offset = op.offset;
-  const auto one = [&](const iovec& segment) {
+  for (const iovec& segment : op.memory()) {
     visit(offset, std::span(static_cast<std::byte*>(segment.iov_base), segment.iov_len));
     offset += segment.iov_len;
-  };
-  if (op.segments.empty()) return one(op.single);
-  for (const iovec& segment : op.segments) one(segment);
+  }
 }
 
 }  // namespace ashlar::blockio

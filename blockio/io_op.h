@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "fs/base/error.h"
 
@@ -28,6 +29,16 @@ inline constexpr std::size_t kOpKinds = 8;
 
 // A word for it, as statistics are labelled: "read", "write_durable".
 [[nodiscard]] std::string_view name_of(OpKind kind) noexcept;
+
+// Moves bytes between memory and the device.
+[[nodiscard]] constexpr bool is_transfer(OpKind kind) noexcept {
+  return kind == OpKind::read || kind == OpKind::write || kind == OpKind::write_durable;
+}
+
+// Changes a range of the device without memory.
+[[nodiscard]] constexpr bool is_range(OpKind kind) noexcept {
+  return kind == OpKind::discard || kind == OpKind::write_zeroes;
+}
 
 // The most segments a vectored operation may have.
 inline constexpr std::size_t kMaxSegments = 256;
@@ -70,19 +81,26 @@ class IoOp {
   void* context = nullptr;
   Work work = nullptr;  // of a compute
 
+  // Its memory, plain or vectored.
+  [[nodiscard]] std::span<const iovec> memory() const noexcept {
+    return segments.empty() ? std::span<const iovec>(&single, 1) : segments;
+  }
+
   // Valid once completed. A transfer is whole or an error: short ones are resubmitted below this interface.
   [[nodiscard]] bool ok() const noexcept { return !failed_; }
   [[nodiscard]] ErrorCode error() const noexcept { return error_; }
   [[nodiscard]] bool done() const noexcept { return done_; }
+  // From submit to completion, waiting for room included. Operations that complete together have one clock reading.
+  [[nodiscard]] std::chrono::nanoseconds latency() const noexcept { return std::chrono::nanoseconds(time_); }
 
  private:
   friend class IoQueue;
   ErrorCode error_ = ErrorCode::io_error;
   bool failed_ = false;
   bool done_ = false;
-  std::uint32_t place_ = 0;   // where its queue keeps it
-  std::int64_t started_ = 0;  // nanoseconds of the monotonic clock
-  IoOp* next_ = nullptr;      // its queue's, for lists
+  std::uint32_t place_ = 0;  // where its queue keeps it
+  std::int64_t time_ = 0;    // nanoseconds: when it was submitted, by the monotonic clock; once done, how long it took
+  IoOp* next_ = nullptr;     // its queue's, for lists
 };
 
 }  // namespace ashlar::blockio

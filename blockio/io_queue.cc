@@ -43,7 +43,7 @@ void IoQueue::begin(IoOp& op, std::int64_t time) noexcept {
   op.done_ = false;
   op.failed_ = false;
   op.next_ = nullptr;
-  op.started_ = time;
+  op.time_ = time;
 }
 
 void IoQueue::decide(IoOp& op, std::optional<ErrorCode> error) noexcept {
@@ -59,14 +59,15 @@ void IoQueue::finish(IoOp& op, std::int64_t time) noexcept {
   } else {
     figures.bytes.add(op.length);
   }
-  figures.latency.add(static_cast<std::uint64_t>(std::max<std::int64_t>(time - op.started_, 0)));
+  op.time_ = std::max<std::int64_t>(time - op.time_, 0);
+  figures.latency.add(static_cast<std::uint64_t>(op.time_));
   op.done_ = true;
   if (op.complete != nullptr) op.complete(op);
 }
 
 std::int64_t IoQueue::deadline_of(const IoOp& op) noexcept {
   const std::int64_t length = op.deadline.count();
-  return length <= 0 || length > kNever - op.started_ ? kNever : op.started_ + length;
+  return length <= 0 || length > kNever - op.time_ ? kNever : op.time_ + length;
 }
 
 }  // namespace ashlar::blockio

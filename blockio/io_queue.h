@@ -39,8 +39,8 @@ class IoQueue {
   virtual void drain() = 0;
 
   // Asks for an early end of an operation that this queue took and has not completed. It completes in any case, in
-  // wait(): with `cancelled` when it could be stopped, otherwise as it ended. What has not reached the kernel and a
-  // watch can always be stopped, unless merged with a neighbour; a transfer under way hardly ever.
+  // wait(): with `cancelled` when it could be stopped, otherwise as it ended. What has not reached the kernel or a
+  // helper thread, and a watch, can always be stopped, unless merged; a transfer under way hardly ever.
   virtual void cancel(IoOp& /*op*/) {}
 
   // Submits all and waits until these completed (others may complete too). The first error, if any. Each operation

@@ -12,6 +12,9 @@ class DeviceQueue;
 
 // The most one transfer moves: larger O_DIRECT requests are split by the kernel and may end half done.
 inline constexpr std::uint64_t kMaxTransfer = 1U << 20;
+// The most one step discards or zeroes, and what its end is a multiple of: a cancellation or deadline is heeded between
+// steps, and nothing waits long behind one. The kernel cuts a step to what the device takes at once (discard_max).
+inline constexpr std::uint64_t kMaxRange = 1U << 30;
 
 struct OpSlot : HelperJob {
   enum class Place : std::uint8_t { free, ready, engine, helper, delayed };
@@ -38,6 +41,8 @@ struct OpSlot : HelperJob {
 
   // Sets the transfer's memory to `wanted` bytes from `moved` on.
   void gather(std::uint64_t wanted, IoOp* (*next)(IoOp&));
+  // Sets it to `wanted` bytes of zeros, at most kMaxTransfer.
+  void gather_zeros(std::uint64_t wanted);
 
  private:
   void add(std::byte* base, std::uint64_t bytes);

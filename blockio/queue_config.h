@@ -14,7 +14,8 @@ class IoQueue;
 
 enum class EngineChoice : std::uint8_t { automatic, io_uring, aio };
 
-// For what a kernel or device may not have: without it, if it can be had, or an error when it cannot.
+// For what a kernel or device may not have: without it, if it can be had, or an error when it cannot. With AIO what is
+// of io_uring cannot.
 enum class Wish : std::uint8_t { no, if_possible, required };
 
 inline constexpr std::uint32_t kMaxQueueDepth = 4096;
@@ -30,14 +31,15 @@ struct QueueConfig {
   // idles less, for a system call each.
   bool send_early = false;
 
-  // Of io_uring. What the kernel does not know of the first five is left out, in this order, latest first.
+  // Of io_uring. What the kernel does not know is left out, one at a time and the youngest first: defer_taskrun,
+  // single_issuer, coop_taskrun, start_disabled, share_workers_with, clamp.
   bool clamp = true;           // a ring smaller than asked for rather than none
   bool coop_taskrun = true;    // completions do not interrupt this thread (used where defer_taskrun is not)
   bool single_issuer = true;   // one thread submits
   bool defer_taskrun = true;   // completions are processed when this thread asks; needs single_issuer
   bool start_disabled = true;  // the ring belongs to the thread that uses it first, not to the one that opens it
   bool register_file = true;   // spares the kernel a reference count an operation
-  std::uint32_t completion_entries = 0;             // 0: twice the submission entries
+  std::uint32_t completion_entries = 0;             // more than can be needed; 0: no more
   Wish poll_device = Wish::no;                      // IOPOLL: busy waiting; needs a driver with polled queues
   Wish submission_thread = Wish::no;                // SQPOLL: a kernel thread that takes submissions, and a processor
   std::chrono::milliseconds submission_idle{1000};  // of that thread, before it sleeps

@@ -17,6 +17,8 @@ void QueueStatistics::merge(const QueueStatistics& other) noexcept {
   shortened.add(other.shortened.get());
   cancelled.add(other.cancelled.get());
   most_slots.raise_to(other.most_slots.get());
+  slots_taken.add(other.slots_taken.get());
+  slots_in_use.add(other.slots_in_use.get());
 }
 
 }  // namespace ashlar::blockio

@@ -66,8 +66,7 @@ std::vector<bool> RecordingDevice::durable(std::size_t events, std::size_t compl
 
 void RecordingDevice::apply(const RecordedEvent& event, MemoryImage& image) const {
   if (event.kind == OpKind::flush) return;
-  if (event.kind == OpKind::discard || event.kind == OpKind::write_zeroes)
-    return image.zero(event.offset, event.length);
+  if (is_range(event.kind)) return image.zero(event.offset, event.length);
   image.write(event.offset, event.data);
 }
 

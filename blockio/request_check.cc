@@ -7,13 +7,9 @@
 namespace ashlar::blockio {
 namespace {
 
-std::span<const iovec> memory_of(const IoOp& op) noexcept {
-  return op.segments.empty() ? std::span<const iovec>(&op.single, 1) : op.segments;
-}
-
 bool memory_is_aligned(const Geometry& geometry, const IoOp& op) noexcept {
   const std::uint64_t alignment = std::max<std::uint64_t>(geometry.memory_alignment, 1);
-  for (const iovec& segment : memory_of(op)) {
+  for (const iovec& segment : op.memory()) {
     if (reinterpret_cast<std::uintptr_t>(segment.iov_base) % alignment != 0 ||
         segment.iov_len % geometry.logical_sector != 0) {
       return false;
@@ -25,7 +21,7 @@ bool memory_is_aligned(const Geometry& geometry, const IoOp& op) noexcept {
 // The kernel is told of the memory, and everything else goes by the length.
 bool memory_is_as_long(const IoOp& op) noexcept {
   std::uint64_t left = op.length;
-  for (const iovec& segment : memory_of(op)) {
+  for (const iovec& segment : op.memory()) {
     if (segment.iov_len > left) return false;
     left -= segment.iov_len;
   }
@@ -46,7 +42,7 @@ std::optional<ErrorCode> check_request(const Geometry& geometry, const IoOp& op)
   if (op.offset % geometry.logical_sector != 0 || op.length % geometry.logical_sector != 0)
     return ErrorCode::misaligned;
   if (op.offset > geometry.size || op.length > geometry.size - op.offset) return ErrorCode::beyond_device;
-  if (op.kind == OpKind::discard || op.kind == OpKind::write_zeroes) return std::nullopt;
+  if (is_range(op.kind)) return std::nullopt;
   if (!memory_is_as_long(op)) return ErrorCode::invalid_argument;
   if (!memory_is_aligned(geometry, op)) return ErrorCode::misaligned;
   return std::nullopt;

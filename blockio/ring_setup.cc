@@ -96,8 +96,9 @@ unsigned required_flags(const QueueConfig& config) {
 io_uring_params parameters_of(const QueueConfig& config, unsigned flags) {
   io_uring_params parameters{};
   parameters.flags = flags | IORING_SETUP_CQSIZE;
-  // All operations and the watch on the waker find room, so that no completion has to wait for it in the kernel.
-  parameters.cq_entries = std::max(config.completion_entries, 2 * config.depth);
+  // All operations, the watch on the waker and the answers to a cancellation of each find room, so that no completion
+  // has to wait for it in the kernel.
+  parameters.cq_entries = std::max(config.completion_entries, 2 * (config.depth + 1));
   if ((flags & IORING_SETUP_SQPOLL) != 0) {
     parameters.sq_thread_idle = static_cast<unsigned>(std::max<std::int64_t>(config.submission_idle.count(), 0));
     if ((flags & IORING_SETUP_SQ_AFF) != 0) parameters.sq_thread_cpu = *config.submission_cpu;
@@ -131,10 +132,6 @@ const char* hint_at(int error) {
   }
 }
 
-Error setup_error(int error) {
-  return {from_errno(error), fmt::format("io_uring_setup: {}{}", std::strerror(error), hint_at(error))};
-}
-
 std::string names_of(unsigned flags) {
   std::string names;
   for (const SetupFlag& known : kOptionalFlags) {
@@ -146,6 +143,10 @@ std::string names_of(unsigned flags) {
 }
 
 }  // namespace
+
+Error refusal_of(const char* call, int error) {
+  return {from_errno(error), fmt::format("{}: {}{}", call, std::strerror(error), hint_at(error))};
+}
 
 Result<RingOutcome> set_up_ring(io_uring& ring, const QueueConfig& config) {
   const unsigned required = required_flags(config);
@@ -166,7 +167,7 @@ Result<RingOutcome> set_up_ring(io_uring& ring, const QueueConfig& config) {
     }
     if (first_error == 0) first_error = error;
     const SetupFlag* const given_up = flag_to_drop(outcome.flags, required, error);
-    if (given_up == nullptr) return fail(setup_error(first_error));
+    if (given_up == nullptr) return fail(refusal_of("io_uring_setup", first_error));
     outcome.flags &= ~given_up->flag;
     if (given_up->flag == IORING_SETUP_SQPOLL) outcome.flags &= ~unsigned{IORING_SETUP_SQ_AFF};
     dropped += fmt::format("{}{}", dropped.empty() ? "" : ",", given_up->name);

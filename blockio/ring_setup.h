@@ -21,6 +21,9 @@ struct RingOutcome {
 // one met, with a hint at what to do about it.
 [[nodiscard]] Result<RingOutcome> set_up_ring(io_uring& ring, const QueueConfig& config);
 
+// In one line: the system call that failed, why, and a hint at what to do about it.
+[[nodiscard]] Error refusal_of(const char* call, int error);
+
 // Of a ring that was set up.
 void tear_down_ring(io_uring& ring) noexcept;
 

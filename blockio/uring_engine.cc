@@ -1,7 +1,6 @@
 // The io_uring engine.
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <linux/falloc.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -9,21 +8,20 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
+#include <vector>
 
 #include "blockio/buffer_pool.h"
 #include "blockio/engine.h"
+#include "blockio/kernel_forms.h"
 #include "blockio/ring_setup.h"
 
 namespace ashlar::blockio {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr unsigned kReapBatch = 64;
-constexpr useconds_t kShortageDelay = 1000;  // microseconds
 
 class UringEngine final : public Engine {
  public:
@@ -43,6 +41,9 @@ class UringEngine final : public Engine {
     selection.dropped = std::move(outcome.dropped);
     if (config.register_file) note(selection, "registered_file", register_file());
     if (config.buffers != nullptr) note(selection, "registered_buffers", register_buffers(*config.buffers));
+    // A child of this process must not find the ring in its memory.
+    if (const int error = -io_uring_ring_dontfork(&ring_); error != 0) note(selection, "dontfork", error);
+    cancels_.reserve(config.depth + 1);
     return {};
   }
 
@@ -64,19 +65,22 @@ class UringEngine final : public Engine {
 
   // What the kernel does not take now stays in the submission ring and goes with the next call.
   void kick() override {
-    if (io_uring_sq_ready(&ring_) == 0) return;
-    enable();
-    check(io_uring_submit(&ring_));
+    if (io_uring_sq_ready(&ring_) != 0 && enable()) check("io_uring_enter", io_uring_submit(&ring_));
   }
 
   std::size_t reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout,
                    std::span<Transfer*> finished) override {
-    enable();
+    if (!enable()) return 0;
+    if (!cancels_.empty()) {
+      send_cancels();
+      // The wait might be one for what those that are left would end.
+      if (!cancels_.empty()) timeout = std::min(timeout.value_or(kShortageDelay), kShortageDelay);
+    }
     if (min > io_uring_cq_ready(&ring_)) {
       enter_and_wait(static_cast<unsigned>(min), timeout);
     } else {
       kick();
-      if (io_uring_cq_ready(&ring_) == 0) check(io_uring_get_events(&ring_));
+      if (io_uring_cq_ready(&ring_) == 0) check("io_uring_enter", io_uring_get_events(&ring_));
     }
     std::array<io_uring_cqe*, kReapBatch> entries;
     const auto room = static_cast<unsigned>(std::min<std::size_t>(finished.size(), entries.size()));
@@ -86,18 +90,16 @@ class UringEngine final : public Engine {
       auto* const transfer = static_cast<Transfer*>(io_uring_cqe_get_data(entries[i]));
       if (transfer == nullptr) continue;  // the answer to a cancellation
       transfer->result = entries[i]->res;
+      if (!cancels_.empty()) std::erase(cancels_, transfer);
       finished[count++] = transfer;
     }
     io_uring_cq_advance(&ring_, ready);
     return count;
   }
 
-  // Without room for the request it is not made: the transfer ends by itself.
   void cancel(Transfer& transfer) override {
-    io_uring_sqe* const entry = free_entry();
-    if (entry == nullptr) return;
-    io_uring_prep_cancel(entry, &transfer, 0);
-    io_uring_sqe_set_data(entry, nullptr);
+    cancels_.push_back(&transfer);
+    send_cancels();
     kick();
   }
 
@@ -129,6 +131,17 @@ class UringEngine final : public Engine {
     if (entry != nullptr) return entry;
     kick();
     return io_uring_get_sqe(&ring_);
+  }
+
+  // As far as there is room; reap() sends the others.
+  void send_cancels() {
+    while (!cancels_.empty()) {
+      io_uring_sqe* const entry = free_entry();
+      if (entry == nullptr) return;
+      io_uring_prep_cancel(entry, cancels_.back(), 0);
+      io_uring_sqe_set_data(entry, nullptr);
+      cancels_.pop_back();
+    }
   }
 
   [[nodiscard]] bool is_registered(const iovec& memory) const noexcept {
@@ -163,10 +176,8 @@ class UringEngine final : public Engine {
       case OpKind::flush: io_uring_prep_fsync(&entry, file, IORING_FSYNC_DATASYNC); break;
       case OpKind::discard:
       case OpKind::write_zeroes:
-        io_uring_prep_fallocate(
-            &entry, file,
-            FALLOC_FL_KEEP_SIZE | (transfer.kind == OpKind::discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE),
-            static_cast<off_t>(transfer.offset), static_cast<off_t>(transfer.length));
+        io_uring_prep_fallocate(&entry, file, fallocate_mode(transfer.kind), static_cast<off_t>(transfer.offset),
+                                static_cast<off_t>(transfer.length));
         break;
       case OpKind::watch: io_uring_prep_poll_add(&entry, transfer.watched, POLLIN); break;
       case OpKind::compute: std::abort();  // handles() says no
@@ -175,47 +186,46 @@ class UringEngine final : public Engine {
     io_uring_sqe_set_data(&entry, &transfer);
   }
 
-  void enable() {
-    if (enabled_) return;
+  // Whether the ring can be used.
+  bool enable() {
+    if (enabled_) return true;
+    if (failure_) return false;
     // liburing 2.3 declares a call for this and does not export it.
     const long outcome = syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
-    check(outcome == 0 ? 0 : -errno);
-    enabled_ = true;
+    enabled_ = outcome == 0;
+    if (!enabled_) check("io_uring_register", -errno);
+    return enabled_;
   }
 
   // EAGAIN and EBUSY: the kernel is short of memory or of room for completions; the entries wait for the next call,
-  // which comes at once, so not too soon. EINTR and ETIME end a wait early; the caller asks again. Anything else means
-  // that the ring is used against its contract (EEXIST: by two threads), and what the kernel holds of ours could never
-  // be reaped.
-  void check(int result) {
+  // which comes at once, so not too soon. EINTR and ETIME end a wait early; the caller asks again. Anything else is a
+  // refusal (EPERM: by a seccomp filter) or means that the ring is used against its contract (EEXIST: by two threads).
+  void check(const char* call, int result) {
     if (result >= 0 || result == -EINTR || result == -ETIME) return;
     if (result == -EAGAIN || result == -EBUSY) {
-      if (io_uring_cq_ready(&ring_) == 0) usleep(kShortageDelay);
+      if (io_uring_cq_ready(&ring_) == 0) std::this_thread::sleep_for(kShortageDelay);
       return;
     }
-    fmt::print(stderr, "io_uring_enter: {}\n", std::strerror(-result));
-    std::abort();
+    if (!failure_) failure_ = refusal_of(call, -result);
   }
 
   void enter_and_wait(unsigned min, std::optional<std::chrono::nanoseconds> timeout) {
     if (!timeout) {
-      check(io_uring_submit_and_wait(&ring_, min));
+      check("io_uring_enter", io_uring_submit_and_wait(&ring_, min));
       return;
     }
     if (polled_) return poll_until(min, Clock::now() + *timeout);
-    __kernel_timespec limit{};
-    limit.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(*timeout).count();
-    limit.tv_nsec = (*timeout % std::chrono::seconds(1)).count();
+    auto limit = time_of<__kernel_timespec>(*timeout);
     io_uring_cqe* entry = nullptr;
-    check(io_uring_submit_and_wait_timeout(&ring_, &entry, min, &limit, nullptr));
+    check("io_uring_enter", io_uring_submit_and_wait_timeout(&ring_, &entry, min, &limit, nullptr));
   }
 
   // The kernel knows no time limit where it polls.
   void poll_until(unsigned min, Clock::time_point end) {
     kick();
     do {
-      check(io_uring_get_events(&ring_));
-    } while (io_uring_cq_ready(&ring_) < min && Clock::now() < end);
+      check("io_uring_enter", io_uring_get_events(&ring_));
+    } while (io_uring_cq_ready(&ring_) < min && !failure_ && Clock::now() < end);
   }
 
   int descriptor_;
@@ -224,6 +234,7 @@ class UringEngine final : public Engine {
   bool enabled_ = false;
   bool polled_ = false;
   std::span<std::byte> registered_;
+  std::vector<Transfer*> cancels_;  // asked for and not sent, once a transfer; none of a transfer that has ended
   io_uring ring_{};
 };
 

@@ -9,14 +9,15 @@ function(ashlar_layer name)
     PRIVATE ${LAYER_PRIVATE})
 endfunction()
 
-# ashlar_test(NAME SOURCES ... LIBS ... [LABELS ...] [TIMEOUT seconds] [RESOURCE_LOCK name]): a GoogleTest binary, one
-# ctest entry a test case. Labels choose what a CI stage builds (target tests_LABEL) and runs (ctest -L):
+# ashlar_test(NAME SOURCES ... LIBS ... [LABELS ...] [TIMEOUT seconds] [RESOURCE_LOCK name] [ALONE]): a GoogleTest
+# binary, one ctest entry a test case. Labels choose what a CI stage builds (target tests_LABEL) and runs (ctest -L):
 #   unit      the default: needs no mount; also runs under ASan and UBSan
 #   threaded  in addition to unit: also runs under TSan
 #   mount     instead of unit: mounts volumes, so it needs root, /dev/fuse and loop devices
-# Tests with the same RESOURCE_LOCK never run at the same time.
+# Tests with the same RESOURCE_LOCK never run at the same time; those that are ALONE with no other: they change the
+# machine for all.
 function(ashlar_test name)
-  cmake_parse_arguments(TEST "" "TIMEOUT;RESOURCE_LOCK" "SOURCES;LIBS;LABELS" ${ARGN})
+  cmake_parse_arguments(TEST "ALONE" "TIMEOUT;RESOURCE_LOCK" "SOURCES;LIBS;LABELS" ${ARGN})
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 300)
   endif()
@@ -36,6 +37,9 @@ function(ashlar_test name)
   set(properties LABELS ${labels} TIMEOUT ${TEST_TIMEOUT})
   if(TEST_RESOURCE_LOCK)
     list(APPEND properties RESOURCE_LOCK ${TEST_RESOURCE_LOCK})
+  endif()
+  if(TEST_ALONE)
+    list(APPEND properties RUN_SERIAL TRUE)
   endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
 endfunction()

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "tests/blockio/event.h"
 #include "tests/blockio/rig.h"
 
 namespace {
@@ -31,6 +32,9 @@ class Allocation : public OnEveryDevice {};
 
 TEST_P(Allocation, NoneAnOperation) {
   const auto queue = rig.queue();
+  const Event ready(1);
+  const Event never(0);
+  int computed = 0;
   AlignedBuffer data(2 * kCount * kBlock);
   std::vector<std::vector<iovec>> segments(kCount);
   std::vector<IoOp> ops;
@@ -48,9 +52,20 @@ TEST_P(Allocation, NoneAnOperation) {
   }
   ops.push_back(IoOp::flush());
   ops.push_back(IoOp::write_zeroes(0, kBlock));
+  ops.push_back(IoOp::discard(kBlock, kBlock));
+  ops.push_back(IoOp::compute([](IoOp& op) noexcept { ++*static_cast<int*>(op.context); }, &computed));
+  // Ready at once; never, and ended by a deadline; never, and cancelled.
+  ops.push_back(IoOp::watch(ready.descriptor()));
+  ops.push_back(IoOp::watch(never.descriptor()));
+  ops.back().deadline = std::chrono::microseconds(100);
+  IoOp cancelled = IoOp::watch(never.descriptor());
   const std::vector<IoOp*> pointers = pointers_to(ops);
   const auto round = [&] {
-    ASSERT_TRUE(queue->run(pointers));
+    IoOp* const pointer = &cancelled;
+    queue->submit(std::span(&pointer, 1));
+    EXPECT_FALSE(queue->run(pointers)) << "a watch times out";
+    queue->cancel(cancelled);
+    while (!cancelled.done()) queue->wait(1);
     queue->submit(pointers);
     queue->drain();
   };
@@ -59,6 +74,12 @@ TEST_P(Allocation, NoneAnOperation) {
   const std::uint64_t before = allocations.load();
   for (int i = 0; i < 5; ++i) round();
   EXPECT_EQ(allocations.load() - before, 0U);
+  for (const IoOp& op : ops) {
+    const bool timed = op.kind == OpKind::watch && op.descriptor == never.descriptor();
+    EXPECT_EQ(op.ok(), !timed) << name_of(op.kind);
+  }
+  EXPECT_EQ(cancelled.error(), ErrorCode::cancelled);
+  EXPECT_EQ(computed, 14);
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, Allocation, real_subjects(), subject_name);

@@ -1,10 +1,13 @@
 // One line of figures for `./dev bench blockio`: keeps a queue at its depth for some seconds.
-//   bench_blockio PATH io_uring|aio DEPTH BLOCK-BYTES randread|randwrite|read|write SECONDS
+//   bench_blockio PATH io_uring|aio DEPTH BLOCK-BYTES randread|randwrite|read|write SECONDS [VARIANT]
 // prints operations a second, microseconds of processor time an operation, and the median and 99th percentile of the
-// latency in microseconds. Writes over whatever PATH holds.
+// latency in microseconds. A variant is the configuration with one thing changed; `bench_blockio variants` lists them.
+// Writes over whatever PATH holds.
 #include <fmt/core.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -22,7 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kArguments = 7;
+constexpr int kArguments = 7;  // without the variant
 constexpr std::size_t kOpsAClockReading = 64;
 
 struct Load {
@@ -30,6 +33,35 @@ struct Load {
   bool reads = true;
   bool random = true;
   Clock::duration length{};
+};
+
+// How much one part of the configuration is worth: the same without it, or with it where it is no default.
+struct Variant {
+  std::string_view name;
+  void (*change)(QueueConfig&);
+};
+constexpr std::array kVariants = {
+    Variant{"defaults", [](QueueConfig&) {}},
+    Variant{"no-defer_taskrun", [](QueueConfig& config) { config.defer_taskrun = false; }},
+    Variant{"no-single_issuer",
+            [](QueueConfig& config) {
+              config.single_issuer = false;
+              config.defer_taskrun = false;  // which needs it
+            }},
+    Variant{"no-taskrun-flags",
+            [](QueueConfig& config) {
+              config.single_issuer = false;
+              config.defer_taskrun = false;
+              config.coop_taskrun = false;
+            }},
+    Variant{"no-start_disabled", [](QueueConfig& config) { config.start_disabled = false; }},
+    Variant{"no-register_file", [](QueueConfig& config) { config.register_file = false; }},
+    Variant{"no-buffers", [](QueueConfig& config) { config.buffers = nullptr; }},
+    Variant{"no-send_early", [](QueueConfig& config) { config.send_early = false; }},
+    Variant{"merge", [](QueueConfig& config) { config.merge = true; }},
+    Variant{"wakeable", [](QueueConfig& config) { config.wakeable = true; }},
+    Variant{"submission_thread", [](QueueConfig& config) { config.submission_thread = Wish::required; }},
+    Variant{"poll_device", [](QueueConfig& config) { config.poll_device = Wish::required; }},
 };
 
 // Every operation, completed, is submitted again elsewhere until the time is up.
@@ -98,12 +130,18 @@ double processor_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-Status measure(char** arguments) {
+Status measure(int count, char** arguments) {
   QueueConfig config;
   config.engine = std::string_view(arguments[2]) == "aio" ? EngineChoice::aio : EngineChoice::io_uring;
   config.depth = static_cast<std::uint32_t>(std::atoi(arguments[3]));
   config.merge = false;
   config.send_early = true;  // as fio does
+  const std::string_view name = count > kArguments ? arguments[kArguments] : "";
+  const auto variant =
+      std::find_if(kVariants.begin(), kVariants.end(), [name](const Variant& one) { return one.name == name; });
+  if (variant == kVariants.end() && !name.empty()) {
+    return fail(ErrorCode::invalid_argument, fmt::format("no variant {}", name));
+  }
   Load load;
   load.block = static_cast<std::uint64_t>(std::atoll(arguments[4]));
   const std::string_view work = arguments[5];
@@ -113,6 +151,10 @@ Status measure(char** arguments) {
 
   const auto device = TRY(open_device(arguments[1], {}));
   const auto pool = TRY(BufferPool::create(load.block, config.depth));
+  if (variant != kVariants.end()) {
+    config.buffers = pool.get();
+    variant->change(config);
+  }
   const auto queue = TRY(device->open_queue(config));
   const double before = processor_seconds();
   const Clock::time_point began = Clock::now();
@@ -130,12 +172,18 @@ Status measure(char** arguments) {
 }  // namespace ashlar::blockio
 
 int main(int count, char** arguments) {
-  if (count != ashlar::blockio::kArguments) {
-    fmt::print(stderr, "usage: {} PATH io_uring|aio DEPTH BLOCK-BYTES randread|randwrite|read|write SECONDS\n",
+  using namespace ashlar::blockio;
+  if (count == 2 && std::string_view(arguments[1]) == "variants") {
+    for (const Variant& variant : kVariants) fmt::print("{}\n", variant.name);
+    return 0;
+  }
+  if (count != kArguments && count != kArguments + 1) {
+    fmt::print(stderr,
+               "usage: {} PATH io_uring|aio DEPTH BLOCK-BYTES randread|randwrite|read|write SECONDS [VARIANT]\n",
                arguments[0]);
     return 2;
   }
-  const ashlar::Status status = ashlar::blockio::measure(arguments);
+  const ashlar::Status status = measure(count, arguments);
   if (status) return 0;
   fmt::print(stderr, "{}: {}\n", arguments[0], status.error().message());
   return 1;

@@ -206,6 +206,58 @@ TEST_F(Faults, DelayCompletesLater) {
   EXPECT_EQ(queue->wait(1), 1U);
   EXPECT_TRUE(ops[0].ok());
   EXPECT_GE(std::chrono::steady_clock::now() - began, kFaultDelay);
+  EXPECT_GE(ops[0].latency(), kFaultDelay);
+}
+
+// As the contract has it: a faulty operation is no occasion to complete others.
+TEST_F(Faults, NothingCompletesInsideSubmit) {
+  for (const Fault fault : {Fault::shorten, Fault::flip_bit, Fault::delay, Fault::misdirect, Fault::fail}) {
+    device.set_plan([fault](const FaultQuestion& question) { return question.index == 1 ? fault : Fault::none; });
+    AlignedBuffer data(2 * kBlock);
+    std::vector<IoOp> ops{IoOp::read(0, data.span().first(kBlock)), IoOp::read(kBlock, data.span().subspan(kBlock))};
+    for (IoOp& op : ops) {
+      IoOp* const pointer = &op;
+      queue->submit(std::span(&pointer, 1));
+      EXPECT_FALSE(ops[0].done());
+    }
+    queue->drain();
+    EXPECT_TRUE(ops[0].done() && ops[1].done());
+  }
+}
+
+TEST_F(Faults, FaultyOperationsCountForTheDepth) {
+  device.set_plan([](const FaultQuestion&) { return Fault::delay; });
+  QueueConfig config;
+  config.depth = 2;
+  queue = *device.open_queue(config);
+  AlignedBuffer data(kBlock);
+  std::vector<IoOp> ops(7, IoOp::read(0, data.span()));
+  queue->submit(pointers_to(ops));
+  const auto done = std::count_if(ops.begin(), ops.end(), [](const IoOp& op) { return op.done(); });
+  EXPECT_GE(done, 5) << "no more than two are in flight";
+  queue->drain();
+  for (const IoOp& op : ops) EXPECT_TRUE(op.done() && op.ok());
+}
+
+// Whose completions submit more of them until the plan lets one go right.
+TEST_F(Faults, DrainEndsThemAll) {
+  device.set_plan([](const FaultQuestion& question) { return question.index % 3 == 1 ? Fault::delay : Fault::fail; });
+  struct Chain {
+    IoQueue* queue;
+    int left;
+  } chain{queue.get(), 20};
+  IoOp op = IoOp::flush();
+  op.context = &chain;
+  op.complete = [](IoOp& self) noexcept {
+    auto& state = *static_cast<Chain*>(self.context);
+    IoOp* const pointer = &self;
+    if (--state.left > 0) state.queue->submit(std::span(&pointer, 1));
+  };
+  IoOp* const pointer = &op;
+  queue->submit(std::span(&pointer, 1));
+  queue->drain();
+  EXPECT_EQ(chain.left, 0);
+  EXPECT_TRUE(op.done());
 }
 
 TEST_F(Faults, FlipBitChangesOneBitOfARead) {

@@ -1,69 +1,22 @@
 // Real block devices: loop devices, whole, as partitions, and gone. Needs root.
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <linux/loop.h>
+#include <linux/blkpg.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "blockio/file_device.h"
+#include "tests/blockio/loop_device.h"
 #include "tests/blockio/rig.h"
 
 namespace ashlar::blockio::testing {
 namespace {
-
-// A loop device over a file; detached by detach() or at the end.
-class LoopDevice {
- public:
-  LoopDevice(const std::string& image, std::uint32_t sector) {
-    const int control = ::open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    const int backing = ::open(image.c_str(), O_RDWR | O_CLOEXEC);
-    // Another process may take the free one first.
-    for (int attempt = 0; attempt < 20 && path_.empty() && control >= 0 && backing >= 0; ++attempt) {
-      const int number = ioctl(control, LOOP_CTL_GET_FREE);
-      const std::string path = fmt::format("/dev/loop{}", number);
-      const int descriptor = number < 0 ? -1 : ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-      loop_config config{};
-      config.fd = static_cast<unsigned>(backing);
-      config.block_size = sector;
-      config.info.lo_flags = LO_FLAGS_DIRECT_IO;
-      if (descriptor >= 0 && ioctl(descriptor, LOOP_CONFIGURE, &config) == 0) {
-        path_ = path;
-        descriptor_ = descriptor;
-      } else if (descriptor >= 0) {
-        ::close(descriptor);
-      }
-    }
-    if (path_.empty()) problem_ = std::strerror(errno);
-    ::close(backing);
-    ::close(control);
-  }
-  ~LoopDevice() { detach(); }
-  LoopDevice(const LoopDevice&) = delete;
-  LoopDevice& operator=(const LoopDevice&) = delete;
-
-  // While somebody else has it open the kernel detaches it when they close it.
-  void detach() {
-    if (descriptor_ < 0) return;
-    EXPECT_EQ(ioctl(descriptor_, LOOP_CLR_FD), 0) << std::strerror(errno);
-    ::close(descriptor_);
-    descriptor_ = -1;
-  }
-  // Takes in the new size of the file.
-  void resize() { EXPECT_EQ(ioctl(descriptor_, LOOP_SET_CAPACITY), 0) << std::strerror(errno); }
-
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] const std::string& problem() const { return problem_; }
-
- private:
-  std::string path_;
-  std::string problem_;
-  int descriptor_ = -1;
-};
 
 struct LoopCase {
   EngineChoice engine;
@@ -123,6 +76,41 @@ TEST_P(OnLoop, EveryOperationWorks) {
   EXPECT_EQ(misaligned.error(), ErrorCode::misaligned);
 }
 
+// Not zeroed, which a device may not be able to do and still discard. The kernel counts both apart.
+TEST_P(OnLoop, DiscardsAreDiscards) {
+  const auto discards = [this] {
+    std::ifstream file(loop.directory() + "/stat");
+    std::uint64_t figure = 0;
+    constexpr int kDiscards = 12;  // the field that counts them, from 1
+    for (int i = 0; i < kDiscards; ++i) file >> figure;
+    return file ? figure : 0;
+  };
+  const std::uint64_t before = discards();
+  const auto queue = open_queue();
+  AlignedBuffer data = pattern(1U << 20, 1);
+  IoOp write = IoOp::write(0, data.span());
+  ASSERT_TRUE(queue->run(write));
+  IoOp discard = IoOp::discard(0, 1U << 20);
+  ASSERT_TRUE(queue->run(discard));
+  EXPECT_GT(discards(), before);
+}
+
+TEST_P(OnLoop, ItsLockEndsWithIt) {
+  for (int i = 0; i < 20; ++i) {
+    {
+      const auto queue = open_queue();
+      ASSERT_NE(queue, nullptr);
+      AlignedBuffer data(4096);
+      IoOp read = IoOp::read(0, data.span());
+      ASSERT_TRUE(queue->run(read));
+    }
+    device.reset();
+    Result<std::unique_ptr<FileDevice>> again = open_device(loop.path(), {});
+    ASSERT_TRUE(again) << "at once, though the ring lets go of the device later: " << again.error().message();
+    device = *std::move(again);
+  }
+}
+
 TEST_P(OnLoop, ItsClaimKeepsOthersAway) {
   const Result<std::unique_ptr<FileDevice>> second = open_device(loop.path(), {});
   ASSERT_FALSE(second);
@@ -154,7 +142,7 @@ TEST_P(OnLoop, ADeviceThatIsGoneIsAnError) {
 }
 
 TEST_P(OnLoop, DetachingWaitsForTheLastUser) {
-  const std::string path = loop.path();
+  const std::string backing = loop.directory() + "/loop/backing_file";
   {
     const auto queue = open_queue();
     loop.detach();
@@ -164,7 +152,6 @@ TEST_P(OnLoop, DetachingWaitsForTheLastUser) {
   }
   device.reset();
   // The kernel lets go in its own time; an unused ring's hold on the device takes longest.
-  const std::string backing = "/sys/block" + path.substr(std::strlen("/dev")) + "/loop/backing_file";
   bool gone = false;
   for (int i = 0; i < 500 && !gone; ++i) {
     gone = !std::filesystem::exists(backing);
@@ -180,6 +167,103 @@ INSTANTIATE_TEST_SUITE_P(Engines, OnLoop,
                          [](const auto& one) {
                            return fmt::format("{}_{}", name_of(one.param.engine), one.param.sector);
                          });
+
+// Two partitions that no table on the device describes, with nodes of our own: nothing else reacts to them in time.
+class OnPartition : public ::testing::TestWithParam<EngineChoice> {
+ protected:
+  static constexpr std::uint64_t kStart = 4U << 20;
+  static constexpr std::uint64_t kLength = 2U << 20;
+
+  void SetUp() override {
+    if (loop.path().empty()) ASHLAR_SKIP("no loop device: " << loop.problem());
+    for (const int number : {1, 2}) {
+      ASSERT_EQ(change(BLKPG_ADD_PARTITION, number), 0) << std::strerror(errno);
+      ASSERT_EQ(::mknod(node(number).c_str(), S_IFBLK | 0600, number_of(number)), 0) << std::strerror(errno);
+    }
+  }
+  void TearDown() override {
+    if (loop.path().empty()) return;
+    for (const int number : {1, 2}) EXPECT_EQ(change(BLKPG_DEL_PARTITION, number), 0) << std::strerror(errno);
+  }
+
+  int change(int operation, int number) {
+    blkpg_partition partition{};
+    const std::uint64_t start = kStart + static_cast<std::uint64_t>(number - 1) * kLength;
+    partition.start = static_cast<long long>(start);
+    partition.length = static_cast<long long>(kLength);
+    partition.pno = number;
+    blkpg_ioctl_arg argument{};
+    argument.op = operation;
+    argument.datalen = sizeof(partition);
+    argument.data = &partition;
+    return ioctl(loop.descriptor(), BLKPG, &argument);
+  }
+  [[nodiscard]] std::string node(int number) const { return scratch.file(fmt::format("partition{}", number)); }
+  [[nodiscard]] dev_t number_of(int number) const {
+    const std::string name = loop.path().substr(std::strlen("/dev/"));
+    std::ifstream file(fmt::format("{}/{}p{}/dev", loop.directory(), name, number));
+    unsigned major = 0;
+    unsigned minor = 0;
+    char colon = 0;
+    file >> major >> colon >> minor;
+    return makedev(major, minor);
+  }
+
+  ashlar::testing::Scratch scratch;
+  std::string image = scratch.make_file("image", kDeviceSize);
+  LoopDevice loop{image, 512, LO_FLAGS_DIRECT_IO | LO_FLAGS_PARTSCAN};
+};
+
+TEST_P(OnPartition, GeometryIsThePartitions) {
+  const Result<std::unique_ptr<FileDevice>> whole = open_device(loop.path(), {.exclusive = false});
+  ASSERT_TRUE(whole) << whole.error().message();
+  const Result<std::unique_ptr<FileDevice>> device = open_device(node(1), {});
+  ASSERT_TRUE(device) << device.error().message();
+  const Geometry& mine = (*device)->geometry();
+  const Geometry& all = (*whole)->geometry();
+  EXPECT_EQ(mine.kind, DeviceKind::partition);
+  EXPECT_TRUE((*device)->is_block_device());
+  EXPECT_EQ(mine.size, kLength);
+  EXPECT_EQ(mine.logical_sector, all.logical_sector);
+  EXPECT_EQ(mine.physical_sector, all.physical_sector);
+  EXPECT_EQ(mine.memory_alignment, all.memory_alignment);
+  EXPECT_GT(mine.discard_max, 0U);
+  EXPECT_EQ(mine.discard_max, all.discard_max);
+  EXPECT_EQ(mine.discard_granularity, all.discard_granularity);
+  EXPECT_EQ(mine.write_zeroes_max, all.write_zeroes_max);
+  EXPECT_EQ(mine.volatile_write_cache, all.volatile_write_cache);
+  EXPECT_EQ(mine.durable_write_flushes, all.durable_write_flushes);
+}
+
+TEST_P(OnPartition, NothingOutsideIsTouched) {
+  QueueConfig config;
+  config.engine = GetParam();
+  AlignedBuffer data = pattern(kLength, 1);
+  for (const int number : {2, 1}) {
+    const Result<std::unique_ptr<FileDevice>> device = open_device(node(number), {});
+    ASSERT_TRUE(device) << device.error().message();
+    const Result<std::unique_ptr<IoQueue>> queue = (*device)->open_queue(config);
+    ASSERT_TRUE(queue) << queue.error().message();
+    std::vector<IoOp> ops{IoOp::write(0, data.span())};
+    // The second stays whole; the first is emptied again.
+    if (number == 1) {
+      ops.push_back(IoOp::discard(0, kLength / 2));
+      ops.push_back(IoOp::write_zeroes(0, kLength));
+    }
+    for (IoOp& op : ops) ASSERT_TRUE((*queue)->run(op)) << name_of(op.kind);
+    IoOp beyond = IoOp::write(kLength, data.span().first(4096));
+    ASSERT_FALSE((*queue)->run(beyond));
+    EXPECT_EQ(beyond.error(), ErrorCode::beyond_device);
+    IoOp flush = IoOp::flush();
+    ASSERT_TRUE((*queue)->run(flush));
+  }
+  std::string expected(kDeviceSize, '\0');
+  std::memcpy(expected.data() + kStart + kLength, data.data(), kLength);
+  EXPECT_TRUE(ashlar::testing::contents_of(image) == expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, OnPartition, ::testing::Values(EngineChoice::io_uring, EngineChoice::aio),
+                         [](const auto& one) { return std::string(name_of(one.param)); });
 
 }  // namespace
 }  // namespace ashlar::blockio::testing

@@ -5,58 +5,12 @@
 #include <random>
 #include <utility>
 
-#include "blockio/device_queue.h"
-#include "tests/blockio/rig.h"
-#include "tests/blockio/scripted_engine.h"
+#include "tests/blockio/policy_rig.h"
 
 namespace ashlar::blockio::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::size_t kBlock = 4096;
-constexpr std::uint64_t kSize = 8U << 20;
-
-class Policy : public ::testing::Test {
- protected:
-  Policy() {
-    geometry.size = kSize;
-    geometry.durable_write_flushes = true;
-    reopen(8);
-  }
-
-  void reopen(std::uint32_t depth, bool merge = true, bool send_early = false) {
-    queue.reset();
-    auto scripted = std::make_unique<ScriptedEngine>(kSize);
-    engine = scripted.get();
-    DeviceQueueSetup setup;
-    setup.selection.depth = depth;
-    setup.merge = merge;
-    setup.send_early = send_early;
-    queue = std::make_unique<DeviceQueue>(std::move(scripted), geometry, std::move(setup));
-  }
-
-  // Answers each transfer with the next of these, and then wholly.
-  void answer(std::vector<Verdict> verdicts) {
-    engine->script = [verdicts = std::move(verdicts), next = std::size_t{0}](const Transfer&) mutable {
-      return next < verdicts.size() ? verdicts[next++] : Verdict{};
-    };
-  }
-
-  void expect_contents(std::uint64_t offset, std::span<const std::byte> expected) {
-    AlignedBuffer back(expected.size());
-    engine->image.read(offset, back.span());
-    EXPECT_TRUE(same(back.span(), expected));
-  }
-
-  Geometry geometry;
-  ScriptedEngine* engine = nullptr;
-  std::unique_ptr<IoQueue> queue;
-};
-
-constexpr Verdict bytes(std::int64_t count) { return {Verdict::Way::bytes, count}; }
-constexpr Verdict error(std::int64_t number) { return {Verdict::Way::error, number}; }
-constexpr Verdict kHang{Verdict::Way::hang, 0};
 
 TEST_F(Policy, ShortTransfersGoOnWhereTheyEnded) {
   AlignedBuffer data = pattern(4 * kBlock, 1);

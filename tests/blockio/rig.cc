@@ -13,6 +13,8 @@ std::string name_of(Subject subject) {
     case Subject::memory: return "memory";
     case Subject::recording: return "recording";
     case Subject::faulty: return "faulty";
+    case Subject::faulty_memory: return "faulty_memory";
+    case Subject::faulty_file: return "faulty_file";
   }
   return {};
 }
@@ -24,30 +26,44 @@ Rig::Rig(Subject subject, const RigOptions& options) : subject_(subject) {
   memory.read_only = options.read_only;
   switch (subject) {
     case Subject::io_uring:
-    case Subject::aio: {
-      scratch_.make_file("image", options.window_offset + kDeviceSize);
-      DeviceOptions file;
-      file.read_only = options.read_only;
-      file.window_offset = options.window_offset;
-      Result<std::unique_ptr<FileDevice>> device = open_device(image(), file);
-      if (!device) {
-        ADD_FAILURE() << device.error().message();
-        return;
-      }
-      device_ = *std::move(device);
-      break;
-    }
+    case Subject::aio: device_ = open_file(options); break;
     case Subject::memory: device_ = std::make_unique<MemoryDevice>(kDeviceSize, memory); break;
     case Subject::recording: device_ = std::make_unique<RecordingDevice>(MemoryImage(kDeviceSize), memory); break;
     case Subject::faulty:
       inner_ = std::make_unique<MemoryDevice>(kDeviceSize, memory);
-      device_ = std::make_unique<FaultyDevice>(*inner_);
+      make_faulty({});
+      break;
+    case Subject::faulty_memory:
+      inner_ = std::make_unique<MemoryDevice>(kDeviceSize, memory);
+      make_faulty(at_random(1, 8, Fault::delay));
+      break;
+    case Subject::faulty_file:
+      inner_ = open_file(options);
+      make_faulty(at_random(2, 16, Fault::delay));
       break;
   }
 }
 
+std::unique_ptr<BlockDevice> Rig::open_file(const RigOptions& options) {
+  scratch_.make_file("image", options.window_offset + kDeviceSize);
+  DeviceOptions file;
+  file.read_only = options.read_only;
+  file.window_offset = options.window_offset;
+  Result<std::unique_ptr<FileDevice>> device = open_device(image(), file);
+  if (device) return *std::move(device);
+  ADD_FAILURE() << device.error().message();
+  return nullptr;
+}
+
+void Rig::make_faulty(FaultPlan plan) {
+  if (!inner_) return;
+  auto faulty = std::make_unique<FaultyDevice>(*inner_);
+  faulty->set_plan(std::move(plan));
+  device_ = std::move(faulty);
+}
+
 std::unique_ptr<IoQueue> Rig::queue(QueueConfig config) {
-  if (subject_ == Subject::io_uring) config.engine = EngineChoice::io_uring;
+  if (subject_ == Subject::io_uring || subject_ == Subject::faulty_file) config.engine = EngineChoice::io_uring;
   if (subject_ == Subject::aio) config.engine = EngineChoice::aio;
   Result<std::unique_ptr<IoQueue>> queue = device_->open_queue(config);
   if (!queue) {

@@ -17,7 +17,15 @@
 
 namespace ashlar::blockio::testing {
 
-enum class Subject : std::uint8_t { io_uring, aio, memory, recording, faulty };
+enum class Subject : std::uint8_t {
+  io_uring,
+  aio,
+  memory,
+  recording,
+  faulty,         // without a plan
+  faulty_memory,  // some operations complete later than they would
+  faulty_file,    // the same over io_uring
+};
 
 inline constexpr std::uint64_t kDeviceSize = 16U << 20;
 
@@ -39,9 +47,12 @@ class Rig {
   [[nodiscard]] std::string image() const { return scratch_.file("image"); }  // of a real device
 
  private:
+  [[nodiscard]] std::unique_ptr<BlockDevice> open_file(const RigOptions& options);
+  void make_faulty(FaultPlan plan);
+
   Subject subject_;
   ashlar::testing::Scratch scratch_;
-  std::unique_ptr<BlockDevice> inner_;  // below a double that wraps one
+  std::unique_ptr<BlockDevice> inner_;  // below a double that wraps one; null when it cannot be had
   std::unique_ptr<BlockDevice> device_;
 };
 
@@ -60,7 +71,8 @@ class OnEveryDevice : public ::testing::TestWithParam<Subject> {
 inline std::string subject_name(const ::testing::TestParamInfo<Subject>& info) { return name_of(info.param); }
 
 inline auto every_subject() {
-  return ::testing::Values(Subject::io_uring, Subject::aio, Subject::memory, Subject::recording, Subject::faulty);
+  return ::testing::Values(Subject::io_uring, Subject::aio, Subject::memory, Subject::recording, Subject::faulty,
+                           Subject::faulty_memory, Subject::faulty_file);
 }
 inline auto real_subjects() { return ::testing::Values(Subject::io_uring, Subject::aio); }
 

@@ -9,10 +9,15 @@
 namespace ashlar::blockio::testing {
 
 std::size_t ScriptedEngine::start(std::span<Transfer* const> transfers) {
+  if (refusals > 0) {
+    --refusals;
+    return 0;
+  }
   const std::size_t taken = std::min(transfers.size(), most_a_start);
   for (Transfer* transfer : transfers.first(taken)) {
     started.push_back(*transfer);
-    const Verdict verdict = transfer->kind == OpKind::watch ? Verdict{Verdict::Way::hang, 0} : script(*transfer);
+    const Verdict for_watches = refuses_watches ? Verdict{Verdict::Way::error, EINVAL} : Verdict{Verdict::Way::hang, 0};
+    const Verdict verdict = transfer->kind == OpKind::watch ? for_watches : script(*transfer);
     if (verdict.way == Verdict::Way::hang) {
       hanging_.push_back(transfer);
     } else {
@@ -23,7 +28,8 @@ std::size_t ScriptedEngine::start(std::span<Transfer* const> transfers) {
 }
 
 void ScriptedEngine::perform(Transfer& transfer, const Verdict& verdict) {
-  transfer.result = verdict.way == Verdict::Way::error ? -verdict.value : static_cast<std::int64_t>(transfer.length);
+  const std::uint64_t whole = is_transfer(transfer.kind) ? transfer.length : 0;
+  transfer.result = verdict.way == Verdict::Way::error ? -verdict.value : static_cast<std::int64_t>(whole);
   if (verdict.way == Verdict::Way::bytes) transfer.result = std::min(verdict.value, transfer.result);
   std::int64_t left = transfer.result;
   std::uint64_t offset = transfer.offset;
@@ -45,6 +51,9 @@ void ScriptedEngine::perform(Transfer& transfer, const Verdict& verdict) {
 std::size_t ScriptedEngine::reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout,
                                  std::span<Transfer*> finished) {
   ++reaps;
+  if (failure_) return 0;
+  if (timeout) longest_timeout = std::max(longest_timeout, *timeout);
+  if (most_wait) timeout = std::min(timeout.value_or(*most_wait), *most_wait);
   const auto end = timeout ? std::optional(std::chrono::steady_clock::now() + *timeout) : std::nullopt;
   for (;;) {
     for (std::size_t i = hanging_.size(); i > 0; --i) {

@@ -3,6 +3,8 @@
 
 #include <deque>
 #include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "blockio/engine.h"
@@ -32,11 +34,17 @@ class ScriptedEngine final : public Engine {
 
   // Ends the hanging transfers as the script says now.
   void release();
+  // From now on nothing works.
+  void break_down(Error why) { failure_ = std::move(why); }
 
   MemoryImage image;
   Script script = [](const Transfer&) { return Verdict{}; };
   std::function<bool(OpKind)> handled = [](OpKind) { return true; };
-  std::size_t most_a_start = SIZE_MAX;  // taken at one start()
+  std::size_t most_a_start = SIZE_MAX;                // taken at one start()
+  int refusals = 0;                                   // of start(), that take nothing
+  bool refuses_watches = false;                       // they end with EINVAL at once
+  std::optional<std::chrono::nanoseconds> most_wait;  // of one reap(), which then ends early
+  std::chrono::nanoseconds longest_timeout{0};        // that reap() was given
   bool can_cancel = true;
   std::vector<Transfer> started;  // as they were
   int kicks = 0;

@@ -1,11 +1,6 @@
 // Which engine a queue gets, with which flags, and why.
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,47 +10,14 @@
 #include "blockio/buffer_pool.h"
 #include "blockio/file_device.h"
 #include "tests/blockio/rig.h"
+#include "tests/blockio/seccomp.h"
 
 namespace ashlar::blockio::testing {
 namespace {
 
+using ashlar::testing::in_child;
+using ashlar::testing::refuse;
 using ::testing::Test;
-
-// Lets every system call but this through; that fails with `error`. For good, so only in a child.
-bool refuse(long call, unsigned error) {
-  const auto number = static_cast<unsigned>(call);
-  sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program{sizeof(filter) / sizeof(filter[0]), filter};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
-// Runs `body` in a child, which may spoil itself; the child's complaint, empty when there was none.
-std::string in_child(const std::function<std::string()>& body) {
-  int ends[2];
-  if (pipe(ends) != 0) return "pipe";
-  const pid_t child = fork();
-  if (child == 0) {
-    const std::string complaint = body();
-    const bool told = ::write(ends[1], complaint.data(), complaint.size()) == static_cast<ssize_t>(complaint.size());
-    _exit(told ? 0 : 1);
-  }
-  ::close(ends[1]);
-  std::string complaint;
-  char buffer[512];
-  for (ssize_t got = 0; (got = ::read(ends[0], buffer, sizeof(buffer))) > 0;) {
-    complaint.append(buffer, static_cast<std::size_t>(got));
-  }
-  ::close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  if (status != 0) complaint += " child's status " + std::to_string(status);
-  return complaint;
-}
 
 bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
@@ -362,6 +324,42 @@ TEST_P(Window, NothingOutsideIsTouched) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, Window, real_subjects(), subject_name);
+
+TEST_F(Selection, AWindowFitsOrIsAnError) {
+  struct Case {
+    std::uint64_t offset;
+    std::uint64_t size;
+    const char* problem;  // null: it fits, and has `left` bytes
+    std::uint64_t left;
+  };
+  constexpr std::uint64_t kMost = ~std::uint64_t{511};
+  const std::vector<Case> cases = {
+      {100, 0, "not a multiple of the", 0},
+      {kDeviceSize + 4096, 0, "reach past its end", 0},
+      {kMost, 0, "reach past its end", 0},
+      {4096, kDeviceSize, "reach past its end", 0},
+      {4096, kMost, "reach past its end", 0},
+      {kDeviceSize, 0, nullptr, 0},
+      {4096, 0, nullptr, kDeviceSize - 4096},
+      {8192, 10000, nullptr, 10000 / device->geometry().logical_sector * device->geometry().logical_sector},
+  };
+  for (const Case& one : cases) {
+    DeviceOptions options;
+    options.exclusive = false;
+    options.window_offset = one.offset;
+    options.window_size = one.size;
+    const Result<std::unique_ptr<FileDevice>> opened = open_device(scratch.file("image"), options);
+    if (one.problem == nullptr) {
+      ASSERT_TRUE(opened) << one.offset << ": " << opened.error().message();
+      EXPECT_EQ((*opened)->geometry().size, one.left);
+      EXPECT_EQ(*(*opened)->current_size(), one.left);
+    } else {
+      ASSERT_FALSE(opened) << one.offset << " " << one.size;
+      EXPECT_EQ(opened.error().code(), ErrorCode::invalid_argument);
+      EXPECT_TRUE(contains(opened.error().message(), one.problem)) << opened.error().message();
+    }
+  }
+}
 
 }  // namespace
 }  // namespace ashlar::blockio::testing
