@@ -236,7 +236,7 @@ Result<std::string> Volume::get_xattr(Context& context, InodeNumber number, std:
 }
 
 Status Volume::set_xattr(Context& context, InodeNumber number, std::string_view name, std::span<const std::byte> value,
-                         int flags, bool clear_setgid) {
+                         int flags) {
   TRY(check_xattr_name(name));
   if (value.size() > format::kMaxXattrValue) return fail(ErrorCode::argument_too_large);
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) return fail(ErrorCode::invalid_argument);
@@ -256,7 +256,10 @@ Status Volume::set_xattr(Context& context, InodeNumber number, std::string_view 
   } else {
     TRY(remove_staged(*state_, context.io, staged, name, transaction));
   }
-  if (clear_setgid) staged.next.mode = staged.next.mode & ~static_cast<std::uint32_t>(S_ISGID);
+  // chmod(2) has the same rule.
+  if (name == kAccessAcl && (staged.next.mode & S_ISGID) != 0 && !is_in_group(context, staged.next.gid)) {
+    staged.next.mode = staged.next.mode & ~static_cast<std::uint32_t>(S_ISGID);
+  }
   status_changed(staged.next, context.now);
   return commit(*state_, context.io, transaction, {&staged});
 }
