@@ -138,6 +138,7 @@ Status open_volume(const MountRequest& request, Mount& mount) {
   }
   options.no_access_time = request.no_access_time;
   options.no_copy_on_write = request.no_copy_on_write;
+  options.sync_names = request.sync_names;
   auto opened = volume::Volume::open(*mount.device, *mount.io, options);
   if (!opened) return fail(std::move(opened).error().with_context(request.device));
   mount.volume = *std::move(opened);

@@ -147,6 +147,8 @@ Status parse_flag_option(std::string_view name, MountRequest& request) {
     request.no_access_time = true;
     request.kernel_options.emplace_back(name);
   } else if (contains(kKernelOptions, name)) {
+    // Contents the kernel sends at once with `sync`; names are ours.
+    if (name == "sync" || name == "dirsync") request.sync_names = true;
     request.kernel_options.emplace_back(name);
   } else if (!contains(kIgnoredOptions, name) && !name.starts_with("x-")) {
     return fail(ErrorCode::invalid_argument, fmt::format("unknown option {}", name));

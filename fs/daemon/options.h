@@ -29,6 +29,7 @@ struct MountRequest {
   bool skip_log = false;
   bool no_copy_on_write = false;
   bool no_access_time = false;
+  bool sync_names = false;  // dirsync, sync
   blockio::EngineChoice engine = blockio::EngineChoice::automatic;
   fuse::TransportChoice transport = fuse::TransportChoice::automatic;
   std::chrono::seconds commit_interval{5};

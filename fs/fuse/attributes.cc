@@ -36,11 +36,12 @@ AttributeChange to_change(const struct stat& status, int valid, const timespec& 
   return change;
 }
 
-void set_attributes(fuse_req_t request, fuse_ino_t inode, struct stat* status, int valid, fuse_file_info* /*file*/) {
+void set_attributes(fuse_req_t request, fuse_ino_t inode, struct stat* status, int valid, fuse_file_info* file) {
   if ((valid & FUSE_SET_ATTR_SIZE) != 0 && status->st_size < 0)
     return static_cast<void>(fuse_reply_err(request, EFBIG));
   volume::Context context = context_of(request);
   AttributeChange change = to_change(*status, valid, context.now);
+  if (file != nullptr) change.fields |= AttributeChange::from_open_file;
   // libfuse drops this bit of the request.
   if ((raw_body<fuse_setattr_in>().valid & FATTR_KILL_SUIDGID) != 0) change.fields |= AttributeChange::clear_suid_sgid;
   reply_attributes(request, volume_of(request).set_attributes(context, InodeNumber{inode}, change));

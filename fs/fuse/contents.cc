@@ -1,11 +1,14 @@
 // read, write, fsync, fallocate, lseek, copy_file_range. There is no open and no flush: the kernel learns that it need
 // not ask.
+#include <linux/capability.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <limits>
 
+#include "fs/fuse/caller.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
 
@@ -45,12 +48,19 @@ void sync(fuse_req_t request, fuse_ino_t inode, int data_only, fuse_file_info* /
   reply(request, volume_of(request).sync_inode(context, InodeNumber{inode}, data_only != 0));
 }
 
+// Whether S_ISUID and S_ISGID of the file have to go. These requests do not say so, as WRITE and SETATTR do.
+bool clears_privileges(fuse_req_t request, volume::Context& context, InodeNumber inode) {
+  const Result<volume::Attributes> attributes = volume_of(request).attributes(context, inode);
+  if (!attributes) return true;  // the operation itself meets the error
+  return (attributes->mode & (S_ISUID | S_ISGID)) != 0 && !has_capability(request, CAP_FSETID);
+}
+
 void allocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_t length, fuse_file_info* /*file*/) {
   if (offset < 0 || length <= 0) return static_cast<void>(fuse_reply_err(request, EINVAL));
   volume::Context context = context_of(request);
-  // The request does not say whether the caller may keep suid and sgid, as WRITE and SETATTR do.
   reply(request, volume_of(request).allocate(context, InodeNumber{inode}, mode, static_cast<std::uint64_t>(offset),
-                                             static_cast<std::uint64_t>(length), context.uid != 0));
+                                             static_cast<std::uint64_t>(length),
+                                             clears_privileges(request, context, InodeNumber{inode})));
 }
 
 void copy(fuse_req_t request, fuse_ino_t source, off_t source_offset, fuse_file_info* /*source_file*/,
@@ -59,8 +69,8 @@ void copy(fuse_req_t request, fuse_ino_t source, off_t source_offset, fuse_file_
   volume::Context context = context_of(request);
   const volume::Volume::CopyRange range{InodeNumber{source}, static_cast<std::uint64_t>(source_offset),
                                         InodeNumber{target}, static_cast<std::uint64_t>(target_offset), length};
-  const Result<std::uint64_t> copied =
-      volume_of(request).copy(context, range, context.uid != 0, Worker::current().transport().answer_space());
+  const Result<std::uint64_t> copied = volume_of(request).copy(
+      context, range, clears_privileges(request, context, range.target), Worker::current().transport().answer_space());
   if (!copied) return reply_error(request, copied.error());
   static_cast<void>(fuse_reply_write(request, *copied));
 }

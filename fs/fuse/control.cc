@@ -1,5 +1,6 @@
 // ioctl: inode flags (FS_IOC_GETFLAGS and FSGETXATTR, and their setters), the label, trimming, and the emergency stop.
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "fs/fuse/caller.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
 #include "fs/fuse/scrub_control.h"
@@ -97,14 +99,12 @@ Label label(volume::Volume& volume) {
 }
 
 Status set_label(volume::Volume& volume, volume::Context& context, const Label& label) {
-  if (context.uid != 0) return fail(ErrorCode::not_permitted);
   const std::string_view text(label.data(), strnlen(label.data(), label.size()));
   return volume.store().set_label(context.io, text);
 }
 
 // FITRIM; all numbers are bytes.
 Result<fstrim_range> trim(volume::Volume& volume, volume::Context& context, fstrim_range range) {
-  if (context.uid != 0) return fail(ErrorCode::not_permitted);
   const format::Layout& layout = volume.store().layout();
   const std::uint64_t block = layout.block_size();
   const std::uint64_t volume_size = layout.block_count() * block;
@@ -119,10 +119,9 @@ Result<fstrim_range> trim(volume::Volume& volume, volume::Context& context, fstr
   return range;
 }
 
-Status go_down(volume::Volume& volume, const volume::Context& context) {
-  if (context.uid != 0) return fail(ErrorCode::not_permitted);
-  volume.stop("stopped by XFS_IOC_GOINGDOWN");
-  return {};
+// Changes of the whole volume.
+bool is_for_the_privileged(unsigned command) noexcept {
+  return command == FS_IOC_SETFSLABEL || command == FITRIM || command == kGoingDown;
 }
 
 void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*argument*/, fuse_file_info* /*file*/,
@@ -130,6 +129,9 @@ void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*ar
   volume::Context context = context_of(request);
   volume::Volume& volume = volume_of(request);
   const InodeNumber inode{number};
+  if (is_for_the_privileged(command) && !has_capability(request, CAP_SYS_ADMIN)) {
+    return static_cast<void>(fuse_reply_err(request, EPERM));
+  }
   switch (command) {
     case FS_IOC_GETFLAGS: return reply_value(request, volume.inode_flags(context, inode));
     case FS_IOC_SETFLAGS: {
@@ -156,7 +158,7 @@ void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*ar
     }
     case kScrubCommand:
       return answer_scrub(request, inode, std::as_bytes(std::span(static_cast<const char*>(input), input_size)));
-    case kGoingDown: return reply_done(request, go_down(volume, context));
+    case kGoingDown: volume.stop("stopped by XFS_IOC_GOINGDOWN"); return reply_done(request, {});
     default: static_cast<void>(fuse_reply_err(request, ENOTTY));
   }
 }

@@ -65,9 +65,7 @@ void send(Worker& worker, std::uint64_t unique, int error_number, std::span<cons
 }
 
 volume::Context context_of(Worker& worker, const fuse_in_header& header) {
-  volume::Context context{worker.io(), {}, header.uid, header.gid};
-  clock_gettime(CLOCK_REALTIME, &context.now);
-  return context;
+  return {worker.io(), time_now(), header.uid, header.gid};
 }
 
 void sync_volume(Edge& edge, Worker& worker, const fuse_in_header& header) {

@@ -1,5 +1,6 @@
 #include "fs/fuse/request.h"
 
+#include <linux/capability.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -7,6 +8,8 @@
 #include <chrono>
 #include <ctime>
 #include <mutex>
+
+#include "fs/fuse/caller.h"
 
 namespace ashlar::fuse {
 namespace {
@@ -20,11 +23,17 @@ constexpr std::chrono::seconds kPatience{1};
 
 Edge& edge_of(fuse_req_t request) noexcept { return *static_cast<Edge*>(fuse_req_userdata(request)); }
 
-volume::Context context_of(fuse_req_t request) noexcept {
+volume::Context context_of(fuse_req_t request) {
   const fuse_ctx* caller = fuse_req_ctx(request);
-  volume::Context context{Worker::current().io(), {}, caller->uid, caller->gid, caller->umask};
-  clock_gettime(CLOCK_REALTIME, &context.now);
-  return context;
+  return {Worker::current().io(), time_now(), caller->uid, caller->gid, caller->umask, [request](gid_t group) {
+            return is_in_group(request, group) || has_capability(request, CAP_FSETID);
+          }};
+}
+
+timespec time_now() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return now;
 }
 
 struct stat to_stat(const volume::Attributes& attributes) noexcept {

@@ -25,7 +25,11 @@ struct Edge {
 
 [[nodiscard]] Edge& edge_of(fuse_req_t request) noexcept;
 [[nodiscard]] inline volume::Volume& volume_of(fuse_req_t request) noexcept { return edge_of(request).volume; }
-[[nodiscard]] volume::Context context_of(fuse_req_t request) noexcept;
+// For use until the request is answered.
+[[nodiscard]] volume::Context context_of(fuse_req_t request);
+// What inodes are stamped with: the kernel's own clock for that. With write-back caching it stamps some changes itself,
+// and a finer clock here would be ahead of those that come after.
+[[nodiscard]] timespec time_now() noexcept;
 
 // The request as the kernel sent it: for fields that libfuse does not pass on.
 template <typename Body>

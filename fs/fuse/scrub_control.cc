@@ -1,10 +1,13 @@
 #include "fs/fuse/scrub_control.h"
 
+#include <linux/capability.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+
+#include "fs/fuse/caller.h"
 
 namespace ashlar::fuse {
 namespace {
@@ -50,7 +53,8 @@ void add_findings(ScrubExchange& exchange, const volume::ScrubStep& step) {
 Status step(fuse_req_t request, InodeNumber inode, ScrubExchange& exchange) {
   volume::Context context = context_of(request);
   if (inode != kRootInode || exchange.version != kScrubVersion) return fail(ErrorCode::not_supported);
-  if (context.uid != 0 && context.uid != geteuid()) return fail(ErrorCode::not_permitted);
+  const bool own_mount = geteuid() != 0 && context.uid == geteuid();
+  if (!own_mount && !has_capability(request, CAP_SYS_ADMIN)) return fail(ErrorCode::not_permitted);
   volume::Volume& volume = volume_of(request);
   const volume::ScrubStep done =
       TRY(volume.scrub(context, position_of(exchange), std::min(exchange.budget, kMaxScrubBudget),

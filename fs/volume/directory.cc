@@ -107,14 +107,13 @@ Result<InodeRef> acquire_named(VolumeState& volume, blockio::IoQueue& io, Inode&
 
 Result<Attributes> Volume::lookup(Context& context, InodeNumber parent, std::string_view name) {
   TRY(check_name(name));
-  const InodeRef directory = TRY(acquire_directory(*state_, context.io, parent));
   InodeRef inode;
   if (name == ".") {
     inode = TRY(state_->inodes.acquire(context.io, parent));
-  } else if (name == "..") {
-    inode = TRY(acquire_parent(*state_, context.io, *directory));
   } else {
-    inode = TRY(acquire_named(*state_, context.io, *directory, name));
+    const InodeRef directory = TRY(acquire_directory(*state_, context.io, parent));
+    inode = name == ".." ? TRY(acquire_parent(*state_, context.io, *directory))
+                         : TRY(acquire_named(*state_, context.io, *directory, name));
   }
   const Attributes attributes = read_attributes(*state_, *inode);
   // Its last name went between the look-up and now; an inode without names has no way back into the kernel by name.

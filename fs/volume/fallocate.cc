@@ -32,8 +32,8 @@ class RangeChange {
   RangeChange(VolumeState& volume, Context& context, Inode& inode, const What& what, std::uint64_t offset,
               std::uint64_t length)
       : volume_(volume),
+        context_(context),
         io_(context.io),
-        now_(context.now),
         inode_(inode),
         what_(what),
         offset_(offset),
@@ -53,8 +53,8 @@ class RangeChange {
   [[nodiscard]] std::uint64_t last() const noexcept { return volume_.block_after(end_); }
 
   VolumeState& volume_;
+  const Context& context_;
   blockio::IoQueue& io_;
-  const timespec now_;
   Inode& inode_;
   const What what_;
   const std::uint64_t offset_;
@@ -167,9 +167,9 @@ Result<std::uint64_t> RangeChange::change_part(std::uint64_t first) {
   const std::uint64_t size = std::min(end_, stop * volume_.block_size);
   const bool grows = !what_.keeps_size && size > staged.next.size;
   if (grows) staged.next.size = size;
-  if (grows || what_.empties) contents_changed(staged.next, now_);
-  status_changed(staged.next, now_);
-  if (what_.clears_privileges) clear_suid_sgid(staged.next);
+  if (grows || what_.empties) contents_changed(staged.next, context_.now);
+  status_changed(staged.next, context_.now);
+  if (what_.clears_privileges) clear_suid_sgid(staged.next, context_);
   if (what_.empties) TRY(drop_capabilities(volume_, io_, staged, transaction));
   count_blocks(staged.next, window);
   window.stage(transaction);
@@ -205,8 +205,8 @@ Status Volume::allocate(Context& context, InodeNumber number, int mode, std::uin
   what.clears_privileges = clear_privileges;
   TRY(check_writable(volume));
   const InodeRef inode = TRY(acquire_regular(volume, context.io, number));
-  // What cannot fit at all is refused before any of it is taken.
-  if (what.fills && !what.empties && length / volume.block_size > volume.store->space().total) {
+  // What cannot fit at all is refused before any of it is taken or zeroed.
+  if (what.fills && length / volume.block_size > volume.store->space().total) {
     return fail(ErrorCode::no_space);
   }
   return with_space_retry(volume, context.io,

@@ -23,8 +23,8 @@ class FileWrite {
   FileWrite(VolumeState& volume, Context& context, Inode& inode, std::uint64_t offset, std::span<const std::byte> data,
             WriteOrigin origin)
       : volume_(volume),
+        context_(context),
         io_(context.io),
-        now_(context.now),
         inode_(inode),
         offset_(offset),
         data_(data),
@@ -40,8 +40,8 @@ class FileWrite {
   [[nodiscard]] std::uint64_t end() const noexcept { return offset_ + data_.size(); }
 
   VolumeState& volume_;
+  const Context& context_;
   blockio::IoQueue& io_;
-  const timespec now_;
   Inode& inode_;
   const std::uint64_t offset_;
   const std::span<const std::byte> data_;
@@ -82,8 +82,10 @@ Status FileWrite::run(bool clear_privileges) {
   }
   StagedInode staged(inode_);
   store::Transaction transaction;
-  contents_changed(staged.next, now_);
-  if (clear_privileges) clear_suid_sgid(staged.next);
+  // Of what it held back, the kernel brings the times as well: those of the write(2), not of now, and not always after
+  // the contents.
+  if (origin_ == WriteOrigin::caller) contents_changed(staged.next, context_.now);
+  if (clear_privileges) clear_suid_sgid(staged.next, context_);
   TRY(drop_capabilities(volume_, io_, staged, transaction));
   staged.next.size = std::max(end(), inode_.item.size.value());
   if (fits_inline) return write_inline(staged, transaction, contents);

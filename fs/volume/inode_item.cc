@@ -78,11 +78,18 @@ void contents_changed(format::InodeItem& item, const timespec& now) noexcept {
 
 void status_changed(format::InodeItem& item, const timespec& now) noexcept { item.changed = to_item(now); }
 
-void clear_suid_sgid(format::InodeItem& item) noexcept {
+void clear_suid_sgid(format::InodeItem& item, const Context& context) {
   std::uint32_t mode = item.mode & ~static_cast<std::uint32_t>(S_ISUID);
-  // Without group execution, S_ISGID once meant mandatory locking: it stays.
-  if ((mode & S_IXGRP) != 0) mode &= ~static_cast<std::uint32_t>(S_ISGID);
+  const bool runs_as_group = (mode & S_IXGRP) != 0;
+  if ((mode & S_ISGID) != 0 && (runs_as_group || !is_in_group(context, item.gid))) {
+    mode &= ~static_cast<std::uint32_t>(S_ISGID);
+  }
   item.mode = mode;
+}
+
+bool is_in_group(const Context& context, gid_t group) {
+  if (context.in_group) return context.in_group(group);
+  return context.uid == 0 || context.gid == group;
 }
 
 bool is_immutable(const format::InodeItem& item) noexcept { return (item.flags & FS_IMMUTABLE_FL) != 0; }

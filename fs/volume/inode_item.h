@@ -34,7 +34,10 @@ inline constexpr std::uint64_t kMaxFileSize = 0x7fff'ffff'ffff'ffffULL;  // byte
 // Contents changed (mtime and ctime), or only what is told about them (ctime).
 void contents_changed(format::InodeItem& item, const timespec& now) noexcept;
 void status_changed(format::InodeItem& item, const timespec& now) noexcept;
-void clear_suid_sgid(format::InodeItem& item) noexcept;
+// When somebody without CAP_FSETID changes the contents, or anybody the owner: S_ISUID goes, and S_ISGID of what its
+// group may execute, or of a group that the caller is not in.
+void clear_suid_sgid(format::InodeItem& item, const Context& context);
+[[nodiscard]] bool is_in_group(const Context& context, gid_t group);
 
 // FS_IMMUTABLE_FL; FS_APPEND_FL too where what exists would change.
 [[nodiscard]] bool is_immutable(const format::InodeItem& item) noexcept;

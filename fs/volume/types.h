@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <cstdint>
+#include <functional>
 #include <string_view>
 
 #include "blockio/io_queue.h"
@@ -20,10 +21,14 @@ struct Context {
   uid_t uid = 0;
   gid_t gid = 0;
   mode_t umask = 0;  // of what is made where no default access control list stands
+  // Whether the caller is in a group, or may do as if (CAP_FSETID). It may take system calls, so it is asked only where
+  // it matters. Empty: root may, and whose only group it is.
+  std::function<bool(gid_t)> in_group = {};
 };
 
 // Who waits for a write: a caller, who is told whether the device took the data; or, of what the kernel's page cache
-// brings home later, nobody, so that small pieces may be gathered and their failure shows at the next sync.
+// brings home later, nobody, so that small pieces may be gathered and their failure shows at the next sync. Their times
+// come by themselves, through set_attributes().
 enum class WriteOrigin : std::uint8_t { caller, page_cache };
 
 // As stat(2) and statx(2) have them.
@@ -53,7 +58,8 @@ struct AttributeChange {
     accessed_field = 16,
     modified_field = 32,
     changed_field = 64,
-    clear_suid_sgid = 128,  // FATTR_KILL_SUIDGID: on write, truncate or chown by an unprivileged caller
+    clear_suid_sgid = 128,  // FATTR_KILL_SUIDGID: on truncate or chown by an unprivileged caller
+    from_open_file = 256,   // FATTR_FH: ftruncate(2), or the kernel brings home the times of what was written
   };
   std::uint32_t fields = 0;
   std::uint32_t mode = 0;

@@ -22,6 +22,7 @@ struct VolumeOptions {
   store::StoreOptions store;
   bool no_access_time = false;  // reading never updates access times anyway: they change as set_attributes says
   bool no_copy_on_write = false;
+  bool sync_names = false;  // what changes a directory returns when it is durable, as with FS_DIRSYNC_FL on each
 };
 
 // The most bytes one write transaction takes.
@@ -29,7 +30,8 @@ inline constexpr std::size_t kMaxWriteBytes = 1U << 20;
 
 // Names are 1 to 255 bytes without NUL and '/'; longer is name_too_long. Thread-safe: each inode has a reader-writer
 // lock; operations on several inodes take them in the order of their numbers. Every operation is one transaction (or
-// none); nothing is durable before fsync, fsync_all, or the store's periodic sync.
+// none); nothing is durable before fsync, fsync_all, or the store's periodic sync, but for names where VolumeOptions or
+// the directory's flags (FS_DIRSYNC_FL, FS_SYNC_FL) say so.
 //
 // The kernel's references are counted as it counts them: lookup(), make_node(), link() (of their result) and
 // readdir_plus entries add one, forget() takes them back. An inode without names lives until the last reference is
@@ -45,8 +47,8 @@ class Volume {
   [[nodiscard]] store::Store& store() noexcept;
 
   // Names.
-  [[nodiscard]] Result<Attributes> lookup(Context& context, InodeNumber parent,
-                                          std::string_view name);  // "." and ".." too
+  // ".." too; "." of any inode, which is how the kernel finds what a file handle (open_by_handle_at(2)) stands for.
+  [[nodiscard]] Result<Attributes> lookup(Context& context, InodeNumber parent, std::string_view name);
   void forget(blockio::IoQueue& io, InodeNumber inode, std::uint64_t references);
   [[nodiscard]] Result<Attributes> make_node(Context& context, InodeNumber parent, std::string_view name,
                                              const NewNode& node);
@@ -77,11 +79,10 @@ class Volume {
   [[nodiscard]] Status set_inode_flags(Context& context, InodeNumber inode, std::uint32_t flags);
 
   // Extended attributes; names with their prefix, not_supported when it is none of user, trusted, security and the two
-  // access control lists (acl.h), which change the mode as well. flags: XATTR_CREATE, XATTR_REPLACE; clear_setgid: drop
-  // S_ISGID, as a list set by somebody outside the group demands.
+  // access control lists (acl.h), which change the mode as well. flags: XATTR_CREATE, XATTR_REPLACE.
   [[nodiscard]] Result<std::string> get_xattr(Context& context, InodeNumber inode, std::string_view name);
   [[nodiscard]] Status set_xattr(Context& context, InodeNumber inode, std::string_view name,
-                                 std::span<const std::byte> value, int flags, bool clear_setgid = false);
+                                 std::span<const std::byte> value, int flags);
   [[nodiscard]] Status remove_xattr(Context& context, InodeNumber inode, std::string_view name);
   [[nodiscard]] Result<std::string> list_xattrs(Context& context,
                                                 InodeNumber inode);  // NUL-terminated names back to back

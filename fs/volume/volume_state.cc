@@ -31,6 +31,16 @@ bool VolumeState::no_copy_on_write(const format::InodeItem& item) const noexcept
   return options.no_copy_on_write || (item.flags & FS_NOCOW_FL) != 0;
 }
 
+namespace {
+
+// dirsync of mount(8) and chattr(1); S of chattr(1) implies it, as in the kernel.
+bool is_synchronous(const VolumeState& volume, const StagedInode& staged) noexcept {
+  if (!staged.inode().is_directory()) return false;
+  return volume.options.sync_names || (staged.next.flags & (FS_DIRSYNC_FL | FS_SYNC_FL)) != 0;
+}
+
+}  // namespace
+
 Status commit(VolumeState& volume, blockio::IoQueue& io, store::Transaction& transaction,
               std::initializer_list<StagedInode*> staged, store::CommitKind kind) {
   for (StagedInode* one : staged) {
@@ -39,13 +49,17 @@ Status commit(VolumeState& volume, blockio::IoQueue& io, store::Transaction& tra
     transaction.put_item(inode_key(one->inode().number()), one->next);
   }
   const Lsn lsn = TRY(volume.store->commit(io, transaction, kind));
+  bool synchronous = false;
   for (StagedInode* one : staged) {
     if (one == nullptr) continue;
+    synchronous = synchronous || is_synchronous(volume, *one);
     Inode& inode = one->inode();
     inode.item = one->next;
     inode.unlinked.store(one->next.links == 0, std::memory_order_relaxed);
     inode.changed_lsn.store(lsn.value(), std::memory_order_relaxed);
   }
+  // With the directory still locked, as the kernel has it locked, too, until it is answered.
+  if (synchronous) return volume.store->sync(io, lsn);
   return {};
 }
 

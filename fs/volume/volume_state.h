@@ -74,7 +74,8 @@ class StagedInode {
 };
 
 // Puts the staged items into the transaction, commits it, and shows them to later readers; null ones are skipped. On an
-// error nothing has changed.
+// error nothing has changed, unless it is that a synchronous directory's change could not be made durable: then the
+// store has stopped.
 [[nodiscard]] Status commit(VolumeState& volume, blockio::IoQueue& io, store::Transaction& transaction,
                             std::initializer_list<StagedInode*> staged,
                             store::CommitKind kind = store::CommitKind::ordinary);

@@ -200,7 +200,6 @@ struct Setting {
   std::string_view name;
   std::span<const std::byte> value;
   int flags = 0;
-  bool clear_setgid = false;
 };
 
 Status set_locked(VolumeState& volume, Context& context, Inode& inode, const Setting& setting) {
@@ -218,7 +217,10 @@ Status set_locked(VolumeState& volume, Context& context, Inode& inode, const Set
   } else {
     TRY(remove_staged(volume, context.io, staged, setting.name, transaction));
   }
-  if (setting.clear_setgid) staged.next.mode = staged.next.mode & ~static_cast<std::uint32_t>(S_ISGID);
+  // chmod(2) has the same rule.
+  if (setting.name == kAccessAcl && (staged.next.mode & S_ISGID) != 0 && !is_in_group(context, staged.next.gid)) {
+    staged.next.mode = staged.next.mode & ~static_cast<std::uint32_t>(S_ISGID);
+  }
   status_changed(staged.next, context.now);
   return commit(volume, context.io, transaction, {&staged});
 }
@@ -263,14 +265,14 @@ Result<std::string> Volume::get_xattr(Context& context, InodeNumber number, std:
 }
 
 Status Volume::set_xattr(Context& context, InodeNumber number, std::string_view name, std::span<const std::byte> value,
-                         int flags, bool clear_setgid) {
+                         int flags) {
   TRY(check_xattr_name(name));
   if (value.size() > format::kMaxXattrValue) return fail(ErrorCode::argument_too_large);
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) return fail(ErrorCode::invalid_argument);
   TRY(check_writable(*state_));
   const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
   return with_space_retry(*state_, context.io, [&] {
-    return set_locked(*state_, context, *inode, {name, value, flags, clear_setgid});
+    return set_locked(*state_, context, *inode, {name, value, flags});
   });
 }
 

@@ -2,10 +2,12 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -78,6 +80,20 @@ class Observed : public ::testing::Test {
     return bytes;
   }
 
+  // Every place in the image where block `index` of what was the file's contents lies.
+  void damage_all(const std::string& name, std::size_t index) const {
+    const std::string wanted = "block " + std::to_string(index) + " of " + name + "\n";
+    std::ifstream image(volume_->device().image(), std::ios::binary);
+    std::string block(kBlock, '\0');
+    int found = 0;
+    for (std::uint64_t at = 0; image.read(block.data(), kBlock); at += kBlock) {
+      if (!block.starts_with(wanted)) continue;
+      damage(at);
+      ++found;
+    }
+    EXPECT_GT(found, 0);
+  }
+
   // Beneath the daemon, which reads the device and not the page cache.
   void damage(std::uint64_t offset) const {
     const int fd = open(volume_->device().image().c_str(), O_WRONLY | O_CLOEXEC);
@@ -124,6 +140,47 @@ TEST_F(Observed, StatTellsStateEngineAndFigures) {
   ASSERT_TRUE(succeeded(volume_->unmount()));
   EXPECT_TRUE(refused(ctl({"stat", volume_->device().path()}), {volume_->device().path(), "not mounted"}));
   EXPECT_TRUE(refused(ctl({"scrub", root()}), {root()}));
+}
+
+TEST_F(Observed, TheStatusIsNobodysToChange) {
+  constexpr const char* kName = "user.ashlarfs.status";
+  // setxattr(2), removexattr(2): ENOTSUP
+  EXPECT_EQ(setxattr(root().c_str(), kName, "x", 1, 0), -1);
+  EXPECT_EQ(errno, ENOTSUP);
+  EXPECT_EQ(removexattr(root().c_str(), kName), -1);
+  EXPECT_EQ(errno, ENOTSUP);
+  EXPECT_EQ(listxattr(root().c_str(), nullptr, 0), 0);
+  EXPECT_EQ(stat()["state"], "read-write");
+  // Elsewhere it is a name like any other.
+  write_file("file");
+  EXPECT_EQ(setxattr((volume_->root() / "file").c_str(), kName, "x", 1, 0), 0);
+}
+
+TEST_F(Observed, ACopyThatMeetsDamageTellsWhatItHasDone) {
+  // copy_file_range(2): the bytes copied, when there are some; EIO only when there are none.
+  constexpr std::size_t kCopyStep = 1U << 20;  // that the daemon takes at a time
+  constexpr std::size_t kFiller = kCopyStep / kBlock;
+  write_file("tail");
+  {
+    std::ofstream source(volume_->root() / "source", std::ios::binary);
+    std::ifstream tail(volume_->root() / "tail", std::ios::binary);
+    source << std::string(kFiller * kBlock, 'f') << tail.rdbuf();
+  }
+  std::filesystem::remove(volume_->root() / "tail");
+  ASSERT_TRUE(succeeded(volume_->unmount()));
+  ASSERT_TRUE(succeeded(volume_->check()));
+  damage_all("tail", 3);
+  ASSERT_TRUE(succeeded(volume_->mount(Engine::io_uring)));
+  const int from = open((volume_->root() / "source").c_str(), O_RDONLY | O_CLOEXEC);
+  const int to = open((volume_->root() / "target").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  off64_t offset = 0;
+  EXPECT_EQ(copy_file_range(from, &offset, to, nullptr, 4 * kCopyStep, 0), static_cast<ssize_t>(kCopyStep));
+  EXPECT_EQ(offset, static_cast<off64_t>(kCopyStep));
+  EXPECT_EQ(copy_file_range(from, &offset, to, nullptr, 4 * kCopyStep, 0), -1);
+  EXPECT_EQ(errno, EIO);
+  EXPECT_EQ(std::filesystem::file_size(volume_->root() / "target"), kCopyStep);
+  close(from);
+  close(to);
 }
 
 TEST_F(Observed, ABadMetadataCopyIsHealedWhenItIsRead) {

@@ -54,7 +54,7 @@ class AclsTest : public PosixTest {
     return {{ACL_USER_OBJ, 7}, {ACL_USER, 6, kAlice.uid}, {ACL_GROUP_OBJ, 0}, {ACL_MASK, mask}, {ACL_OTHER, 0}};
   }
 };
-INSTANTIATE_TEST_SUITE_P(Posix, AclsTest, every_filesystem(), kind_name);
+INSTANTIATE_TEST_SUITE_P(Posix, AclsTest, ext4_and_an_image(), kind_name);
 
 TEST_P(AclsTest, TheyDecide) {
   make_file("file", "text", 0600);

@@ -3,6 +3,9 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -122,6 +125,83 @@ TEST_P(ContentsTest, SeekingDataAndHoles) {
   EXPECT_EQ(lseek(small.fd(), 0, SEEK_HOLE), 4);
 }
 
+TEST_P(ContentsTest, SeekingInWhatWasNeverWritten) {
+  const OpenFile file(path("file"), O_RDWR | O_CREAT);
+  const std::string data(kBlock, 'd');
+  // lseek(2): a hole is what reads as zeros and needs no blocks, "but a filesystem may" count others; preallocated
+  // space counts as one.
+  ASSERT_EQ(fallocate(file.fd(), 0, 0, 20 * kBlock), 0);
+  EXPECT_EQ(ERRNO_OF(lseek(file.fd(), 0, SEEK_DATA)), ENXIO);
+  EXPECT_EQ(lseek(file.fd(), 3, SEEK_HOLE), 3);
+  ASSERT_EQ(pwrite(file.fd(), data.data(), data.size(), 8 * kBlock), kBlock);
+  ASSERT_EQ(fsync(file.fd()), 0);
+  EXPECT_EQ(lseek(file.fd(), 0, SEEK_DATA), 8 * kBlock);
+  EXPECT_EQ(lseek(file.fd(), 8 * kBlock, SEEK_HOLE), 9 * kBlock);
+  EXPECT_EQ(ERRNO_OF(lseek(file.fd(), 9 * kBlock, SEEK_DATA)), ENXIO);
+  ASSERT_EQ(fallocate(file.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 8 * kBlock, kBlock), 0);
+  EXPECT_EQ(ERRNO_OF(lseek(file.fd(), 0, SEEK_DATA)), ENXIO);
+  // Past the end, preallocated or not, there is nothing to find.
+  ASSERT_EQ(fallocate(file.fd(), FALLOC_FL_KEEP_SIZE, 20 * kBlock, 20 * kBlock), 0);
+  EXPECT_EQ(ERRNO_OF(lseek(file.fd(), 20 * kBlock, SEEK_HOLE)), ENXIO);
+}
+
+TEST_P(ContentsTest, FlagsOfOneTransfer) {
+  make_file("file", "0123456789");
+  const OpenFile file(path("file"), O_RDWR);
+  std::array<char, 4> bytes{};
+  const iovec part{bytes.data(), bytes.size()};
+  // preadv2(2): offset -1 is the descriptor's own.
+  ASSERT_EQ(lseek(file.fd(), 2, SEEK_SET), 2);
+  EXPECT_EQ(preadv2(file.fd(), &part, 1, -1, 0), 4);
+  EXPECT_EQ(std::string(bytes.data(), 4), "2345");
+  EXPECT_EQ(lseek(file.fd(), 0, SEEK_CUR), 6);
+  EXPECT_EQ(preadv2(file.fd(), &part, 1, 0, RWF_HIPRI), 4);
+  EXPECT_EQ(std::string(bytes.data(), 4), "0123");
+  // pwritev2(2): RWF_DSYNC, RWF_SYNC; RWF_APPEND appends and ignores the offset.
+  bytes = {'a', 'b', 'c', 'd'};
+  EXPECT_EQ(pwritev2(file.fd(), &part, 1, 0, RWF_DSYNC), 4);
+  EXPECT_EQ(pwritev2(file.fd(), &part, 1, 4, RWF_SYNC), 4);
+  EXPECT_EQ(pwritev2(file.fd(), &part, 1, 0, RWF_APPEND), 4);
+  EXPECT_EQ(contents_of("file"), "abcdabcd89abcd");
+  EXPECT_EQ(lseek(file.fd(), 0, SEEK_CUR), 6);
+  // EOPNOTSUPP: an unknown flag
+  EXPECT_EQ(ERRNO_OF(preadv2(file.fd(), &part, 1, 0, 1 << 30)), EOPNOTSUPP);
+  EXPECT_EQ(ERRNO_OF(pwritev2(file.fd(), &part, 1, 0, 1 << 30)), EOPNOTSUPP);
+}
+
+TEST_P(ContentsTest, DirectAppendsTogetherLoseNothing) {
+  // XSH write, O_APPEND: no other modification between setting the offset and writing, with O_DIRECT as well.
+  constexpr int kWriters = 3;
+  constexpr int kBlocks = 50;
+  make_file("log");
+  std::vector<pid_t> children;
+  for (int writer = 0; writer < kWriters; ++writer) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alignas(4096) static std::array<char, kBlock> page{};
+      page.fill(static_cast<char>('a' + writer));
+      const int fd = open(path("log").c_str(), O_WRONLY | O_APPEND | O_DIRECT);
+      bool sound = fd >= 0;
+      for (int i = 0; i < kBlocks && sound; ++i) sound = write(fd, page.data(), page.size()) == kBlock;
+      _exit(sound ? 0 : 1);
+    }
+    children.push_back(child);
+  }
+  for (const pid_t child : children) {
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  const std::string all = contents_of("log");
+  ASSERT_EQ(all.size(), static_cast<std::size_t>(kBlock * kWriters * kBlocks));
+  std::array<int, kWriters> seen{};
+  for (std::size_t at = 0; at < all.size(); at += kBlock) {
+    ASSERT_TRUE(all.compare(at, kBlock, std::string(kBlock, all[at])) == 0) << at;
+    ++seen.at(static_cast<std::size_t>(all[at] - 'a'));
+  }
+  for (const int count : seen) EXPECT_EQ(count, kBlocks);
+}
+
 TEST_P(ContentsTest, ContentsShowInBlocks) {
   // tar(1) -S does not even read a file with st_blocks 0, so no file with contents may have that, written back or not.
   make_file("small", "tiny");
@@ -173,6 +253,32 @@ TEST_P(ContentsTest, Preallocating) {
   EXPECT_TRUE(contents_of("file") == expected);
   EXPECT_EQ(ERRNO_OF(fallocate(file.fd(), FALLOC_FL_ZERO_RANGE, 8 * kBlock, 4 * kBlock)), 0);
   EXPECT_EQ(stat_of("file").st_size, 12 * kBlock);
+}
+
+TEST_P(ContentsTest, ZeroingMoreThanThereIsRoomFor) {
+  if (GetParam() == Kind::ext4) return;  // the same answer, after ten seconds, and it has zeroed what it could
+  // More pieces than are zeroed in one go.
+  constexpr off_t kPieces = 1000;
+  const OpenFile file(path("file"), O_RDWR | O_CREAT);
+  const std::string piece(kBlock, 'p');
+  std::string expected;
+  for (off_t i = 0; i < kPieces; ++i) {
+    ASSERT_EQ(pwrite(file.fd(), piece.data(), piece.size(), 2 * i * kBlock), kBlock);
+    if (i != 0) expected.append(kBlock, '\0');
+    expected.append(piece);
+  }
+  ASSERT_EQ(fsync(file.fd()), 0);
+  struct statvfs before {};
+  ASSERT_EQ(statvfs(path("").c_str(), &before), 0);
+  // fallocate(2), ENOSPC
+  EXPECT_EQ(ERRNO_OF(fallocate(file.fd(), FALLOC_FL_ZERO_RANGE, 10 * kBlock, 1LL << 40)), ENOSPC);
+  // What is on the volume, whatever the page cache has.
+  ASSERT_EQ(posix_fadvise(file.fd(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  EXPECT_TRUE(contents_of("file") == expected);
+  struct statvfs after {};
+  ASSERT_EQ(statvfs(path("").c_str(), &after), 0);
+  constexpr fsblkcnt_t kLittle = 1000;  // of the volume's 130,000 blocks: other things go on
+  EXPECT_GT(after.f_bfree + kLittle, before.f_bfree);
 }
 
 TEST_P(ContentsTest, CopyingRanges) {

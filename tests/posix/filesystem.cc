@@ -19,19 +19,20 @@ void demand(const CommandResult& result) {
 
 class Ashlarfs : public Filesystem {
  public:
-  Ashlarfs() : volume_(mount_test::DeviceKind::image, kBytes) {
+  Ashlarfs(mount_test::DeviceKind device, mount_test::Engine engine) : volume_(device, kBytes), engine_(engine) {
     demand(volume_.format());
-    demand(volume_.mount(mount_test::Engine::io_uring));
+    demand(volume_.mount(engine_));
   }
   [[nodiscard]] const std::filesystem::path& root() const override { return volume_.root(); }
   void remount(const std::string& options) override {
     demand(volume_.unmount());
     demand(volume_.check());
-    demand(volume_.mount(mount_test::Engine::io_uring, options));
+    demand(volume_.mount(engine_, options));
   }
 
  private:
   mount_test::MountedVolume volume_;
+  const mount_test::Engine engine_;
 };
 
 class Ext4 : public Filesystem {
@@ -64,11 +65,21 @@ class Ext4 : public Filesystem {
 
 }  // namespace
 
-std::string_view name_of(Kind kind) { return kind == Kind::ext4 ? "ext4" : "ashlarfs"; }
+std::string_view name_of(Kind kind) {
+  switch (kind) {
+    case Kind::ext4: return "ext4";
+    case Kind::ashlarfs: return "ashlarfs";
+    case Kind::ashlarfs_device: return "ashlarfs_device";
+  }
+  return "";
+}
 
 std::unique_ptr<Filesystem> Filesystem::make(Kind kind) {
+  using mount_test::DeviceKind;
+  using mount_test::Engine;
   if (kind == Kind::ext4) return std::make_unique<Ext4>();
-  return std::make_unique<Ashlarfs>();
+  if (kind == Kind::ashlarfs) return std::make_unique<Ashlarfs>(DeviceKind::image, Engine::io_uring);
+  return std::make_unique<Ashlarfs>(DeviceKind::loop_4096, Engine::aio);
 }
 
 }  // namespace ashlar::posix_test

@@ -7,7 +7,9 @@
 
 namespace ashlar::posix_test {
 
-enum class Kind { ext4, ashlarfs };
+// ashlarfs: an image file, mounted as plain fuse, with io_uring; ashlarfs_device: a block device with sectors of 4 KiB,
+// mounted as fuseblk, with AIO.
+enum class Kind { ext4, ashlarfs, ashlarfs_device };
 
 [[nodiscard]] std::string_view name_of(Kind kind);
 

@@ -37,6 +37,7 @@ class FlagsTest : public PosixTest {
 INSTANTIATE_TEST_SUITE_P(Posix, FlagsTest, every_filesystem(), kind_name);
 
 TEST_P(FlagsTest, TheyAreKeptAndInherited) {
+  // ioctl_iflags(2); chattr(1): new files have those of their directory, D is for directories.
   make_directory("d");
   ASSERT_EQ(sets("d", FS_NODUMP_FL | FS_NOATIME_FL | FS_SYNC_FL | FS_DIRSYNC_FL), 0);
   make_file("d/file");
@@ -50,6 +51,7 @@ TEST_P(FlagsTest, TheyAreKeptAndInherited) {
 }
 
 TEST_P(FlagsTest, BothLanguages) {
+  // ioctl_xfs_fsgetxattr(2), ioctl_iflags(2), ioctl_getfslabel(2)
   make_file("file");
   const OpenFile file(path("file"), O_RDWR);
   fsxattr extended{};
@@ -126,6 +128,7 @@ TEST_P(FlagsTest, ImmutableFiles) {
 }
 
 TEST_P(FlagsTest, WhatWasWrittenBeforeStaysWritten) {
+  // ioctl_iflags(2), FS_IMMUTABLE_FL: from the moment it is set.
   make_file("file", std::string(100'000, 'w'));
   ASSERT_EQ(sets("file", FS_IMMUTABLE_FL), 0);
   filesystem().remount("");
@@ -186,6 +189,83 @@ TEST_P(FlagsTest, AppendOnlyFilesOnlyGrow) {
   ASSERT_EQ(sets("log", 0), 0);
 }
 
+TEST_P(FlagsTest, TimesOfProtectedFiles) {
+  make_file("file", "text");
+  make_directory("d");
+  let_time_pass();
+  constexpr timespec kOmit{0, UTIME_OMIT};
+  constexpr timespec kNow{0, UTIME_NOW};
+  constexpr timespec kGiven{1, 0};
+  using Times = std::array<timespec, 2>;
+  for (const unsigned flag : {FS_IMMUTABLE_FL, FS_APPEND_FL}) {
+    for (const std::string name : {"file", "d"}) {
+      SCOPED_TRACE(name + (flag == FS_IMMUTABLE_FL ? " immutable" : " append-only"));
+      ASSERT_EQ(sets(name, flag), 0);
+      const auto touches = [&](const timespec* times) {
+        return ERRNO_OF(utimensat(AT_FDCWD, path(name).c_str(), times, 0));
+      };
+      // utimensat(2), EPERM: all but setting both to the current time, which append-only files allow.
+      for (const Times& times : {Times{kOmit, kGiven}, Times{kGiven, kOmit}, Times{kOmit, kNow}, Times{kNow, kOmit},
+                                 Times{kGiven, kGiven}, Times{kNow, kGiven}, Times{kGiven, kNow}}) {
+        EXPECT_EQ(touches(times.data()), EPERM) << times[0].tv_nsec << " " << times[1].tv_nsec;
+      }
+      const int expected = flag == FS_IMMUTABLE_FL ? EPERM : 0;
+      EXPECT_EQ(touches(nullptr), expected);
+      EXPECT_EQ(touches(Times{kNow, kNow}.data()), expected);
+      EXPECT_EQ(touches(Times{kOmit, kOmit}.data()), 0);
+      ASSERT_EQ(sets(name, 0), 0);
+    }
+  }
+}
+
+TEST_P(FlagsTest, TimesOfWhatWasDoneBefore) {
+  // XSH fsync: what was done to the file before it became immutable, its times as well, is written without an error.
+  struct stat before {};
+  {
+    const OpenFile file(path("file"), O_RDWR | O_CREAT);
+    ASSERT_EQ(write(file.fd(), "text", 4), 4);
+    ASSERT_EQ(ERRNO_OF(fsync(file.fd())), 0);
+    let_time_pass();
+    ASSERT_EQ(pwrite(file.fd(), "T", 1, 0), 1);
+    ASSERT_EQ(ERRNO_OF(fsetxattr(file.fd(), "user.x", "1", 1, 0)), 0);
+    ASSERT_EQ(sets("file", FS_IMMUTABLE_FL), 0);
+    EXPECT_EQ(ERRNO_OF(fsync(file.fd())), 0);
+    ASSERT_EQ(fstat(file.fd(), &before), 0);
+  }
+  make_file("renamed", "text");
+  ASSERT_EQ(ERRNO_OF(setxattr(path("renamed").c_str(), "user.x", "1", 1, 0)), 0);
+  ASSERT_EQ(ERRNO_OF(rename(path("renamed").c_str(), path("named").c_str())), 0);
+  ASSERT_EQ(sets("named", FS_IMMUTABLE_FL), 0);
+  {
+    const OpenFile reader(path("named"), O_RDONLY);
+    EXPECT_EQ(ERRNO_OF(fsync(reader.fd())), 0);
+  }
+  filesystem().remount("");
+  EXPECT_EQ(contents_of("file"), "Text");
+  EXPECT_EQ(stat_of("file").st_mtim.tv_sec, before.st_mtim.tv_sec);
+  EXPECT_EQ(stat_of("file").st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+  ASSERT_EQ(sets("file", 0), 0);
+  ASSERT_EQ(sets("named", 0), 0);
+}
+
+TEST_P(FlagsTest, AppendOnlyFilesAreNotTruncated) {
+  make_file("log", "text");
+  const OpenFile log(path("log"), O_RDWR | O_APPEND);
+  ASSERT_EQ(sets("log", FS_APPEND_FL), 0);
+  // truncate(2), EPERM; whatever the size.
+  for (const off_t size : {0, 2, 4, 10, 10'000}) {
+    EXPECT_EQ(ERRNO_OF(truncate(path("log").c_str(), size)), EPERM) << size;
+    EXPECT_EQ(ERRNO_OF(ftruncate(log.fd(), size)), EPERM) << size;
+  }
+  EXPECT_EQ(contents_of("log"), "text");
+  // ioctl_iflags(2): it may grow, and space may be taken for that.
+  EXPECT_EQ(write(log.fd(), "more", 4), 4);
+  EXPECT_EQ(ERRNO_OF(fallocate(log.fd(), FALLOC_FL_KEEP_SIZE, 0, 10'000)), 0);
+  EXPECT_EQ(ERRNO_OF(fallocate(log.fd(), FALLOC_FL_ZERO_RANGE, 0, 4)), EPERM);
+  EXPECT_EQ(contents_of("log"), "textmore");
+  ASSERT_EQ(sets("log", 0), 0);
+}
+
 TEST_P(FlagsTest, EveryOtherWayIntoAnImmutableFile) {
   make_file("file", std::string(10'000, 'i'));
   make_file("other", std::string(10'000, 'o'));
@@ -231,6 +311,34 @@ TEST_P(FlagsTest, AppendOnlyDirectories) {
   EXPECT_EQ(ERRNO_OF(rename(path("d/old").c_str(), path("d/new").c_str())), EPERM);
   ASSERT_EQ(sets("d", 0), 0);
   EXPECT_EQ(names_in("d"), (std::vector<std::string>{"below", "linked", "moved", "new", "old", "symlink"}));
+}
+
+TEST_P(FlagsTest, NoCopyOnWrite) {
+  // chattr(1), C: inherited, and only how contents are kept: they are what was written.
+  make_directory("d");
+  unsigned flags = 0;
+  {
+    const OpenFile directory(path("d"), O_RDONLY | O_DIRECTORY);
+    ASSERT_EQ(ioctl(directory.fd(), FS_IOC_GETFLAGS, &flags), 0);
+    flags |= FS_NOCOW_FL;
+    const int expected = deviates(Deviation::has_no_copy_on_write_flag) ? 0 : EOPNOTSUPP;
+    EXPECT_EQ(ERRNO_OF(ioctl(directory.fd(), FS_IOC_SETFLAGS, &flags)), expected);
+    if (expected != 0) return;
+  }
+  std::string expected(300'000, 'a');
+  make_file("d/file", expected);
+  for (const std::size_t offset : {0, 4096, 100'001}) {
+    const OpenFile file(path("d/file"), O_RDWR);
+    ASSERT_EQ(ioctl(file.fd(), FS_IOC_GETFLAGS, &flags), 0);
+    EXPECT_NE(flags & FS_NOCOW_FL, 0U);
+    const std::string change(10'000, static_cast<char>('b' + offset % 7));
+    ASSERT_EQ(pwrite(file.fd(), change.data(), change.size(), static_cast<off_t>(offset)), 10'000);
+    ASSERT_EQ(fsync(file.fd()), 0);
+    expected.replace(offset, change.size(), change);
+  }
+  filesystem().remount("");
+  EXPECT_TRUE(contents_of("d/file") == expected);
+  EXPECT_EQ(ERRNO_OF(unlink(path("d/file").c_str())), 0);
 }
 
 TEST_P(FlagsTest, TheLabel) {
@@ -283,6 +391,7 @@ TEST_P(FlagsTest, Trimming) {
 }
 
 TEST_P(FlagsTest, TrimmingWhileOthersWrite) {
+  // ioctl_fitrim(2): free space alone.
   constexpr std::size_t kBytes = 1U << 20;
   std::thread trimmer([&] {
     const OpenFile root(path(""), O_RDONLY | O_DIRECTORY);
@@ -305,6 +414,7 @@ TEST_P(FlagsTest, TrimmingWhileOthersWrite) {
 }
 
 TEST_P(FlagsTest, GoingDown) {
+  // XFS_IOC_GOINGDOWN, EXT4_IOC_SHUTDOWN: from then on EIO; for CAP_SYS_ADMIN.
   constexpr unsigned long kGoingDown = _IOR('X', 125, std::uint32_t);
   make_file("file", "text");
   const OpenFile root(path(""), O_RDONLY | O_DIRECTORY);

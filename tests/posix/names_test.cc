@@ -15,7 +15,8 @@
 namespace ashlar::posix_test {
 namespace {
 
-ASHLAR_POSIX_SUITE(NamesTest);
+class NamesTest : public PosixTest {};
+INSTANTIATE_TEST_SUITE_P(Posix, NamesTest, ext4_and_an_image(), kind_name);
 
 TEST_P(NamesTest, MakingAndRemovingDirectories) {
   make_directory("directory");

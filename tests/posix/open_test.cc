@@ -11,7 +11,8 @@
 namespace ashlar::posix_test {
 namespace {
 
-ASHLAR_POSIX_SUITE(OpenTest);
+class OpenTest : public PosixTest {};
+INSTANTIATE_TEST_SUITE_P(Posix, OpenTest, ext4_and_an_image(), kind_name);
 
 TEST_P(OpenTest, ErrorCodes) {
   make_file("file", "text");
@@ -89,9 +90,17 @@ TEST_P(OpenTest, PermissionsAndModes) {
   EXPECT_EQ(mode_of("masked directory"), 0750U);
   static_cast<void>(umask(0));
   // XSH open: with O_CREAT the mode does not matter for this opening.
-  const OpenFile created(path("write only"), O_RDWR | O_CREAT, 0);
-  EXPECT_EQ(write(created.fd(), "x", 1), 1);
-  EXPECT_EQ(mode_of("write only"), 0U);
+  make_directory("alices", 0777);
+  const std::string created = path("alices/file");
+  EXPECT_EQ(errno_as(kAlice,
+                     [&] {
+                       const int fd = open(created.c_str(), O_RDWR | O_CREAT, 0);
+                       return write(fd, "x", 1) == 1 ? 0 : -1;
+                     }),
+            0);
+  EXPECT_EQ(mode_of("alices/file"), 0U);
+  EXPECT_EQ(contents_of("alices/file"), "x");
+  EXPECT_EQ(opens("alices/file", O_RDONLY), EACCES);
 }
 
 TEST_P(OpenTest, OwnerAndGroupOfWhatIsMade) {

@@ -1,5 +1,8 @@
 // chmod(2), chown(2), sticky and setgid directories, and what clears the privileges of a program.
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
@@ -7,6 +10,7 @@
 
 #include <array>
 #include <functional>
+#include <utility>
 
 #include "tests/posix/posix_fixture.h"
 
@@ -24,7 +28,7 @@ class PermissionsTest : public PosixTest {
     return errno_as(caller, [&] { return chown(full.c_str(), uid, gid); });
   }
 };
-INSTANTIATE_TEST_SUITE_P(Posix, PermissionsTest, every_filesystem(), kind_name);
+INSTANTIATE_TEST_SUITE_P(Posix, PermissionsTest, ext4_and_an_image(), kind_name);
 
 TEST_P(PermissionsTest, ChangingModes) {
   make_file("file");
@@ -77,6 +81,26 @@ TEST_P(PermissionsTest, ChangingOwners) {
   EXPECT_EQ(stat_of("file").st_uid, 0xffff'fffeU);
 }
 
+TEST_P(PermissionsTest, ChangingOwnersToWhatTheyAre) {
+  make_file("file", "", 0755);
+  give_to("file", kAlice);
+  constexpr auto kSameUser = static_cast<uid_t>(-1);
+  constexpr auto kSameGroup = static_cast<gid_t>(-1);
+  // XSH chown: -1 leaves an ID; the owner may, and others may not even name what it is already...
+  EXPECT_EQ(chowns(kAlice, "file", kSameUser, kSameGroup), 0);
+  EXPECT_EQ(chowns(kAlice, "file", kAlice.uid, kAlice.gid), 0);
+  EXPECT_EQ(chowns(kBob, "file", kAlice.uid, kAlice.gid), EPERM);
+  // ...but a call that names nothing is everybody's on Linux.
+  EXPECT_EQ(chowns(kBob, "file", kSameUser, kSameGroup), 0);
+  EXPECT_EQ(times_changed("file", [&] { EXPECT_EQ(chowns(kAlice, "file", kSameUser, kSameGroup), 0); }), "c");
+  ASSERT_EQ(chmod(path("file").c_str(), 06755), 0);
+  EXPECT_EQ(chowns(kAlice, "file", kSameUser, kSameGroup), 0);
+  EXPECT_EQ(mode_of("file"), deviates(Deviation::chown_to_nobody_keeps_privileges) ? 06755U : 0755U);
+  ASSERT_EQ(chmod(path("file").c_str(), 06755), 0);
+  EXPECT_EQ(chowns(kAlice, "file", kAlice.uid, kSameGroup), 0);
+  EXPECT_EQ(mode_of("file"), 0755U);
+}
+
 TEST_P(PermissionsTest, ChangingContentsClearsPrivileges) {
   // XSH write, truncate; inode(7): an unprivileged write, truncation or allocation clears S_ISUID, and S_ISGID of an
   // executable. The same through every way of writing.
@@ -115,10 +139,113 @@ TEST_P(PermissionsTest, ChangingContentsClearsPrivileges) {
   ASSERT_EQ(chmod(full.c_str(), 06777), 0);
   make_file("program", "root's");
   EXPECT_EQ(mode_of("program"), 06777U);
-  // S_ISGID without S_IXGRP
-  ASSERT_EQ(chmod(full.c_str(), 02766), 0);
-  EXPECT_EQ(errno_as(kBob, [&] { return truncate(full.c_str(), 2); }), 0);
-  EXPECT_EQ(mode_of("program"), deviates(Deviation::setgid_without_execution) ? 02766U : 0766U);
+}
+
+TEST_P(PermissionsTest, SetgidWithoutGroupExecution) {
+  // inode(7), S_ISGID; since Linux 6.2 it goes, group execution or not, when who changes the contents is not in the
+  // group: by every way of changing them.
+  constexpr gid_t kGroup = 3000;
+  const Caller member{kBob.uid, kBob.gid, {2999, kGroup}};
+  make_file("source", std::string(100, 's'));
+  const std::string source = path("source");
+  const auto after = [this](const Caller& caller, const std::function<int(int fd)>& change) {
+    make_file("file", std::string(8192, 'x'));
+    const std::string full = path("file");
+    EXPECT_EQ(chown(full.c_str(), kAlice.uid, kGroup), 0);
+    EXPECT_EQ(chmod(full.c_str(), 02766), 0);
+    EXPECT_EQ(errno_as(caller,
+                       [&] {
+                         const int fd = open(full.c_str(), O_RDWR);
+                         return fd < 0 ? -1 : change(fd);
+                       }),
+              0);
+    return mode_of("file");
+  };
+  const std::vector<std::pair<const char*, std::function<int(int)>>> changes = {
+      {"write", [](int fd) { return write(fd, "y", 1) == 1 ? 0 : -1; }},
+      {"write and fsync", [](int fd) { return write(fd, "y", 1) == 1 ? fsync(fd) : -1; }},
+      {"ftruncate", [](int fd) { return ftruncate(fd, 10); }},
+      {"fallocate", [](int fd) { return fallocate(fd, 0, 0, 20'000); }},
+      {"punch", [](int fd) { return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096); }},
+      {"direct write",
+       [](int fd) {
+         alignas(4096) static std::array<char, 4096> page{};
+         if (fcntl(fd, F_SETFL, O_DIRECT) != 0) return -1;
+         return pwrite(fd, page.data(), page.size(), 0) == 4096 ? 0 : -1;
+       }},
+      {"copy_file_range",
+       [&source](int fd) {
+         const int from = open(source.c_str(), O_RDONLY);
+         return copy_file_range(from, nullptr, fd, nullptr, 100, 0) == 100 ? 0 : -1;
+       }},
+  };
+  for (const auto& [name, change] : changes) {
+    EXPECT_EQ(after(kBob, change), 0766U) << name;
+    EXPECT_EQ(after(member, change), 02766U) << name;
+    EXPECT_EQ(after(Caller{}, change), 02766U) << name;
+  }
+}
+
+TEST_P(PermissionsTest, SetgidAndANewGroup) {
+  // chown(2): likewise when the owner, who is not in the old group, changes it.
+  constexpr gid_t kGroup = 3000;
+  for (const bool is_member : {false, true}) {
+    make_file("file");
+    ASSERT_EQ(chown(path("file").c_str(), kAlice.uid, kGroup), 0);
+    ASSERT_EQ(chmod(path("file").c_str(), 02745), 0);
+    const Caller owner{kAlice.uid, kAlice.gid, is_member ? std::vector<gid_t>{kGroup} : std::vector<gid_t>{}};
+    EXPECT_EQ(chowns(owner, "file", static_cast<uid_t>(-1), kAlice.gid), 0);
+    EXPECT_EQ(mode_of("file"), is_member ? 02745U : 0745U);
+    EXPECT_EQ(stat_of("file").st_gid, kAlice.gid);
+  }
+}
+
+TEST_P(PermissionsTest, CapabilitiesDecideAndNotTheUserId) {
+  // capabilities(7): CAP_FSETID, "Don't clear set-user-ID and set-group-ID mode bits when a file is modified".
+  constexpr std::uint64_t kAll = (1ULL << (CAP_LAST_CAP + 1)) - 1;
+  const Caller plain_root{0, 0, {}, kAll & ~(1ULL << CAP_FSETID)};
+  const Caller capable_alice{kAlice.uid, kAlice.gid, {}, 1ULL << CAP_FSETID};
+  make_file("source", std::string(100, 's'));
+  const std::string source = path("source");
+  const auto after = [this](const Caller& caller, const std::function<int(int fd)>& change) {
+    make_file("program", std::string(8192, 'x'));
+    const std::string full = path("program");
+    EXPECT_EQ(chown(full.c_str(), kBob.uid, kBob.gid), 0);
+    EXPECT_EQ(chmod(full.c_str(), 06777), 0);
+    EXPECT_EQ(errno_as(caller, [&] { return change(open(full.c_str(), O_RDWR)); }), 0);
+    return mode_of("program");
+  };
+  const std::vector<std::pair<const char*, std::function<int(int)>>> changes = {
+      {"write", [](int fd) { return write(fd, "y", 1) == 1 ? 0 : -1; }},
+      {"ftruncate", [](int fd) { return ftruncate(fd, 10); }},
+      {"fallocate", [](int fd) { return fallocate(fd, 0, 0, 20'000); }},
+      {"copy_file_range",
+       [&source](int fd) {
+         return copy_file_range(open(source.c_str(), O_RDONLY), nullptr, fd, nullptr, 100, 0) == 100 ? 0 : -1;
+       }},
+  };
+  for (const auto& [name, change] : changes) {
+    EXPECT_EQ(after(plain_root, change), 0777U) << name;
+    EXPECT_EQ(after(capable_alice, change), 06777U) << name;
+  }
+  // CAP_SYS_ADMIN: trusted attributes are listed for it alone (xattr(7)), and it trims (ioctl_fitrim(2)).
+  const Caller weak_root{0, 0, {}, kAll & ~(1ULL << CAP_SYS_ADMIN)};
+  const Caller strong_alice{kAlice.uid, kAlice.gid, {}, 1ULL << CAP_SYS_ADMIN};
+  const std::string full = path("source");
+  ASSERT_EQ(setxattr(full.c_str(), "trusted.x", "1", 1, 0), 0);
+  const auto lists = [&] {
+    errno = ENODATA;
+    return listxattr(full.c_str(), nullptr, 0) > 0 ? 0 : -1;
+  };
+  const std::string root = path("");
+  const auto trims = [&] {
+    fstrim_range range{0, ~0ULL, 0};
+    return ioctl(open(root.c_str(), O_RDONLY | O_DIRECTORY), FITRIM, &range);
+  };
+  EXPECT_EQ(errno_as(weak_root, lists), ENODATA);
+  EXPECT_EQ(errno_as(strong_alice, lists), 0);
+  EXPECT_EQ(errno_as(weak_root, trims), EPERM);
+  EXPECT_EQ(errno_as(strong_alice, trims), 0);
 }
 
 TEST_P(PermissionsTest, ChangingContentsClearsCapabilities) {

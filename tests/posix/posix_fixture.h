@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,14 +28,18 @@ enum class Deviation {
   // truncate(2) by name to the size that a file has already changes no times: so XSH truncate has it, and the kernel,
   // which keeps the times of files with write-back caching.
   truncating_to_the_same_size,
-  // S_ISGID of a file that its group may not execute stays when a caller outside the group changes the contents: FUSE
-  // has it as Linux had before 6.2.
-  setgid_without_execution,
   // An immutable file can be opened to write: the kernel opens files without asking the daemon, which refuses what is
   // written, at fsync(2) and close(2) at the latest. Nor are writers of append-only files held to O_APPEND.
   immutable_shows_at_close,
   // Changing inode flags moves the change time on the volume, but the kernel shows its own until it forgets the file.
   flags_keep_change_time,
+  // Writing to a FIFO changes none of its times: the kernel keeps times of regular files alone.
+  pipes_keep_their_times,
+  // chown(2) with neither owner nor group leaves S_ISUID and S_ISGID: the kernel does not tell the daemon that it was
+  // one.
+  chown_to_nobody_keeps_privileges,
+  // chattr +C, copy-on-write switched off, is something that ext4 does not have.
+  has_no_copy_on_write_flag,
   // The most links a file may have is 2^31 - 1, not 65000.
   more_links,
   // The size of a file may reach 2^63 - 1, not 16 TiB.
@@ -48,6 +54,8 @@ struct Caller {
   uid_t uid = 0;
   gid_t gid = 0;
   std::vector<gid_t> groups;  // supplementary
+  // Bits of capabilities(7), all others given up and none gained; nothing: as the user ID has it.
+  std::optional<std::uint64_t> capabilities = std::nullopt;
 };
 inline const Caller kAlice{1001, 2001, {}};
 inline const Caller kBob{1002, 2002, {}};
@@ -56,7 +64,7 @@ class PosixTest : public testing::TestWithParam<Kind> {
  protected:
   void SetUp() override;
 
-  [[nodiscard]] bool deviates(Deviation /*why*/) const { return GetParam() == Kind::ashlarfs; }
+  [[nodiscard]] bool deviates(Deviation /*why*/) const { return GetParam() != Kind::ext4; }
   [[nodiscard]] std::string path(const std::string& name) const { return (filesystem_->root() / name).string(); }
   [[nodiscard]] Filesystem& filesystem() { return *filesystem_; }
 
@@ -75,6 +83,8 @@ class PosixTest : public testing::TestWithParam<Kind> {
   // 0 or the errno that `call` leaves when `caller` makes it, in a process of its own.
   [[nodiscard]] static int errno_as(const Caller& caller, const std::function<int()>& call);
 
+  // Returns when what happens next is stamped with a later time than what happened before.
+  static void let_time_pass();
   // Which times of the file advanced during `action`: some of "amc", in this order. `~` after a letter: went back.
   [[nodiscard]] std::string times_changed(const std::string& name, const std::function<void()>& action) const;
 
@@ -96,7 +106,11 @@ class OpenFile {
   int fd_;
 };
 
-[[nodiscard]] inline auto every_filesystem() { return testing::Values(Kind::ext4, Kind::ashlarfs); }
+// A block device makes a difference to what is written, synced, and forgotten; names and permissions are spared it.
+[[nodiscard]] inline auto ext4_and_an_image() { return testing::Values(Kind::ext4, Kind::ashlarfs); }
+[[nodiscard]] inline auto every_filesystem() {
+  return testing::Values(Kind::ext4, Kind::ashlarfs, Kind::ashlarfs_device);
+}
 [[nodiscard]] std::string kind_name(const testing::TestParamInfo<Kind>& info);
 
 }  // namespace ashlar::posix_test

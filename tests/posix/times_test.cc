@@ -1,5 +1,6 @@
 // Which operation changes which time (XBD 4.9 and each function's page), and setting them.
 #include <fcntl.h>
+#include <stdio.h>  // NOLINT(modernize-deprecated-headers): renameat2
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -80,6 +81,36 @@ TEST_P(TimesTest, OfFiles) {
   EXPECT_EQ(before.st_ctim.tv_nsec, after.st_ctim.tv_nsec);
 }
 
+bool is_before(const timespec& left, const timespec& right) {
+  return left.tv_sec != right.tv_sec ? left.tv_sec < right.tv_sec : left.tv_nsec < right.tv_nsec;
+}
+
+TEST_P(TimesTest, NeverGoBack) {
+  // XBD 4.9: times are set to the time of the change, so none becomes earlier by a later one.
+  for (int i = 0; i < 200; ++i) {
+    const OpenFile file(path(std::to_string(i)), O_RDWR | O_CREAT);
+    struct stat made {};
+    struct stat written {};
+    ASSERT_EQ(fstat(file.fd(), &made), 0);
+    ASSERT_EQ(write(file.fd(), "x", 1), 1);
+    ASSERT_EQ(fstat(file.fd(), &written), 0);
+    ASSERT_FALSE(is_before(written.st_mtim, made.st_mtim)) << i;
+    ASSERT_FALSE(is_before(written.st_ctim, made.st_ctim)) << i;
+  }
+}
+
+TEST_P(TimesTest, WhatIsMadeLaterIsNotOlder) {
+  // XBD 4.9, for what make(1) compares: a file that is made empty, and one that is written next.
+  for (int i = 0; i < 200; ++i) {
+    const std::string first = "first" + std::to_string(i);
+    const std::string second = "second" + std::to_string(i);
+    make_file(first);
+    make_file(second, "made of the first");
+    ASSERT_FALSE(is_before(stat_of(second).st_mtim, stat_of(first).st_mtim)) << i;
+    ASSERT_FALSE(is_before(stat_of("").st_mtim, stat_of(first).st_mtim)) << i;
+  }
+}
+
 TEST_P(TimesTest, ReadingMovesTheAccessTime) {
   make_file("file", "contents");
   make_directory("d");
@@ -88,6 +119,48 @@ TEST_P(TimesTest, ReadingMovesTheAccessTime) {
   ASSERT_EQ(utimensat(AT_FDCWD, path("file").c_str(), old.data(), 0), 0);
   const std::string expected = deviates(Deviation::reading_keeps_access_time) ? "" : "a";
   EXPECT_EQ(times_changed("file", [&] { EXPECT_EQ(contents_of("file"), "contents"); }), expected);
+}
+
+TEST_P(TimesTest, OfPipes) {
+  ASSERT_EQ(mkfifo(path("fifo").c_str(), 0644), 0);
+  const OpenFile fifo(path("fifo"), O_RDWR | O_NONBLOCK);
+  // XSH write: modification and change time, of a FIFO as well.
+  EXPECT_EQ(times_changed("fifo", [&] { EXPECT_EQ(write(fifo.fd(), "x", 1), 1); }),
+            deviates(Deviation::pipes_keep_their_times) ? "" : "mc");
+  EXPECT_EQ(times_changed("fifo", [&] { EXPECT_EQ(ERRNO_OF(chmod(path("fifo").c_str(), 0600)), 0); }), "c");
+}
+
+TEST_P(TimesTest, OfWhatIsMovedAndReplaced) {
+  make_directory("from");
+  make_directory("to");
+  make_file("from/file");
+  make_file("from/moving");
+  make_file("to/replaced");
+  make_directory("from/directory");
+  ASSERT_EQ(link(path("to/replaced").c_str(), path("survivor").c_str()), 0);
+  const auto moves = [this](const char* from, const char* to, unsigned flags) {
+    return [=, this] {
+      EXPECT_EQ(ERRNO_OF(renameat2(AT_FDCWD, path(from).c_str(), AT_FDCWD, path(to).c_str(), flags)), 0);
+    };
+  };
+  // XSH rename: both directories; on Linux the change time of what moves, and of what loses a name (XSH unlink).
+  EXPECT_EQ(times_changed("survivor", moves("from/moving", "to/replaced", 0)), "c");
+  EXPECT_EQ(times_changed("from", moves("from/file", "to/file", 0)), "mc");
+  EXPECT_EQ(times_changed("to", moves("to/file", "from/file", 0)), "mc");
+  make_file("other");
+  struct stat before = stat_of("from/directory");
+  let_time_pass();
+  moves("from/directory", "to/directory", 0)();
+  EXPECT_TRUE(is_before(before.st_ctim, stat_of("to/directory").st_ctim));
+  EXPECT_FALSE(is_before(before.st_mtim, stat_of("to/directory").st_mtim));
+  // rename(2), RENAME_EXCHANGE: of both.
+  before = stat_of("other");
+  EXPECT_EQ(times_changed("other",
+                          [&] {
+                            moves("other", "from/file", RENAME_EXCHANGE)();
+                            moves("other", "from/file", RENAME_EXCHANGE)();
+                          }),
+            "c");
 }
 
 TEST_P(TimesTest, Setting) {

@@ -19,7 +19,7 @@ class UnnamedTest : public PosixTest {
     return result;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Posix, UnnamedTest, every_filesystem(), kind_name);
+INSTANTIATE_TEST_SUITE_P(Posix, UnnamedTest, ext4_and_an_image(), kind_name);
 
 TEST_P(UnnamedTest, AFileThatGetsItsNameLater) {
   make_directory("d");

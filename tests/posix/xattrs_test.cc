@@ -4,7 +4,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <array>
 #include <climits>
+#include <cstdint>
+#include <cstring>
+#include <set>
 
 #include "tests/posix/posix_fixture.h"
 
@@ -25,7 +29,7 @@ class XattrsTest : public PosixTest {
     return value;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Posix, XattrsTest, every_filesystem(), kind_name);
+INSTANTIATE_TEST_SUITE_P(Posix, XattrsTest, ext4_and_an_image(), kind_name);
 
 TEST_P(XattrsTest, SettingAndRemoving) {
   make_file("file");
@@ -68,6 +72,51 @@ TEST_P(XattrsTest, LimitsAndLists) {
   filesystem().remount("");
   EXPECT_TRUE(value_of("file", "user.large") == large);
   EXPECT_EQ(ERRNO_OF(removexattr(path("file").c_str(), "user.large")), 0);
+}
+
+TEST_P(XattrsTest, OfDirectories) {
+  make_directory("d");
+  const std::string large(5000, 'l');
+  // xattr(7): user attributes are for directories, too; they are not inherited.
+  EXPECT_EQ(sets("d", "user.x", "value"), 0);
+  EXPECT_EQ(sets("d", "user.large", large), 0);
+  EXPECT_EQ(sets("d", "trusted.overlay.opaque", "y"), 0);
+  make_file("d/file");
+  EXPECT_EQ(listxattr(path("d/file").c_str(), nullptr, 0), 0);
+  EXPECT_EQ(times_changed("d", [&] { EXPECT_EQ(sets("d", "user.y", ""), 0); }), "c");
+  ASSERT_EQ(rename(path("d").c_str(), path("e").c_str()), 0);
+  filesystem().remount("");
+  EXPECT_EQ(value_of("e", "user.x"), "value");
+  EXPECT_TRUE(value_of("e", "user.large") == large);
+  EXPECT_EQ(value_of("e", "trusted.overlay.opaque"), "y");
+  EXPECT_EQ(ERRNO_OF(removexattr(path("e").c_str(), "user.x")), 0);
+  EXPECT_EQ(value_of("e", "user.x"), "errno " + std::to_string(ENODATA));
+  EXPECT_EQ(ERRNO_OF(unlink(path("e/file").c_str())), 0);
+  EXPECT_EQ(ERRNO_OF(rmdir(path("e").c_str())), 0);
+}
+
+TEST_P(XattrsTest, ListsShowAccessLists) {
+  make_directory("d");
+  // acl(5) in the form of setfacl(1): version 2, then tag, permissions and ID of each entry.
+  const std::array<std::uint16_t, 18> words = {2,      0, 1, 7,    0xffff, 0xffff, 4, 5,      0xffff,
+                                               0xffff, 8, 5, 3000, 0,      0x10,   7, 0xffff, 0xffff};
+  std::string list(reinterpret_cast<const char*>(words.data()), sizeof words);
+  const std::array<std::uint16_t, 4> others = {0x20, 5, 0xffff, 0xffff};
+  list.append(reinterpret_cast<const char*>(others.data()), sizeof others);
+  EXPECT_EQ(sets("d", "user.x", "1"), 0);
+  EXPECT_EQ(sets("d", "system.posix_acl_default", list), 0);
+  EXPECT_EQ(sets("d", "system.posix_acl_access", list), 0);
+  std::string names(200, '\0');
+  const ssize_t size = listxattr(path("d").c_str(), names.data(), names.size());
+  ASSERT_GT(size, 0);
+  // listxattr(2): access control lists are among the names, each once.
+  std::multiset<std::string> found;
+  for (std::size_t at = 0; at < static_cast<std::size_t>(size); at += std::strlen(&names[at]) + 1)
+    found.insert(&names[at]);
+  EXPECT_EQ(found, (std::multiset<std::string>{"system.posix_acl_access", "system.posix_acl_default", "user.x"}));
+  ASSERT_EQ(ERRNO_OF(removexattr(path("d").c_str(), "system.posix_acl_default")), 0);
+  ASSERT_EQ(ERRNO_OF(removexattr(path("d").c_str(), "system.posix_acl_access")), 0);
+  EXPECT_EQ(listxattr(path("d").c_str(), nullptr, 0), static_cast<ssize_t>(sizeof "user.x"));
 }
 
 TEST_P(XattrsTest, WhoMay) {

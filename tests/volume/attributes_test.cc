@@ -75,12 +75,26 @@ TEST_P(OneFile, PrivilegesGoWhenContentsChange) {
   ASSERT_TRUE(volume().write(context(), file, 0, bytes_of("x"), true));
   EXPECT_EQ(rig.stat(file).mode, S_IFREG | 0755U);
   EXPECT_EQ(error_of(volume().get_xattr(context(), file, "security.capability")), ErrorCode::no_attribute);
-  set_mode(06745);  // not executable for the group: S_ISGID is no privilege
+  set_mode(06745);  // not executable for the group: S_ISGID goes only if it is not the caller's
   ASSERT_TRUE(change(AttributeChange::clear_suid_sgid | AttributeChange::uid_field, {}));
   EXPECT_EQ(rig.stat(file).mode, S_IFREG | 02745U);
+  context().in_group = [](gid_t) { return false; };
+  ASSERT_TRUE(volume().write(context(), file, 0, bytes_of("x"), true));
+  EXPECT_EQ(rig.stat(file).mode, S_IFREG | 0745U);
+  context().in_group = nullptr;
   set_mode(06755);
   rig.write(file, 0, "y");
   EXPECT_EQ(rig.stat(file).mode, S_IFREG | 06755U);
+}
+
+TEST_P(OneFile, WhatComesFromThePageCacheKeepsTheTimes) {
+  const Attributes before = rig.stat(file);
+  context().now.tv_sec += 3;
+  ASSERT_TRUE(volume().write(context(), file, 0, bytes_of("held back"), false, WriteOrigin::page_cache));
+  EXPECT_EQ(rig.stat(file).modified.tv_sec, before.modified.tv_sec);
+  EXPECT_EQ(rig.stat(file).changed.tv_sec, before.changed.tv_sec);
+  ASSERT_TRUE(volume().write(context(), file, 0, bytes_of("at once"), false));
+  EXPECT_EQ(rig.stat(file).modified.tv_sec, context().now.tv_sec);
 }
 
 TEST_P(OneFile, FlagsForbid) {
@@ -94,7 +108,10 @@ TEST_P(OneFile, FlagsForbid) {
   EXPECT_EQ(error_of(change(AttributeChange::mode_field, {})), ErrorCode::not_permitted);
   ASSERT_TRUE(volume().set_inode_flags(context(), file, FS_APPEND_FL));
   rig.write(file, 0, "appended");
+  AttributeChange larger;
+  larger.size = 100;
   EXPECT_EQ(error_of(change(AttributeChange::size_field, {})), ErrorCode::not_permitted);
+  EXPECT_EQ(error_of(change(AttributeChange::size_field, larger)), ErrorCode::not_permitted);
   EXPECT_EQ(error_of(volume().unlink(context(), kRootInode, "f")), ErrorCode::not_permitted);
   ASSERT_TRUE(volume().set_inode_flags(context(), kRootInode, FS_IMMUTABLE_FL));
   EXPECT_EQ(error_of(volume().make_node(context(), kRootInode, "x", {S_IFREG | 0644, 0})), ErrorCode::not_permitted);
