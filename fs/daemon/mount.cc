@@ -209,6 +209,8 @@ Status close_volume(Mount& mount) {
 
 Status serve(const MountRequest& request, Mount& mount, const StopWaiter& stop, Readiness& readiness) {
   mount.edge = std::make_unique<fuse::Edge>(fuse::Edge{*mount.volume, [&] { return status_of(request, mount); }});
+  mount.edge->durable_names = std::any_of(request.kernel_options.begin(), request.kernel_options.end(),
+                                          [](const std::string& name) { return name == "sync" || name == "dirsync"; });
   mount.session = TRY(mount_session(request, mount));
   const fuse::ServeOptions options{thread_count(request), mount.queue, mount.volume->store().layout().block_size()};
   TRY(mount.session->start(*mount.device, options, [&stop] { stop.notify_ended(); }));

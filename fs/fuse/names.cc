@@ -7,6 +7,15 @@
 namespace ashlar::fuse {
 namespace {
 
+// What follows an operation that changed names: mounts with `sync` and `dirsync` acknowledge it once it is durable. Of
+// FUSE filesystems the kernel leaves that to the daemon.
+template <typename Outcome>
+Outcome as_durable_as_asked(fuse_req_t request, volume::Context& context, Outcome outcome) {
+  if (!outcome || !edge_of(request).durable_names) return outcome;
+  TRY(volume_of(request).sync_all(context));
+  return outcome;
+}
+
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   volume::Context context = context_of(request);
   const Result<volume::Attributes> found = volume_of(request).lookup(context, InodeNumber{parent}, name);
@@ -32,7 +41,8 @@ void forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forge
 void make_node(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
   volume::Context context = context_of(request);
   const volume::NewNode node{mode, static_cast<std::uint32_t>(device)};
-  reply_entry(request, volume_of(request).make_node(context, InodeNumber{parent}, name, node));
+  reply_entry(request, as_durable_as_asked(request, context,
+                                           volume_of(request).make_node(context, InodeNumber{parent}, name, node)));
 }
 
 void make_directory(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
@@ -41,29 +51,35 @@ void make_directory(fuse_req_t request, fuse_ino_t parent, const char* name, mod
 
 void make_symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
   volume::Context context = context_of(request);
-  reply_entry(request, volume_of(request).make_symlink(context, InodeNumber{parent}, name, target));
+  reply_entry(request,
+              as_durable_as_asked(request, context,
+                                  volume_of(request).make_symlink(context, InodeNumber{parent}, name, target)));
 }
 
 void link(fuse_req_t request, fuse_ino_t inode, fuse_ino_t parent, const char* name) {
   volume::Context context = context_of(request);
-  reply_entry(request, volume_of(request).link(context, InodeNumber{inode}, InodeNumber{parent}, name));
+  reply_entry(request,
+              as_durable_as_asked(request, context,
+                                  volume_of(request).link(context, InodeNumber{inode}, InodeNumber{parent}, name)));
 }
 
 void unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
   volume::Context context = context_of(request);
-  reply(request, volume_of(request).unlink(context, InodeNumber{parent}, name));
+  reply(request, as_durable_as_asked(request, context, volume_of(request).unlink(context, InodeNumber{parent}, name)));
 }
 
 void remove_directory(fuse_req_t request, fuse_ino_t parent, const char* name) {
   volume::Context context = context_of(request);
-  reply(request, volume_of(request).remove_directory(context, InodeNumber{parent}, name));
+  reply(request,
+        as_durable_as_asked(request, context, volume_of(request).remove_directory(context, InodeNumber{parent}, name)));
 }
 
 void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
             unsigned flags) {
   volume::Context context = context_of(request);
-  reply(request,
-        volume_of(request).rename(context, InodeNumber{parent}, name, InodeNumber{new_parent}, new_name, flags));
+  reply(request, as_durable_as_asked(request, context,
+                                     volume_of(request).rename(context, InodeNumber{parent}, name,
+                                                               InodeNumber{new_parent}, new_name, flags)));
 }
 
 void read_link(fuse_req_t request, fuse_ino_t inode) {

@@ -21,6 +21,7 @@ struct Edge {
   std::function<std::string()> status;  // JSON for ashlarctl
   int connection = -1;                  // the session's descriptor, for notifications
   std::unique_ptr<std::timed_mutex> notifying = std::make_unique<std::timed_mutex>();
+  bool durable_names = false;  // mounted with `sync` or `dirsync`
 };
 
 [[nodiscard]] Edge& edge_of(fuse_req_t request) noexcept;
