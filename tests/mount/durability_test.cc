@@ -49,7 +49,7 @@ class Descriptor {
 
 std::string text_of(std::size_t bytes, char first) {
   std::string text(bytes, '\0');
-  for (std::size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>(first + i % 23);
+  for (std::size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>(first + static_cast<int>(i % 23));
   return text;
 }
 
