@@ -1,6 +1,9 @@
 # Shared by the pieces of ./dev.
 # shellcheck shell=bash
 
+# Debian gives administration programs (losetup, mkfs.ext4) to root's login shells alone.
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
 JOBS="${JOBS:-$(nproc)}"
 
 die() {

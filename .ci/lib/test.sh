@@ -95,14 +95,21 @@ test_quick() {
   finish
 }
 
-# The programs themselves, without the time limits of ctest.
+# The programs themselves, without the time limits of ctest. What is set already stays.
 test_long() {
-  export ASHLAR_CRASH_SCALE="${ASHLAR_CRASH_SCALE:-100}"
+  export ASHLAR_CRASH_SCALE="${ASHLAR_CRASH_SCALE:-100}" ASHLAR_SCALE="${ASHLAR_SCALE:-1000000}"
+  export ASHLAR_MODEL_SEQUENCES="${ASHLAR_MODEL_SEQUENCES:-30000}" ASHLAR_INTEGRITY_STEPS="${ASHLAR_INTEGRITY_STEPS:-30000}"
+  export ASHLAR_PROGRAMS_SCALE="${ASHLAR_PROGRAMS_SCALE:-10}" ASHLAR_SELF_BUILD="${ASHLAR_SELF_BUILD:-complete}"
   install_packages
-  check "Build: g++" build_release "crash_test crash_teeth_test crash_kill_test fsck_test ashlarfs mkfs.ashlarfs fsck.ashlarfs"
   local program
-  for program in crash_test crash_teeth_test crash_kill_test; do
+  local crash=(crash_test crash_teeth_test crash_kill_test mount_power_cut_test)
+  local posix=(posix_scale_test posix_test posix_rings_test programs_test)
+  check "Build: g++" build_release "${crash[*]} ${posix[*]} fsck_test ashlarfs mkfs.ashlarfs fsck.ashlarfs"
+  for program in "${crash[@]}"; do
     check "Crash tests, scale $ASHLAR_CRASH_SCALE: $program" "$BUILD_RELEASE/bin/$program"
+  done
+  for program in "${posix[@]}"; do
+    check "Long run of $program" "$BUILD_RELEASE/bin/$program"
   done
   check "Every piece of a volume damaged in turn" \
     env ASHLAR_DAMAGE_ALL=1 "$BUILD_RELEASE/bin/fsck_test" --gtest_filter='*Systematic*'

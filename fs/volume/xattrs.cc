@@ -284,7 +284,11 @@ Status Volume::remove_xattr(Context& context, InodeNumber number, std::string_vi
   if (is_protected(inode->item)) return fail(ErrorCode::not_permitted);
   StagedInode staged(*inode);
   store::Transaction transaction;
-  if (!TRY(remove_staged(*state_, context.io, staged, name, transaction))) return fail(ErrorCode::no_attribute);
+  if (!TRY(remove_staged(*state_, context.io, staged, name, transaction))) {
+    // A list that is not there is what whoever removes it wants; so the kernel's filesystems have it.
+    if (name == kAccessAcl || name == kDefaultAcl) return {};
+    return fail(ErrorCode::no_attribute);
+  }
   status_changed(staged.next, context.now);
   return commit(*state_, context.io, transaction, {&staged}, store::CommitKind::freeing);
 }

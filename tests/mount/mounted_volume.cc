@@ -62,7 +62,12 @@ CommandResult MountedVolume::unmount() {
   return result;
 }
 
-CommandResult MountedVolume::check() const { return run({program("fsck.ashlarfs"), "-n", "-f", device_.path()}); }
+CommandResult MountedVolume::check(bool data) const {
+  std::vector<std::string> command = {program("fsck.ashlarfs"), "-n", "-f"};
+  if (data) command.emplace_back("--data");
+  command.push_back(device_.path());
+  return run(command);
+}
 
 std::uint64_t MountedVolume::free_blocks() const {
   struct statvfs space {};
@@ -80,26 +85,26 @@ std::uint64_t MountedVolume::settled_free_blocks(std::uint64_t expected) const {
   }
 }
 
+RingSwitch::RingSwitch() { std::ifstream(kRingSwitch) >> before_; }
+
+RingSwitch::~RingSwitch() {
+  std::string now;
+  std::ifstream(kRingSwitch) >> now;
+  if (now != before_) std::ofstream(kRingSwitch) << before_ << std::flush;
+}
+
 void EverySetupTest::SetUp() {
   ASHLAR_NEEDS_MOUNTING(GetParam().device != DeviceKind::image);
   volume_ = std::make_unique<MountedVolume>(GetParam().device, volume_bytes());
   ASSERT_TRUE(succeeded(volume_->format()));
   if (GetParam().through_rings) {
-    std::ifstream(kRingSwitch) >> switch_before_;
-    if (switch_before_.empty()) {
-      if (skipping_is_failing()) FAIL() << "this kernel has no FUSE over io_uring";
-      GTEST_SKIP() << "this kernel has no FUSE over io_uring";
-    }
+    ASHLAR_NEEDS_RINGS(rings_);
     volume_->set_mount_options("fuse_transport=io_uring");
   }
   ASSERT_TRUE(succeeded(volume_->mount(GetParam().engine)));
 }
 
-void EverySetupTest::TearDown() {
-  volume_.reset();
-  // The daemon switched it on for the whole machine.
-  if (!switch_before_.empty()) std::ofstream(kRingSwitch) << switch_before_ << std::flush;
-}
+void EverySetupTest::TearDown() { volume_.reset(); }
 
 void EverySetupTest::remount(Engine engine) {
   ASSERT_TRUE(succeeded(volume_->unmount()));

@@ -40,8 +40,8 @@ class MountedVolume {
   void set_mount_options(std::string options) { mount_options_ = std::move(options); }
   // As umount(8) does it: returns when the kernel has let go, perhaps before the daemon has finished.
   [[nodiscard]] CommandResult unmount();
-  // fsck -n -f: a full check that changes nothing.
-  [[nodiscard]] CommandResult check() const;
+  // fsck -n -f: a full check that changes nothing; `data`: the contents of files as well.
+  [[nodiscard]] CommandResult check(bool data = false) const;
 
   [[nodiscard]] const TestDevice& device() const { return device_; }
   [[nodiscard]] const std::filesystem::path& root() const { return mount_point_; }
@@ -60,6 +60,21 @@ class MountedVolume {
   TestDevice device_;
   std::string mount_options_;
   bool mounted_ = false;
+};
+
+// The machine's switch of FUSE over io_uring, which a daemon that is asked to use it turns on. Put back at the end.
+class RingSwitch {
+ public:
+  RingSwitch();
+  ~RingSwitch();
+  RingSwitch(const RingSwitch&) = delete;
+  RingSwitch& operator=(const RingSwitch&) = delete;
+
+  // Whether the kernel has FUSE over io_uring at all.
+  [[nodiscard]] bool exists() const { return !before_.empty(); }
+
+ private:
+  std::string before_;
 };
 
 // Every combination that must work.
@@ -81,8 +96,8 @@ class EverySetupTest : public testing::TestWithParam<Setup> {
   void remount(Engine engine);
 
  private:
+  RingSwitch rings_;
   std::unique_ptr<MountedVolume> volume_;
-  std::string switch_before_;  // of FUSE over io_uring
 };
 
 [[nodiscard]] std::string setup_name(const testing::TestParamInfo<Setup>& info);
@@ -101,3 +116,11 @@ inline auto every_setup() {
 #endif
 
 }  // namespace ashlar::mount_test
+
+// As ASHLAR_NEEDS_MOUNTING.
+#define ASHLAR_NEEDS_RINGS(rings)                                                                       \
+  if (!(rings).exists()) {                                                                              \
+    if (::ashlar::mount_test::skipping_is_failing()) FAIL() << "this kernel has no FUSE over io_uring"; \
+    GTEST_SKIP() << "this kernel has no FUSE over io_uring";                                            \
+  }                                                                                                     \
+  static_assert(true, "a semicolon follows")

@@ -1,8 +1,7 @@
-// Random sequences of operations on AshlarFS and on the kernel's ext4: every result and the trees that they leave must
-// be the same. A sequence that differs is shortened before it is shown.
-#include <fcntl.h>
-#include <grp.h>
-#include <stdio.h>  // NOLINT(modernize-deprecated-headers): renameat2
+// Random sequences of operations by several processes on AshlarFS and on the kernel's ext4: every result, what their
+// descriptors are of in the end, and the trees must be the same, also read anew from the device. A sequence that
+// differs is shortened before it is shown.
+#include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -10,7 +9,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
 #include <random>
 #include <sstream>
 #include <string>
@@ -18,158 +21,40 @@
 
 #include "tests/mount/environment.h"
 #include "tests/posix/filesystem.h"
-#include "tests/posix/posix_fixture.h"
+#include "tests/posix/model_operations.h"
 
 namespace ashlar::posix_test {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kDefaultSequences = 700;   // ASHLAR_MODEL_SEQUENCES for more
+constexpr int kDefaultSequences = 2000;  // ASHLAR_MODEL_SEQUENCES for more
 constexpr std::size_t kOperations = 24;  // of a sequence
+constexpr int kSequencesBetweenMounts = 200;
 
-enum class Kinds : unsigned {
-  create,
-  make_directory,
-  make_fifo,
-  make_symlink,
-  link,
-  unlink,
-  remove_directory,
-  rename,
-  exchange,
-  no_replace,
-  whiteout,
-  chmod,
-  chown,
-  truncate,
-  write,
-  append,
-  punch,
-  set_xattr,
-  remove_xattr,
-  set_time,
-  read,
-  count
-};
-
-struct Operation {
-  Kinds kind{};
-  std::string first;
-  std::string second;
-  unsigned number = 0;
-  uid_t uid = 0;
-};
-
-std::string to_text(const Operation& operation) {
-  std::ostringstream text;
-  text << "kind " << static_cast<unsigned>(operation.kind) << ' ' << operation.first << ' ' << operation.second << ' '
-       << operation.number << " as " << operation.uid;
-  return text.str();
-}
-
-std::string random_path(std::mt19937& random) {
-  constexpr std::array kNames = {"a", "b", "c"};
-  std::string path = kNames.at(random() % kNames.size());
-  while (random() % 2 == 0 && path.size() < 7) path += std::string("/") + kNames.at(random() % kNames.size());
-  return path;
-}
-
-std::vector<Operation> random_sequence(std::mt19937& random) {
-  constexpr std::array<uid_t, 4> kCallers = {0, 0, 1001, 1002};
-  std::vector<Operation> sequence(kOperations);
-  for (Operation& operation : sequence) {
-    operation.kind = static_cast<Kinds>(random() % static_cast<unsigned>(Kinds::count));
-    // Something to work on.
-    if (random() % 4 == 0) operation.kind = random() % 2 == 0 ? Kinds::make_directory : Kinds::create;
-    operation.first = random_path(random);
-    operation.second = random_path(random);
-    operation.number = static_cast<unsigned>(random());
-    operation.uid = kCallers.at(random() % kCallers.size());
+// All extended attributes, also those that access control lists are.
+std::string describe_xattrs(const std::string& path) {
+  std::array<char, 4096> names{};
+  const ssize_t size = llistxattr(path.c_str(), names.data(), names.size());
+  std::vector<std::string> texts;
+  for (ssize_t at = 0; at < size;) {
+    const std::string name = names.data() + at;
+    at += static_cast<ssize_t>(name.size()) + 1;
+    std::array<char, 4096> value{};
+    const ssize_t length = lgetxattr(path.c_str(), name.c_str(), value.data(), value.size());
+    const std::string_view bytes(value.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
+    texts.push_back(" " + name + " " + std::to_string(length) + " " +
+                    std::to_string(std::hash<std::string_view>()(bytes)));
   }
-  return sequence;
+  std::sort(texts.begin(), texts.end());
+  std::string all;
+  for (const std::string& text : texts) all += text;
+  return all;
 }
 
-int write_to(const std::string& path, int flags, const Operation& operation, off_t offset) {
-  const int fd = open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK, 0666);
-  if (fd < 0) return -1;
-  const std::string data(operation.number % 9000, static_cast<char>('a' + operation.number % 26));
-  const ssize_t written =
-      offset < 0 ? write(fd, data.data(), data.size()) : pwrite(fd, data.data(), data.size(), offset);
-  const int error = errno;
-  close(fd);
-  errno = error;
-  return written < 0 ? -1 : static_cast<int>(written);
-}
-
-int punch(const std::string& path, const Operation& operation) {
-  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return -1;
-  const int result =
-      fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, operation.number % 5000, 1 + operation.number % 7000);
-  const int error = errno;
-  close(fd);
-  errno = error;
-  return result;
-}
-
-int call(const std::string& root, const Operation& operation) {
-  const std::string first = root + "/" + operation.first;
-  const std::string second = root + "/" + operation.second;
-  const unsigned number = operation.number;
-  mode_t mode = number % 010000;
-  if ((mode & S_IXGRP) == 0) mode &= ~static_cast<mode_t>(S_ISGID);  // Deviation::setgid_without_execution
-  const auto renames = [&](unsigned flags) {
-    return renameat2(AT_FDCWD, first.c_str(), AT_FDCWD, second.c_str(), flags);
-  };
-  switch (operation.kind) {
-    case Kinds::create: return write_to(first, O_WRONLY | O_CREAT | (number % 3 == 0 ? O_EXCL : O_TRUNC), operation, 0);
-    case Kinds::make_directory: return mkdir(first.c_str(), 0777);
-    case Kinds::make_fifo: return mkfifo(first.c_str(), 0666);
-    case Kinds::make_symlink: return symlink(operation.second.c_str(), first.c_str());
-    case Kinds::link: return link(first.c_str(), second.c_str());
-    case Kinds::unlink: return unlink(first.c_str());
-    case Kinds::remove_directory: return rmdir(first.c_str());
-    case Kinds::rename: return renames(0);
-    case Kinds::exchange: return renames(RENAME_EXCHANGE);
-    case Kinds::no_replace: return renames(RENAME_NOREPLACE);
-    case Kinds::whiteout: return operation.uid == 0 ? renames(RENAME_WHITEOUT) : 0;
-    case Kinds::chmod: return chmod(first.c_str(), mode);
-    case Kinds::chown: return lchown(first.c_str(), 1001 + number % 2, 1001 + number / 2 % 2);
-    case Kinds::truncate: return truncate(first.c_str(), number % 20'000);
-    case Kinds::write: return write_to(first, O_WRONLY, operation, number % 30'000);
-    case Kinds::append: return write_to(first, O_WRONLY | O_APPEND, operation, -1);
-    case Kinds::punch: return punch(first, operation);
-    case Kinds::set_xattr:
-      return lsetxattr(first.c_str(), "user.x", second.c_str(), number % 9, number % 5 == 0 ? XATTR_CREATE : 0);
-    case Kinds::remove_xattr: return lremovexattr(first.c_str(), "user.x");
-    case Kinds::set_time: {
-      const std::array<timespec, 2> times = {timespec{number % 1000, number % 7}, timespec{number % 500, 0}};
-      return utimensat(AT_FDCWD, first.c_str(), times.data(), AT_SYMLINK_NOFOLLOW);
-    }
-    default: {
-      std::array<char, 64> bytes{};
-      const int fd = open(first.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-      if (fd < 0) return -1;
-      const ssize_t count = read(fd, bytes.data(), bytes.size());
-      const int error = errno;
-      close(fd);
-      errno = error;
-      return static_cast<int>(count);
-    }
-  }
-}
-
-// The result of an operation as its caller: a number, or minus an errno.
-int run_as_caller(const std::string& root, const Operation& operation) {
-  EXPECT_EQ(setegid(operation.uid), 0);
-  EXPECT_EQ(seteuid(operation.uid), 0);
-  errno = 0;
-  const int result = call(root, operation);
-  const int error = errno;
-  EXPECT_EQ(seteuid(0), 0);
-  EXPECT_EQ(setegid(0), 0);
-  return result < 0 ? -error : result;
+std::size_t digest_of(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::hash<std::string>()(std::string(std::istreambuf_iterator<char>(file), {}));
 }
 
 // All that can be seen of a tree, in lines.
@@ -185,11 +70,8 @@ std::string describe(const fs::path& root) {
     if (!S_ISDIR(status.st_mode)) line << " size " << status.st_size;
     if (status.st_mtim.tv_sec < 1000) line << " modified " << status.st_mtim.tv_sec;
     if (S_ISLNK(status.st_mode)) line << " to " << fs::read_symlink(entry.path()).string();
-    if (S_ISREG(status.st_mode)) line << " digest " << mount_test::digest_of(entry.path());
-    std::array<char, 64> value{};
-    const ssize_t size = lgetxattr(entry.path().c_str(), "user.x", value.data(), value.size());
-    if (size >= 0) line << " x=" << std::string(value.data(), static_cast<std::size_t>(size));
-    lines.push_back(line.str());
+    if (S_ISREG(status.st_mode)) line << " digest " << digest_of(entry.path());
+    lines.push_back(line.str() + describe_xattrs(entry.path()));
   }
   std::sort(lines.begin(), lines.end());
   std::string all;
@@ -200,28 +82,26 @@ std::string describe(const fs::path& root) {
 class Comparison {
  public:
   Comparison() : expected_(Filesystem::make(Kind::ext4)), actual_(Filesystem::make(Kind::ashlarfs)) {
-    for (const auto* filesystem : {expected_.get(), actual_.get()}) {
-      fs::permissions(filesystem->root(), fs::perms::all);
-      fs::permissions(filesystem->root().parent_path(), fs::perms::owner_all | fs::perms::others_exec);
-    }
+    open_to_all();
+    for (unsigned i = 0; i < Actor::kActors; ++i) actors_.emplace_back(i);
   }
 
-  // Empty, or what differed.
-  std::string run(const std::vector<Operation>& sequence) {
+  // Empty, or what differed. `anew`: the trees are compared after both filesystems were mounted again.
+  std::string run(const std::vector<Operation>& sequence, bool anew) {
     const std::string name = "/run" + std::to_string(++runs_);
     const std::string left = expected_->root().string() + name;
     const std::string right = actual_->root().string() + name;
     for (const std::string& root : {left, right}) {
       EXPECT_EQ(mkdir(root.c_str(), 0777), 0);
+      EXPECT_EQ(chmod(root.c_str(), 0777), 0);
     }
-    std::string difference;
-    for (const Operation& operation : sequence) {
-      const int wanted = run_as_caller(left, operation);
-      const int found = run_as_caller(right, operation);
-      if (wanted == found) continue;
-      difference = to_text(operation) + ": ext4 " + std::to_string(wanted) + ", here " + std::to_string(found);
-      break;
+    for (Actor& actor : actors_) actor.begin(left, right);
+    std::string difference = run_all(sequence);
+    for (Actor& actor : actors_) {
+      const Actor::Both held = actor.finish();
+      if (difference.empty() && held.expected != held.actual) difference = "what is held open differs";
     }
+    if (anew && difference.empty()) mount_again();
     if (difference.empty()) {
       const std::string wanted = describe(left);
       const std::string found = describe(right);
@@ -233,36 +113,58 @@ class Comparison {
   }
 
   // The same difference (or another) from fewer operations.
-  std::vector<Operation> shrink(std::vector<Operation> sequence) {
+  std::vector<Operation> shrink(std::vector<Operation> sequence, bool anew) {
     for (std::size_t i = sequence.size(); i > 0; --i) {
       std::vector<Operation> shorter = sequence;
       shorter.erase(shorter.begin() + static_cast<std::ptrdiff_t>(i - 1));
-      if (!run(shorter).empty()) sequence = std::move(shorter);
+      if (!run(shorter, anew).empty()) sequence = std::move(shorter);
     }
     return sequence;
   }
 
  private:
+  void open_to_all() {
+    for (const auto* filesystem : {expected_.get(), actual_.get()}) {
+      fs::permissions(filesystem->root(), fs::perms::all);
+      fs::permissions(filesystem->root().parent_path(), fs::perms::owner_all | fs::perms::others_exec);
+    }
+  }
+
+  void mount_again() {
+    expected_->remount("");
+    actual_->remount("");
+  }
+
+  std::string run_all(const std::vector<Operation>& sequence) {
+    for (const Operation& operation : sequence) {
+      const auto [wanted, found] = actors_.at(operation.caller).perform(operation);
+      if (wanted == found) continue;
+      return operation.text() + ": ext4 " + std::to_string(wanted.result) + ", here " + std::to_string(found.result) +
+             (wanted.seen == found.seen ? "" : ", and what was read differs");
+    }
+    return {};
+  }
+
   std::unique_ptr<Filesystem> expected_;
   std::unique_ptr<Filesystem> actual_;
+  std::deque<Actor> actors_;
   int runs_ = 0;
 };
 
 TEST(ModelTest, RandomSequencesAsOnExt4) {
   ASHLAR_NEEDS_MOUNTING(true);
-  static_cast<void>(umask(022));
-  ASSERT_EQ(setgroups(0, nullptr), 0);
-  const char* wanted = std::getenv("ASHLAR_MODEL_SEQUENCES");
+  const char* const wanted = std::getenv("ASHLAR_MODEL_SEQUENCES");
   const int sequences = wanted != nullptr ? std::atoi(wanted) : kDefaultSequences;
   Comparison comparison;
   for (int i = 0; i < sequences; ++i) {
     std::mt19937 random(static_cast<unsigned>(i));
-    const std::vector<Operation> sequence = random_sequence(random);
-    if (comparison.run(sequence).empty()) continue;
-    const std::vector<Operation> shortest = comparison.shrink(sequence);
+    const std::vector<Operation> sequence = random_sequence(random, kOperations);
+    const bool anew = i % kSequencesBetweenMounts == kSequencesBetweenMounts - 1;
+    if (comparison.run(sequence, anew).empty()) continue;
+    const std::vector<Operation> shortest = comparison.shrink(sequence, anew);
     std::string text;
-    for (const Operation& operation : shortest) text += to_text(operation) + "\n";
-    FAIL() << "sequence " << i << ":\n" << text << comparison.run(shortest);
+    for (const Operation& operation : shortest) text += operation.text() + "\n";
+    FAIL() << "sequence " << i << ":\n" << text << comparison.run(shortest, anew);
   }
 }
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# A C++ project configured, built and tested in the volume: a small one made here. With ASHLAR_SELF_BUILD=SOURCE_DIR this
-# very project as well, with its unit tests (many minutes).
+# A small C++ project, made here, configured, built and tested in the volume. self_build.sh has a real one.
 # shellcheck source=tests/programs/lib.sh
 source "$(dirname "$0")/lib.sh" "$@"
 cd "$VOLUME"
@@ -27,11 +26,3 @@ cmake -G Ninja -S small -B small/build >small.log
 CCACHE_DISABLE=1 ninja -C small/build >>small.log
 ctest --test-dir small/build --output-on-failure >>small.log
 equal "a second build" "$(ninja -C small/build | tail -n 1)" "ninja: no work to do."
-
-[ -n "${ASHLAR_SELF_BUILD:-}" ] || exit 0
-mkdir self
-git -C "$ASHLAR_SELF_BUILD" archive HEAD | tar -x -C self
-export CCACHE_BASEDIR="$VOLUME/self" CCACHE_NOHASHDIR=1
-cmake -G Ninja -S self -B self/build -DCMAKE_CXX_COMPILER=g++ -DCMAKE_BUILD_TYPE=RelWithDebInfo -DASHLAR_WERROR=ON
-ninja -C self/build -j2
-TMPDIR="$VOLUME/self" ctest --test-dir self/build -L '(^|-)unit(-|$)' -j2 --output-on-failure

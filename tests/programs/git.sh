@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# git: a repository with history, made here; cloned, packed, checked.
+# git: a repository with history, made here; cloned, packed, checked. git_import.sh has a large one.
 # shellcheck source=tests/programs/lib.sh
 source "$(dirname "$0")/lib.sh" "$@"
 cd "$VOLUME"
-export GIT_CONFIG_NOSYSTEM=1 HOME="$OUTSIDE" GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+init_git
 
 git init -q -b main origin
 for commit in $(seq 1 $((8 * SCALE))); do

@@ -6,6 +6,10 @@ set -euo pipefail
 
 VOLUME="$(realpath "${1:?the directory to try}")"
 OUTSIDE="$(realpath "${2:?a directory beside it}")"
+# Names of any bytes, messages and sorting as the scripts expect them, whatever the machine is set to.
+export LC_ALL=C.UTF-8
+# Debian gives administration programs to root's login shells alone.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # How much longer than in CI everything takes.
 SCALE="${ASHLAR_PROGRAMS_SCALE:-1}"
 
@@ -23,6 +27,12 @@ silent() {
   shift
   said="$("$@" 2>&1)" || die "$what failed: $said"
   [ -z "$said" ] || die "$what found differences: $said"
+}
+
+# A git that asks nobody, leaves nothing running, and has no settings of the machine's.
+init_git() {
+  export GIT_CONFIG_NOSYSTEM=1 HOME="$OUTSIDE" GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+  git config --global gc.autoDetach false
 }
 
 # A tree with everything that archives must keep.

@@ -46,7 +46,18 @@ rename_all() {
 
 layers() { echo "lowerdir=$OUTSIDE/lower,upperdir=$VOLUME/$1/upper,workdir=$VOLUME/$1/work"; }
 kernel() { mount -t overlay overlay -o "$(layers kernel)" "$VOLUME/kernel/merged"; }
-strict() { mount -t overlay overlay -o "index=on,redirect_dir=on,metacopy=on,$(layers strict)" "$VOLUME/strict/merged"; }
+# What the upper filesystem cannot carry the kernel leaves out, and only its log says so. It tells the options that are
+# not as its parameters have them.
+strict() {
+  local name used
+  mount -t overlay overlay -o "index=on,redirect_dir=on,metacopy=on,$(layers strict)" "$VOLUME/strict/merged"
+  used=",$(findmnt -no OPTIONS "$VOLUME/strict/merged"),"
+  for name in index redirect_dir metacopy; do
+    [[ "$used" == *",$name=on,"* ]] ||
+      [[ "$used" != *",$name="* && "$(cat "/sys/module/overlay/parameters/$name")" == Y ]] ||
+      die "the kernel mounts without $name: $used"
+  done
+}
 daemon() { fuse-overlayfs -o "$(layers daemon)" "$VOLUME/daemon/merged" 2>/dev/null; }
 use kernel kernel
 use strict strict
