@@ -7,7 +7,8 @@ mkdir watched
 inotifywait --monitor --recursive --format '%e %f' -e create,modify,delete,move,attrib,close_write watched \
   >"$OUTSIDE/events" 2>"$OUTSIDE/inotify.log" &
 watcher=$!
-trap 'kill $watcher' EXIT
+# Waited for: it keeps the volume busy until it has ended.
+trap 'kill $watcher; wait $watcher || true' EXIT
 # await TEXT FILE: until the watcher has said so.
 await() {
   local deadline=$((SECONDS + 60))
