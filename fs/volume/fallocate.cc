@@ -86,8 +86,8 @@ Status RangeChange::punch_inline() {
               contents.begin() + static_cast<std::ptrdiff_t>(end), std::byte{0});
     transaction.put({inode_.number(), format::ItemKind::inline_data, 0}, contents);
   }
-  contents_changed(staged.next, now_);
-  if (what_.clears_privileges) clear_suid_sgid(staged.next);
+  contents_changed(staged.next, context_.now);
+  if (what_.clears_privileges) clear_suid_sgid(staged.next, context_);
   TRY(drop_capabilities(volume_, io_, staged, transaction));
   return commit(volume_, io_, transaction, {&staged}, store::CommitKind::freeing);
 }

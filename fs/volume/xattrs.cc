@@ -13,6 +13,7 @@
 
 #include "fs/format/node.h"
 #include "fs/volume/acl.h"
+#include "fs/volume/file_contents.h"
 #include "fs/volume/operation.h"
 #include "fs/volume/volume.h"
 

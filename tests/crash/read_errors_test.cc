@@ -125,7 +125,7 @@ TEST_P(RealDeviceTest, ErrorsHereAndThere) {
     const std::string path = scratch.make_file("image", image.size());
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    auto file = blockio::FileDevice::open(path, {});
+    auto file = blockio::open_device(path, {});
     ASSERT_TRUE(file) << file.error().message();
     blockio::FaultyDevice faulty(**file);
     // The first run counts.

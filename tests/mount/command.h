@@ -25,9 +25,9 @@ inline constexpr std::chrono::seconds kCommandDeadline{300};
 [[nodiscard]] CommandResult run(const std::vector<std::string>& argv, std::chrono::seconds deadline = kCommandDeadline);
 
 // For EXPECT_TRUE: whether it exited with 0; otherwise a message with everything it said.
-[[nodiscard]] testing::AssertionResult succeeded(const CommandResult& result);
+[[nodiscard]] ::testing::AssertionResult succeeded(const CommandResult& result);
 
 // For EXPECT_TRUE: exited on its own, not with 0, saying one line to standard error that contains all of `mentions`.
-[[nodiscard]] testing::AssertionResult refused(const CommandResult& result, const std::vector<std::string>& mentions);
+[[nodiscard]] ::testing::AssertionResult refused(const CommandResult& result, const std::vector<std::string>& mentions);
 
 }  // namespace ashlar::mount_test

@@ -85,7 +85,7 @@ struct Setup {
 };
 
 // A fixture for tests that run on each: formatted and mounted with the setup's engine.
-class EverySetupTest : public testing::TestWithParam<Setup> {
+class EverySetupTest : public ::testing::TestWithParam<Setup> {
  protected:
   void SetUp() override;
   void TearDown() override;
@@ -100,18 +100,18 @@ class EverySetupTest : public testing::TestWithParam<Setup> {
   std::unique_ptr<MountedVolume> volume_;
 };
 
-[[nodiscard]] std::string setup_name(const testing::TestParamInfo<Setup>& info);
+[[nodiscard]] std::string setup_name(const ::testing::TestParamInfo<Setup>& info);
 
 #ifdef ASHLAR_THROUGH_RINGS
 inline auto every_setup() {
-  return testing::Values(Setup{Engine::io_uring, DeviceKind::image, true},
-                         Setup{Engine::aio, DeviceKind::loop_512, true});
+  return ::testing::Values(Setup{Engine::io_uring, DeviceKind::image, true},
+                           Setup{Engine::aio, DeviceKind::loop_512, true});
 }
 #else
 inline auto every_setup() {
-  return testing::Values(Setup{Engine::io_uring, DeviceKind::image}, Setup{Engine::io_uring, DeviceKind::loop_512},
-                         Setup{Engine::io_uring, DeviceKind::loop_4096}, Setup{Engine::aio, DeviceKind::image},
-                         Setup{Engine::aio, DeviceKind::loop_512}, Setup{Engine::aio, DeviceKind::loop_4096});
+  return ::testing::Values(Setup{Engine::io_uring, DeviceKind::image}, Setup{Engine::io_uring, DeviceKind::loop_512},
+                           Setup{Engine::io_uring, DeviceKind::loop_4096}, Setup{Engine::aio, DeviceKind::image},
+                           Setup{Engine::aio, DeviceKind::loop_512}, Setup{Engine::aio, DeviceKind::loop_4096});
 }
 #endif
 
