@@ -243,8 +243,9 @@ Result<std::unique_ptr<IoQueue>> FaultyDevice::open_queue(const QueueConfig& con
   inner.wakeable = false;
   std::unique_ptr<Waker> waker;
   if (config.wakeable) waker = TRY(Waker::create());
-  return std::unique_ptr<IoQueue>(
-      std::make_unique<FaultyQueue>(*this, TRY(inner_.open_queue(inner)), std::move(waker)));
+  std::unique_ptr<IoQueue> queue = TRY(inner_.open_queue(inner));
+  if (queue->selection().depth == 0) return fail(ErrorCode::invalid_argument, "a queue that does not tell its depth");
+  return std::unique_ptr<IoQueue>(std::make_unique<FaultyQueue>(*this, std::move(queue), std::move(waker)));
 }
 
 void FaultyDevice::set_plan(FaultPlan plan) {

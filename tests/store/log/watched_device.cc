@@ -17,6 +17,8 @@ class WatchedQueue final : public blockio::IoQueue {
     return behind_->wait(min, timeout);
   }
   void drain() override { behind_->drain(); }
+  [[nodiscard]] const blockio::QueueStatistics& statistics() const noexcept override { return behind_->statistics(); }
+  [[nodiscard]] const blockio::EngineSelection& selection() const noexcept override { return behind_->selection(); }
 
  private:
   const WatchedDevice& device_;
