@@ -6,15 +6,28 @@
 #include "fsck/context.h"
 
 namespace ashlar::fsck {
+
 Status CheckContext::tell_progress(double part) const {
-  if (options.progress && !options.progress(part)) return fail(ErrorCode::cancelled, "cancelled");
+  const double told = progress_.from + (progress_.to - progress_.from) * part;
+  if (options.progress && !options.progress(progress_.pass, told)) return fail(ErrorCode::cancelled, "cancelled");
   return {};
 }
 
-void CheckContext::heal(std::uint64_t offset, std::span<const std::byte> good) {
-  if (!options.heal) return;
+void CheckContext::heal(const Report::Place& finding, std::uint64_t offset, std::span<const std::byte> good) {
+  if (!options.heal || options.leave.contains(finding.id)) return;
   blockio::IoOp write = blockio::IoOp::write_durable(offset, good);
-  if (io.run(write)) report.mark_last_repaired();
+  if (io.run(write)) report.mark_repaired(finding);
+}
+
+CheckContext CheckContext::to_read_again() const {
+  CheckOptions quiet;
+  quiet.progress = options.progress;
+  CheckContext again(device, io, quiet, superblock);
+  again.overlay = overlay;
+  again.salvaged = salvaged;
+  again.next_inode = next_inode;
+  again.progress_ = progress_;
+  return again;
 }
 
 Result<Report> check_volume(blockio::BlockDevice& device, blockio::IoQueue& io, const CheckOptions& options) {
@@ -24,15 +37,22 @@ Result<Report> check_volume(blockio::BlockDevice& device, blockio::IoQueue& io, 
 
   CheckContext context(device, io, options, *superblock);
   context.report = std::move(first);
+  context.report.has_error_mark = (superblock->flags & format::kHasErrors) != 0;
+  context.begin_progress({Pass::log});
   TRY(pass_log(context));
-  TRY(context.tell_progress(kAfterLog));
+  TRY(context.tell_progress(1.0));
+  context.begin_progress({Pass::tree});
   TRY(pass_tree(context));
-  TRY(context.tell_progress(kAfterTree));
+  TRY(context.tell_progress(1.0));
   if (!context.report.is_fatal()) {
+    context.begin_progress({Pass::names});
     TRY(pass_names(context));
-    TRY(context.tell_progress(kAfterNames));
+    if (!context.report.is_fatal()) TRY(pass_paths(context));
+    TRY(context.tell_progress(1.0));
+    context.begin_progress({Pass::bitmaps});
     TRY(pass_bitmaps(context));
   }
+  context.begin_progress({Pass::bitmaps});
   TRY(context.tell_progress(1.0));
   context.report.block_count = superblock->block_count;
   context.report.blocks_used =

@@ -1,7 +1,9 @@
 // Checks a volume that nobody has mounted, from the superblocks to the link counts.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <set>
 
 #include "blockio/block_device.h"
 #include "blockio/io_queue.h"
@@ -10,15 +12,23 @@
 
 namespace ashlar::fsck {
 
+// What is being done, numbered as `-C` tells it.
+enum class Pass : std::uint8_t { log = 1, tree = 2, names = 3, bitmaps = 4, repair = 5 };
+
 struct CheckOptions {
-  bool heal = false;    // write a bad copy of a piece of metadata anew from the good one; nothing else is repaired
+  // Write a bad copy of a piece of metadata anew from the good one, but for findings of the ids `leave`. Nothing else
+  // is repaired.
+  bool heal = false;
+  std::set<FindingId> leave;
   bool data = false;    // read all file contents and compare them with their checksums
   bool search = false;  // take a device without any trace of a superblock for a volume that lost all of them
   // Inodes and names remembered at a time, 24 to 80 bytes each, besides the directories, which are always remembered. A
   // volume with more is read several times, for one range of inode numbers after the other.
   std::size_t most_records = 8U << 20;
-  // Called now and then with what has been looked at so far (0 to 1); false ends the check with `cancelled`.
-  std::function<bool(double)> progress;
+  // Inodes whose paths are told besides those that findings are about.
+  std::set<std::uint64_t> also_name;
+  // Called now and then with what of a pass has been looked at so far (0 to 1); false ends it all with `cancelled`.
+  std::function<bool(Pass, double)> progress;
 };
 
 // The state checked is the one after the log's transactions; they are read, not applied. Contradictions are findings in

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -14,6 +15,8 @@
 #include "fsck/block_map.h"
 #include "fsck/check.h"
 #include "fsck/finding.h"
+#include "fsck/lost_keys.h"
+#include "fsck/salvaged_items.h"
 
 namespace ashlar::fsck {
 
@@ -53,18 +56,13 @@ struct OrphanRecord {
   format::OrphanReason reason = format::OrphanReason::unlinked;
 };
 
-// Keys from `lowest` up to `limit`, or all of them.
-struct KeyRange {
-  format::Key lowest = format::kLowestKey;
-  std::optional<format::Key> limit;
+using Overlay = std::map<format::Key, std::optional<std::vector<std::byte>>>;  // none: erased
 
-  [[nodiscard]] bool holds(const format::Key& key) const { return key >= lowest && (!limit || key < *limit); }
+struct ProgressSpan {
+  Pass pass = Pass::log;
+  double from = 0;
+  double to = 1;
 };
-
-// What the whole work is divided into for progress: the tree is by far the largest part.
-inline constexpr double kAfterLog = 0.05;
-inline constexpr double kAfterTree = 0.80;
-inline constexpr double kAfterNames = 0.90;
 
 struct CheckContext {
   CheckContext(blockio::BlockDevice& block_device, blockio::IoQueue& queue, const CheckOptions& check_options,
@@ -77,27 +75,31 @@ struct CheckContext {
         owned(layout),
         most_now_(check_options.most_records) {}
 
-  // Tells how much of the whole check is done (0 to 1); `cancelled` when it is to end.
+  // What tell_progress() tells of from now on: a pass, or a part of one.
+  void begin_progress(const ProgressSpan& span) { progress_ = span; }
+  // Tells how much of that is done (0 to 1); `cancelled` when it is to end.
   [[nodiscard]] Status tell_progress(double part) const;
   // Adds a record if the window holds it, and makes the window smaller when there are too many.
   void remember(const InodeRecord& inode);
   void remember(const NameRecord& name);
   // Leaves only the directories, and begins the window behind this one; false when there is none.
   [[nodiscard]] bool next_window();
-  // Writes a bad copy anew when that was asked for; the finding about it has just been added.
-  void heal(std::uint64_t offset, std::span<const std::byte> good);
+  // Writes a bad copy anew when that was asked for.
+  void heal(const Report::Place& finding, std::uint64_t offset, std::span<const std::byte> good);
+  // Reads the same volume in the same state, from the start and without healing; what it finds is of no interest.
+  [[nodiscard]] CheckContext to_read_again() const;
 
   blockio::BlockDevice& device;
   blockio::IoQueue& io;
-  const CheckOptions& options;
+  const CheckOptions options;
   const format::Superblock superblock;
   const format::Layout layout;
   Report report;
 
-  // What the log changes, applied to what is on the device while it is read.
-  std::map<format::Key, std::optional<std::vector<std::byte>>> overlay;  // none: erased
-  // What a repair found by scanning, read as if it were in the tree.
-  std::map<format::Key, std::vector<std::byte>> salvaged;
+  // What the log changes, applied to what is on the device while it is read; and what a repair found by scanning, read
+  // as if it were in the tree. Shared by all who read the same state, and not changed any more then.
+  std::shared_ptr<Overlay> overlay = std::make_shared<Overlay>();
+  std::shared_ptr<SalvagedItems> salvaged = std::make_shared<SalvagedItems>();
   struct RunChange {
     BlockRun run;
     bool allocated;
@@ -106,16 +108,18 @@ struct CheckContext {
       run_changes;  // by group, in order; a run over a group's end is in both
   std::uint64_t next_inode = 0;
 
-  std::vector<KeyRange> lost;  // keys whose nodes cannot be reached
-  BlockMap owned;              // by nodes and extents
+  LostKeys lost;   // keys whose nodes cannot be reached
+  BlockMap owned;  // by nodes and extents
   InodeWindow window;
   std::vector<InodeRecord> inodes;  // ascending
   std::vector<NameRecord> names;
-  std::vector<OrphanRecord> orphans;  // ascending, known before the first inode
+  std::vector<OrphanRecord> orphans;              // ascending, known before the first inode
+  std::map<std::uint64_t, std::uint64_t> places;  // the directory of a name of inodes that findings are about
 
  private:
   void shrink_window();
 
+  ProgressSpan progress_;
   std::size_t directories_kept_ = 0;  // among the inodes, when that was last counted
   std::size_t most_now_;              // records besides those
 };
@@ -131,6 +135,8 @@ struct CheckContext {
 [[nodiscard]] Status pass_log(CheckContext& context);
 [[nodiscard]] Status pass_tree(CheckContext& context);
 [[nodiscard]] Status pass_names(CheckContext& context);
+// The paths of the inodes that findings are about, as far as names lead there.
+[[nodiscard]] Status pass_paths(CheckContext& context);
 [[nodiscard]] Status pass_bitmaps(CheckContext& context);
 
 }  // namespace ashlar::fsck

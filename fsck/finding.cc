@@ -7,8 +7,8 @@ namespace ashlar::fsck {
 namespace {
 
 constexpr std::array kKinds = {
-#define FINDING(id, name, severity, repair, message) \
-  FindingKind{FindingId::name, #name, Severity::severity, Repair::repair, message},
+#define FINDING(id, name, severity, repair, about, message, question) \
+  FindingKind{FindingId::name, #name, Severity::severity, Repair::repair, about, message, question},
 #include "fsck/findings.def"
 #undef FINDING
 };
@@ -20,6 +20,11 @@ constexpr bool ids_ascend() {
   return true;
 }
 static_assert(ids_ascend(), "kind_of searches by halves");
+
+constexpr bool is_made(Repair repair) { return repair != Repair::none && repair != Repair::impossible; }
+static_assert(std::all_of(kKinds.begin(), kKinds.end(),
+                          [](const FindingKind& kind) { return is_made(kind.repair) != kind.question.empty(); }),
+              "every repair is asked for");
 
 }  // namespace
 
@@ -54,23 +59,26 @@ std::uint64_t Report::count(FindingId id) {
   const Severity severity = kind_of(id).severity;
   if (severity != Severity::note) ++wrong_;
   if (severity == Severity::fatal) fatal_ = true;
-  return ++counts_[id];
+  return ++counts_[id].all;
 }
 
-void Report::mark_last_repaired() noexcept {
-  ++repaired_;
-  if (last_is_kept_) findings_.back().repaired = true;
+void Report::mark_repaired(const Place& place) noexcept {
+  ++counts_[place.id].repaired;
+  if (place.is_kept) findings_[place.index].repaired = true;
 }
 
 void Report::mark_repaired(const Report& after) noexcept {
-  const auto is_gone = [&after](FindingId id) {
-    const Repair repair = kind_of(id).repair;
-    return (repair == Repair::recount || repair == Repair::rebuild) && !after.has(id);
-  };
-  for (const auto& [id, count] : counts_) {
-    if (is_gone(id)) repaired_ += count;
+  const auto is_gone = [&after](FindingId id) { return is_made(kind_of(id).repair) && !after.has(id); };
+  for (auto& [id, counts] : counts_) {
+    if (is_gone(id)) counts.repaired = counts.all;
   }
   for (Finding& finding : findings_) finding.repaired = finding.repaired || is_gone(finding.id);
+}
+
+std::uint64_t Report::repaired() const noexcept {
+  std::uint64_t sum = 0;
+  for (const auto& [id, counts] : counts_) sum += counts.repaired;
+  return sum;
 }
 
 bool Report::takes(Repair repair) const noexcept {
@@ -79,5 +87,24 @@ bool Report::takes(Repair repair) const noexcept {
 }
 
 bool Report::has(FindingId id) const noexcept { return counts_.contains(id); }
+
+std::vector<FindingId> Report::ids() const {
+  std::vector<FindingId> all;
+  for (const auto& [id, counts] : counts_) all.push_back(id);
+  return all;
+}
+
+std::set<std::uint64_t> Report::inodes_found() const {
+  std::set<std::uint64_t> found;
+  for (const Finding& finding : findings_) {
+    if (finding.inode != 0 && found.size() < kMaxPaths) found.insert(finding.inode);
+  }
+  return found;
+}
+
+const std::string* Report::path_of(const Finding& finding) const noexcept {
+  const auto found = paths_.find(finding.inode);
+  return found == paths_.end() ? nullptr : &found->second;
+}
 
 }  // namespace ashlar::fsck

@@ -3,10 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace ashlar::fsck {
@@ -28,7 +31,7 @@ enum class Repair : std::uint8_t {
 };
 
 enum class FindingId : std::uint16_t {
-#define FINDING(id, name, severity, repair, message) name = id,
+#define FINDING(id, name, severity, repair, about, message, question) name = id,
 #include "fsck/findings.def"
 #undef FINDING
 };
@@ -38,7 +41,9 @@ struct FindingKind {
   std::string_view name;
   Severity severity;
   Repair repair;
+  std::size_t about;  // which number of the message is an inode's, from 1; 0: none
   std::string_view message;
+  std::string_view question;  // to be asked before the repair; empty when there is none to be made
 };
 [[nodiscard]] const FindingKind& kind_of(FindingId id) noexcept;
 [[nodiscard]] std::string_view name_of(Severity severity) noexcept;
@@ -47,33 +52,61 @@ struct FindingKind {
 struct Finding {
   FindingId id{};
   std::string text;
+  std::uint64_t inode = 0;  // that it is about; 0: none
   bool repaired = false;
 };
+
+// What a repair could not save, by inode.
+using GivenUp = std::map<std::uint64_t, std::string>;
 
 // Of one volume.
 class Report {
  public:
   // Findings of one id that are kept with their text; more are only counted.
   static constexpr std::size_t kMaxFindingsKept = 1000;
+  // Inodes of which the path is told.
+  static constexpr std::size_t kMaxPaths = 1000;
+
+  // Where a finding is, for mark_repaired().
+  struct Place {
+    FindingId id{};
+    std::size_t index = 0;
+    bool is_kept = false;
+  };
 
   template <typename... Args>
   void add(FindingId id, const Args&... args) {
-    last_is_kept_ = count(id) <= kMaxFindingsKept;
-    if (last_is_kept_) findings_.push_back({id, fmt::format(fmt::runtime(kind_of(id).message), args...)});
+    last_ = {id, findings_.size(), count(id) <= kMaxFindingsKept};
+    if (!last_.is_kept) return;
+    const FindingKind& kind = kind_of(id);
+    const std::array<std::uint64_t, sizeof...(args) + 1> numbers{0, number_of(args)...};
+    const std::uint64_t inode = kind.about < numbers.size() ? numbers[kind.about] : 0;
+    findings_.push_back({id, fmt::format(fmt::runtime(kind.message), args...), inode});
   }
-  // The finding added last has been put right.
-  void mark_last_repaired() noexcept;
-  // The volume was repaired, and a check after that says `after`.
+  // Of the finding added last.
+  [[nodiscard]] const Place& last() const noexcept { return last_; }
+  // That finding, and no other, has been put right.
+  void mark_repaired(const Place& place) noexcept;
+  // The volume was repaired, and a check after that says `after`: all that it does not say any more is right now.
   void mark_repaired(const Report& after) noexcept;
 
   [[nodiscard]] const std::vector<Finding>& findings() const noexcept { return findings_; }
   [[nodiscard]] std::uint64_t total() const noexcept { return total_; }
   [[nodiscard]] bool has(FindingId id) const noexcept;
-  [[nodiscard]] bool is_clean() const noexcept { return wrong_ == 0; }             // notes do not count
-  [[nodiscard]] bool is_repaired() const noexcept { return wrong_ == repaired_; }  // all that was wrong is right now
+  // The ids of all findings, ascending.
+  [[nodiscard]] std::vector<FindingId> ids() const;
+  [[nodiscard]] bool is_clean() const noexcept { return wrong_ == 0; }              // notes do not count
+  [[nodiscard]] bool is_repaired() const noexcept { return wrong_ == repaired(); }  // all that was wrong is right now
   [[nodiscard]] bool is_fatal() const noexcept { return fatal_; }
   // Whether one of the findings takes that repair.
   [[nodiscard]] bool takes(Repair repair) const noexcept;
+
+  // Inodes that the findings are about, kMaxPaths at most.
+  [[nodiscard]] std::set<std::uint64_t> inodes_found() const;
+  // From the root, as far as names lead to it; null when nothing is known. Names are any bytes.
+  [[nodiscard]] const std::string* path_of(const Finding& finding) const noexcept;
+  void set_path(std::uint64_t inode, std::string path) { paths_[inode] = std::move(path); }
+  void take_paths(const Report& other) { paths_.insert(other.paths_.begin(), other.paths_.end()); }
 
   // Of the volume, for the summary line.
   std::uint64_t inodes = 0;
@@ -81,16 +114,31 @@ class Report {
   std::uint64_t nodes = 0;
   std::uint64_t blocks_used = 0;
   std::uint64_t block_count = 0;
+  bool has_error_mark = false;  // of a daemon that had to stop
 
  private:
+  struct Counts {
+    std::uint64_t all = 0;
+    std::uint64_t repaired = 0;
+  };
+
+  template <typename T>
+  static constexpr std::uint64_t number_of([[maybe_unused]] const T& value) {
+    if constexpr (std::is_integral_v<T>) {
+      return static_cast<std::uint64_t>(value);
+    } else {
+      return 0;
+    }
+  }
   std::uint64_t count(FindingId id);  // so far, this one included
+  [[nodiscard]] std::uint64_t repaired() const noexcept;
 
   std::vector<Finding> findings_;
-  std::map<FindingId, std::uint64_t> counts_;
-  bool last_is_kept_ = false;
+  std::map<FindingId, Counts> counts_;
+  std::map<std::uint64_t, std::string> paths_;
+  Place last_;
   std::uint64_t total_ = 0;
   std::uint64_t wrong_ = 0;
-  std::uint64_t repaired_ = 0;
   bool fatal_ = false;
 };
 

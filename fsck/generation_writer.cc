@@ -1,6 +1,7 @@
 #include "fsck/generation_writer.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -8,6 +9,8 @@
 
 namespace ashlar::fsck {
 namespace {
+
+constexpr std::uint32_t kGroupsPerProgress = 64;
 
 class GenerationWriter {
  public:
@@ -24,6 +27,8 @@ class GenerationWriter {
     if (block_.empty()) return fail(ErrorCode::out_of_memory);
     std::uint64_t free_blocks = 0;
     for (std::uint32_t group = 0; group < layout_.group_count(); ++group) {
+      if (group % kGroupsPerProgress == 0)
+        TRY(context_.tell_progress(static_cast<double>(group) / static_cast<double>(layout_.group_count())));
       TRY(write_bitmap(group));
       free_blocks += entries_[group].free_blocks;
     }
@@ -36,7 +41,7 @@ class GenerationWriter {
  private:
   [[nodiscard]] Status write_bitmap(std::uint32_t group) {
     format::GroupEntry& entry = entries_[group];
-    const std::vector<std::uint8_t>* const used = used_.group(group);
+    const std::vector<std::byte>* const used = used_.group(group);
     if (used == nullptr) {  // as mkfs leaves it
       entry.free_blocks = layout_.initial_free_blocks(group);
       return {};
@@ -44,7 +49,7 @@ class GenerationWriter {
     layout_.initial_bitmap(group, block_.span());
     std::uint32_t free_blocks = 0;
     for (std::size_t i = 0; i < block_.size(); ++i) {
-      block_.data()[i] |= std::byte{(*used)[i]};
+      block_.data()[i] |= (*used)[i];
       free_blocks += 8 - static_cast<std::uint32_t>(std::popcount(std::to_integer<unsigned>(block_.data()[i])));
     }
     const std::size_t slot = 1 - StoredBitmaps::slot_of(stored_.entry(group));
@@ -52,8 +57,7 @@ class GenerationWriter {
     entry.free_blocks = free_blocks;
     entry.generation = next_.generation.value();
     entry.flags = format::kGroupInitialised | (slot == 1 ? format::kGroupSlot : 0U);
-    for (std::size_t copy = 0; copy < format::kCopies; ++copy) TRY(write(layout_.bitmap_block(group, slot, copy)));
-    return {};
+    return write(layout_.bitmap_block(group, slot, 0), layout_.bitmap_block(group, slot, 1));
   }
 
   [[nodiscard]] Status write_table() {
@@ -74,16 +78,18 @@ class GenerationWriter {
       std::memcpy(&header, block_.data(), sizeof header);
       checksums.push_back(header.crc);
       const std::size_t slot = 1 - stored_.table_slot(index);
-      for (std::size_t copy = 0; copy < format::kCopies; ++copy)
-        TRY(write(layout_.group_table_block(index, slot, copy)));
+      TRY(write(layout_.group_table_block(index, slot, 0), layout_.group_table_block(index, slot, 1)));
     }
     next_.group_table_crc = format::crc32c(std::as_bytes(std::span(checksums)));
     return {};
   }
 
-  [[nodiscard]] Status write(BlockNumber block) {
-    blockio::IoOp op = blockio::IoOp::write(layout_.byte_offset(block), block_.span());
-    return context_.io.run(op);
+  // What is in block_, to both places.
+  [[nodiscard]] Status write(BlockNumber first, BlockNumber second) {
+    blockio::IoOp ops[] = {blockio::IoOp::write(layout_.byte_offset(first), block_.span()),
+                           blockio::IoOp::write(layout_.byte_offset(second), block_.span())};
+    const std::array<blockio::IoOp*, 2> pointers{&ops[0], &ops[1]};
+    return context_.io.run(pointers);
   }
 
   [[nodiscard]] Status flush() {

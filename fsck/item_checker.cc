@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "fs/format/checksum.h"
 #include "fs/format/node.h"
 
 namespace ashlar::fsck {
@@ -15,8 +14,6 @@ using format::Key;
 
 namespace {
 
-// At most so much file data is in memory at once.
-constexpr std::size_t kDataReadBytes = 1U << 20;
 // Of the offset of a part of an xattr's value, its number.
 constexpr unsigned kPartBits = 8;
 
@@ -57,20 +54,7 @@ Status ItemChecker::take(const Key& key, std::span<const std::byte> value) {
     case ItemKind::xattr_value: take_xattr_part(key, value); break;
     case ItemKind::extent: return take_extent(key, value);
     case ItemKind::inline_data:
-    case ItemKind::symlink: {
-      const std::uint64_t symlink_part = format::max_value_size(context_.superblock.node_size);
-      if (inode_ && key.kind == ItemKind::symlink && !S_ISLNK(inode_->mode)) {
-        context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind));
-      }
-      if (inode_ && key.kind == ItemKind::inline_data && (!S_ISREG(inode_->mode) || extent_blocks_ != 0)) {
-        context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind));
-      }
-      // A long target is in parts, of which all but the last are as large as an item may be.
-      if (key.offset != (key.kind == ItemKind::symlink ? content_bytes_ / symlink_part : 0)) malformed(key);
-      has_content_item_ = true;
-      content_bytes_ += value.size();
-      break;
-    }
+    case ItemKind::symlink: take_content(key, value); break;
     case ItemKind::orphan: context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind)); break;
     default: context_.report.add(FindingId::item_kind_unknown, number_, static_cast<unsigned>(key.kind));
   }
@@ -92,7 +76,10 @@ void ItemChecker::begin_inode(const Key& key, std::span<const std::byte> value) 
 }
 
 void ItemChecker::end_inode() {
-  if (inode_) check_sizes();
+  if (inode_) {
+    check_sizes();
+    check_lost();
+  }
   for (const auto& [id, value] : apart_) {
     if (value.missing != 0 && !is_being_removed()) context_.report.add(FindingId::xattr_value_incomplete, number_);
   }
@@ -116,6 +103,36 @@ void ItemChecker::check_sizes() {
   }
 }
 
+// What a count does not find may be where the tree is lost; of a file without blocks and contents nothing says whether
+// it had any.
+void ItemChecker::check_lost() {
+  const Key first{InodeNumber{number_}, ItemKind::dirent, 0};
+  const Key last{InodeNumber{number_}, ItemKind{format::kItemKindLimit}, 0};
+  if (is_being_removed() || !context_.lost.touches(first, last)) return;
+  const bool is_empty = !S_ISDIR(inode_->mode) && inode_->size != 0 && inode_->blocks == 0 && !has_content_item_;
+  const bool lacks = inode_->blocks > extent_blocks_ || inode_->xattrs > xattrs_ ||
+                     (S_ISDIR(inode_->mode) && inode_->entries > found_entries_) ||
+                     (S_ISLNK(inode_->mode) && inode_->size != content_bytes_);
+  if (lacks || is_empty) context_.report.add(FindingId::contents_lost, number_);
+}
+
+void ItemChecker::finish() {
+  end_inode();
+  if (data_) data_->finish();
+}
+
+void ItemChecker::take_content(const Key& key, std::span<const std::byte> value) {
+  const bool is_target = key.kind == ItemKind::symlink;
+  const bool fits = !inode_ || (is_target ? S_ISLNK(inode_->mode) : S_ISREG(inode_->mode) && extent_blocks_ == 0);
+  if (!fits) context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind));
+  // A long target is in parts, of which all but the last are as large as an item may be.
+  const std::uint64_t part = is_target ? content_bytes_ / format::max_value_size(context_.superblock.node_size) : 0;
+  const bool is_too_long = is_target && content_bytes_ + value.size() > format::kMaxSymlinkLength;
+  if (!is_being_removed() && (key.offset != part || is_too_long)) malformed(key);
+  has_content_item_ = true;
+  content_bytes_ += value.size();
+}
+
 Status ItemChecker::take_extent(const Key& key, std::span<const std::byte> value) {
   const Result<format::Extent> extent = format::parse_extent(key, value, context_.layout.block_count());
   if (!extent) return malformed(key), Status{};
@@ -123,14 +140,14 @@ Status ItemChecker::take_extent(const Key& key, std::span<const std::byte> value
   if (context_.layout.touches_fixed(run)) {
     context_.report.add(FindingId::block_reserved, run.first.value(), "a file");
   } else if (const std::optional<BlockNumber> taken = context_.owned.claim(run)) {
-    context_.report.add(FindingId::block_owned_twice, taken->value());
+    context_.report.add(FindingId::block_owned_twice, taken->value(), number_);
   }
   if (extent->file_block < extent_end_) context_.report.add(FindingId::extents_overlap, number_, extent->file_block);
   check_end(*extent);
   extent_end_ = std::max(extent_end_, extent->end());
   extent_blocks_ += extent->count;
   if (inode_ && !S_ISREG(inode_->mode)) context_.report.add(FindingId::item_misplaced, number_, name_of(key.kind));
-  return context_.options.data ? verify_data(*extent) : Status{};
+  return data_ ? data_->take(number_, *extent) : Status{};
 }
 
 // Past the last byte lies only what was preallocated, or what a truncation or removal has not come to yet.
@@ -146,24 +163,6 @@ bool ItemChecker::is_listed_orphan() const {
       std::lower_bound(context_.orphans.begin(), context_.orphans.end(), number_,
                        [](const OrphanRecord& record, std::uint64_t number) { return record.number < number; });
   return found != context_.orphans.end() && found->number == number_;
-}
-
-Status ItemChecker::verify_data(const format::Extent& extent) {
-  const std::size_t block_size = context_.layout.block_size();
-  const std::size_t blocks_per_read = kDataReadBytes / block_size;
-  if (data_.empty()) data_ = blockio::AlignedBuffer(kDataReadBytes);
-  if (data_.empty()) return fail(ErrorCode::out_of_memory);
-  for (std::size_t done = 0; done < extent.checksums.size(); done += blocks_per_read) {
-    const std::size_t count = std::min(blocks_per_read, extent.checksums.size() - done);
-    const std::span<std::byte> bytes = data_.span().first(count * block_size);
-    blockio::IoOp read = blockio::IoOp::read(context_.layout.byte_offset(extent.physical + done), bytes);
-    const bool readable = context_.io.run(read).has_value();
-    for (std::size_t i = 0; i < count; ++i) {
-      if (readable && format::crc32c(bytes.subspan(i * block_size, block_size)) == extent.checksums[done + i]) continue;
-      context_.report.add(FindingId::data_checksum_wrong, number_, extent.file_block + done + i);
-    }
-  }
-  return {};
 }
 
 void ItemChecker::take_dirents(const Key& key, std::span<const std::byte> value) {

@@ -4,19 +4,21 @@
 #include <map>
 #include <optional>
 
-#include "blockio/aligned_buffer.h"
 #include "fsck/context.h"
+#include "fsck/data_check.h"
 
 namespace ashlar::fsck {
 
 class ItemChecker {
  public:
-  explicit ItemChecker(CheckContext& context) : context_(context) {}
+  explicit ItemChecker(CheckContext& context) : context_(context) {
+    if (context.options.data) data_.emplace(context);
+  }
 
   // Keys ascend from call to call.
   [[nodiscard]] Status take(const format::Key& key, std::span<const std::byte> value);
   // After the last.
-  void finish() { end_inode(); }
+  void finish();
 
  private:
   // An xattr's value that lies apart, by its id.
@@ -28,8 +30,9 @@ class ItemChecker {
   void begin_inode(const format::Key& key, std::span<const std::byte> value);
   void end_inode();
   void check_sizes();
+  void check_lost();
+  void take_content(const format::Key& key, std::span<const std::byte> value);
   [[nodiscard]] Status take_extent(const format::Key& key, std::span<const std::byte> value);
-  [[nodiscard]] Status verify_data(const format::Extent& extent);
   void take_dirents(const format::Key& key, std::span<const std::byte> value);
   void take_xattrs(const format::Key& key, std::span<const std::byte> value);
   void take_xattr_part(const format::Key& key, std::span<const std::byte> value);
@@ -51,7 +54,7 @@ class ItemChecker {
   bool has_content_item_ = false;
   std::uint32_t xattrs_ = 0;
   std::map<std::uint64_t, ApartValue> apart_;
-  blockio::AlignedBuffer data_;  // of files, when that is read
+  std::optional<DataCheck> data_;  // when contents are read
 };
 
 [[nodiscard]] std::string_view name_of(format::ItemKind kind) noexcept;

@@ -1,5 +1,6 @@
 #include "fsck/item_filter.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -43,10 +44,17 @@ ItemFilter::ItemFilter(const CheckContext& context, RepairPlan& plan, ItemVisito
       kept_(context.layout) {}
 
 Status ItemFilter::hand_on(const Key& key, std::span<const std::byte> value) {
+  ++handed_on_;
   return learning() ? Status{} : sink_(key, value);
 }
 
+Status ItemFilter::hand_on_rest(const Key& key, std::span<const std::byte> value, std::span<const std::byte> rest) {
+  if (!std::ranges::equal(value, rest)) plan_.changes_items = true;
+  return rest.empty() ? Status{} : hand_on(key, rest);
+}
+
 Status ItemFilter::take(const Key& key, std::span<const std::byte> value) {
+  ++taken_;
   if (value.size() > longest_value_ || key.inode.value() >= kMaxInode) return {};
   if (key.inode == format::kOrphanOwner) return key.kind == ItemKind::orphan ? take_orphan(key, value) : Status{};
   TRY(ensure_root(key, value));
@@ -60,6 +68,7 @@ Status ItemFilter::take(const Key& key, std::span<const std::byte> value) {
 Status ItemFilter::finish() {
   TRY(ensure_root({InodeNumber{kMaxInode}, ItemKind::inode, 0}, {}));
   end_inode();
+  if (taken_ != handed_on_) plan_.changes_items = true;
   return {};
 }
 
@@ -71,6 +80,7 @@ Status ItemFilter::ensure_root(const Key& key, std::span<const std::byte> value)
     const Result<format::InodeItem> item = format::parse_inode(value);
     if (item && S_ISDIR(item->mode)) return {};
   }
+  plan_.changes_items = true;
   return begin_inode({kRootInode, ItemKind::inode, 0}, new_root());
 }
 
@@ -92,7 +102,7 @@ Status ItemFilter::begin_inode(const Key& key, const format::InodeItem& item) {
   if (learning()) {
     plan_.next_inode = std::max(plan_.next_inode, number_ + 1);
     plan_.inodes.push_back(record_of(key.inode, item));
-    return {};
+    return hand_on(key, std::as_bytes(std::span(&item, 1)));
   }
   format::InodeItem fixed = item;
   if (const auto found = plan_.fixes.find(number_); found != plan_.fixes.end()) {
@@ -121,12 +131,33 @@ void ItemFilter::end_inode() {
     if (size != inode_->size && inode_->links != 0) plan_.fixes[number_].size = size;
     if (inode_->blocks != extent_blocks_) plan_.fixes[number_].blocks = extent_blocks_;
     if (inode_->xattrs != xattrs) plan_.fixes[number_].xattrs = xattrs;
+    note_losses(xattrs);
   }
   inode_.reset();
   extent_end_ = size_needed_ = extent_blocks_ = 0;
   content_bytes_.reset();
+  has_dropped_extent_ = false;
   xattrs_ = 0;
   apart_.clear();
+}
+
+void ItemFilter::note_losses(std::uint32_t xattrs) {
+  const Key first{InodeNumber{number_}, ItemKind::dirent, 0};
+  const Key last{InodeNumber{number_}, ItemKind{format::kItemKindLimit}, 0};
+  const bool is_lost = context_.lost.touches(first, last);
+  const bool may_lack = is_lost || has_dropped_extent_;
+  if (inode_->links == 0 || plan_.given_up.size() >= Report::kMaxPaths) return;
+  const std::uint32_t mode = inode_->mode;
+  if (S_ISREG(mode) && may_lack && inode_->blocks > extent_blocks_) {
+    plan_.given_up[number_] = fmt::format("{} blocks, which read as zeros", inode_->blocks - extent_blocks_);
+  } else if (S_ISREG(mode) && is_lost && inode_->size != 0 && inode_->blocks == 0 && !content_bytes_) {
+    plan_.given_up[number_] = "what it held, if anything, which reads as zeros";
+  } else if (S_ISLNK(mode) && is_lost && inode_->size != content_bytes_.value_or(0)) {
+    plan_.given_up[number_] = "its target";
+  }
+  if ((!is_lost && xattrs == xattrs_) || inode_->xattrs <= xattrs) return;
+  std::string& what = plan_.given_up[number_];
+  what += what.empty() ? "extended attributes" : "; extended attributes";
 }
 
 Status ItemFilter::take_of_inode(const Key& key, std::span<const std::byte> value) {
@@ -163,7 +194,7 @@ Status ItemFilter::take_dirents(const Key& key, std::span<const std::byte> value
     head.type = type;
     append(kept, head, entry->name);
   }
-  return kept.empty() ? Status{} : hand_on(key, kept);
+  return hand_on_rest(key, value, kept);
 }
 
 bool ItemFilter::keep_name(const format::Dirent& entry, std::uint8_t& type) {
@@ -199,7 +230,7 @@ Status ItemFilter::take_xattrs(const Key& key, std::span<const std::byte> value)
     append(kept, head, xattr->name);
     kept.insert(kept.end(), xattr->value.begin(), xattr->value.end());
   }
-  return kept.empty() ? Status{} : hand_on(key, kept);
+  return hand_on_rest(key, value, kept);
 }
 
 Status ItemFilter::take_xattr_part(const Key& key, std::span<const std::byte> value) {
@@ -217,9 +248,12 @@ Status ItemFilter::take_xattr_part(const Key& key, std::span<const std::byte> va
 // Of two that want the same block, the first in the order of inodes has it.
 Status ItemFilter::take_extent(const Key& key, std::span<const std::byte> value) {
   const Result<format::Extent> extent = format::parse_extent(key, value, context_.layout.block_count());
+  const bool had_dropped = has_dropped_extent_;
+  has_dropped_extent_ = true;  // unless it is kept
   if (!extent || extent->file_block < extent_end_ || extent->end() > kMaxSize / context_.layout.block_size()) return {};
   const BlockRun run{extent->physical, extent->count};
   if (context_.layout.touches_fixed(run) || kept_.first_taken(run)) return {};
+  has_dropped_extent_ = had_dropped;
   static_cast<void>(kept_.claim(run));
   extent_end_ = extent->end();
   extent_blocks_ += extent->count;
@@ -230,9 +264,14 @@ Status ItemFilter::take_extent(const Key& key, std::span<const std::byte> value)
   return hand_on(key, value);
 }
 
+// A long target is in parts, of which all but the last are as large as an item may be.
 Status ItemFilter::take_content(const Key& key, std::span<const std::byte> value) {
-  if (key.offset != 0) return {};
-  content_bytes_ = value.size();
+  if (inode_->links == 0) return hand_on(key, value);  // half removed
+  const std::uint64_t bytes = content_bytes_.value_or(0);
+  const bool is_target = key.kind == ItemKind::symlink;
+  if (key.offset != (is_target ? bytes / longest_value_ : 0)) return {};
+  if (is_target && bytes + value.size() > format::kMaxSymlinkLength) return {};
+  content_bytes_ = bytes + value.size();
   return hand_on(key, value);
 }
 

@@ -33,10 +33,14 @@ class ItemFilter {
 
   [[nodiscard]] bool learning() const noexcept { return sink_ == nullptr; }
   [[nodiscard]] Status hand_on(const format::Key& key, std::span<const std::byte> value);
+  // What is left of an item that holds several things; nothing of it when they are all gone.
+  [[nodiscard]] Status hand_on_rest(const format::Key& key, std::span<const std::byte> value,
+                                    std::span<const std::byte> rest);
   [[nodiscard]] Status take_orphan(const format::Key& key, std::span<const std::byte> value);
   [[nodiscard]] Status ensure_root(const format::Key& key, std::span<const std::byte> value);
   [[nodiscard]] Status begin_inode(const format::Key& key, const format::InodeItem& item);
   void end_inode();
+  void note_losses(std::uint32_t xattrs);  // `xattrs`: those that stay
   [[nodiscard]] Status take_of_inode(const format::Key& key, std::span<const std::byte> value);
   [[nodiscard]] Status take_dirents(const format::Key& key, std::span<const std::byte> value);
   [[nodiscard]] bool keep_name(const format::Dirent& entry, std::uint8_t& type);
@@ -51,6 +55,8 @@ class ItemFilter {
   const std::size_t longest_value_;
   BlockMap kept_;
   bool root_seen_ = false;
+  std::uint64_t taken_ = 0;  // items
+  std::uint64_t handed_on_ = 0;
   std::size_t next_name_ = 0;
 
   std::optional<format::InodeItem> inode_;  // whose items come now
@@ -60,6 +66,7 @@ class ItemFilter {
   std::uint64_t size_needed_ = 0;  // bytes, for what was written
   std::uint64_t extent_blocks_ = 0;
   std::optional<std::uint64_t> content_bytes_;
+  bool has_dropped_extent_ = false;
   std::uint32_t xattrs_ = 0;
   std::map<std::uint64_t, ApartValue> apart_;
 };

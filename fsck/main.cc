@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <string>
@@ -11,6 +13,7 @@
 #include "fs/base/log.h"
 #include "fsck/check.h"
 #include "fsck/command_line.h"
+#include "fsck/dialogue.h"
 #include "fsck/print_report.h"
 #include "fsck/repair.h"
 
@@ -25,15 +28,40 @@ constexpr std::uint32_t kLockWaitMs = 10000;
 // Set by the signal handler, which can do no more.
 std::atomic<bool> cancel_requested{false};
 
-bool show_progress(const CommandLine& line, double part) {
-  const int percent = static_cast<int>(part * 100);
-  if (line.progress_descriptor > 0) {
-    dprintf(line.progress_descriptor, "%d 100 %s\n", percent, line.device.c_str());
-  } else if (line.progress_descriptor == 0 && isatty(STDERR_FILENO) != 0) {
-    fmt::print(stderr, "\r{}: {:3} %{}", line.device, percent, percent == 100 ? "\r\033[K" : "");
+// Percent of a check behind each pass.
+constexpr std::array kPercentAfter = {0, 5, 80, 90, 100};
+
+class ProgressDisplay {
+ public:
+  explicit ProgressDisplay(const CommandLine& line) : line_(line) {}
+
+  bool show(Pass pass, double part) {
+    const int percent = std::clamp(static_cast<int>(part * 100), 0, 100);
+    if (pass != pass_ || percent != percent_) write(pass, percent);
+    pass_ = pass;
+    percent_ = percent;
+    return !cancel_requested.load(std::memory_order_relaxed);
   }
-  return !cancel_requested.load(std::memory_order_relaxed);
-}
+
+ private:
+  // As e2fsck(8) does: systemd-fsck and others read that.
+  void write(Pass pass, int percent) const {
+    const auto number = static_cast<std::size_t>(pass);
+    if (line_.progress_descriptor > 0) {
+      dprintf(line_.progress_descriptor, "%zu %d 100 %s\n", number, percent, line_.device.c_str());
+    } else if (line_.progress_descriptor == 0 && isatty(STDERR_FILENO) != 0) {
+      const bool repairs = pass == Pass::repair;
+      const int before = repairs ? 0 : kPercentAfter[number - 1];
+      const int whole = before + percent * ((repairs ? 100 : kPercentAfter[number]) - before) / 100;
+      fmt::print(stderr, "\r{}: {}{:3} %{}", line_.device, repairs ? "repair: " : "", whole,
+                 whole == 100 ? "\r\033[K" : "\033[K");
+    }
+  }
+
+  const CommandLine& line_;
+  Pass pass_ = Pass::log;
+  int percent_ = -1;
+};
 
 int fail_with(const CommandLine& line, const Error& error) {
   const std::string message = error.message();
@@ -41,48 +69,39 @@ int fail_with(const CommandLine& line, const Error& error) {
   return error.code() == ErrorCode::cancelled ? kCancelled : kOperationalError;
 }
 
-// Without an answer, and without anyone to ask, it is no.
-bool ask(const CommandLine& line, const char* question) {
-  if (line.json || isatty(STDIN_FILENO) == 0 || isatty(STDOUT_FILENO) == 0) return false;
-  fmt::print("{}: {} (y/n) ", line.device, question);
-  static_cast<void>(fflush(stdout));
-  const int answer = getchar();
-  for (int rest = answer; rest != '\n' && rest != EOF;) rest = getchar();
-  return answer == 'y' || answer == 'Y';
-}
-
-// Whether to rebuild what the check found. What can be counted anew is safe; the rest gives something up.
-bool wants_rebuild(const CommandLine& line, const Report& report) {
-  const bool loses = report.takes(Repair::rebuild);
-  if (!loses && !report.takes(Repair::recount)) return false;
-  switch (line.mode) {
-    case Mode::never: return false;
-    case Mode::safe: return !loses;
-    case Mode::all: return true;
-    case Mode::ask:
-      fmt::print("{}", to_text(report, line));
-      return ask(line,
-                 loses ? "repair all of this? What is damaged beyond repair is given up." : "repair all of this?");
-  }
-  return false;
+// Leaves the report as it is when there is no room for a repair.
+Status repair(const CommandLine& line, blockio::BlockDevice& device, blockio::IoQueue& io, const CheckOptions& options,
+              Report& report) {
+  Status repaired = repair_volume(device, io, options, report);
+  if (repaired || repaired.error().code() != ErrorCode::no_space) return repaired;
+  fmt::print(stderr, "fsck.ashlarfs: {}: not repaired: {}\n", line.device, repaired.error().message());
+  return {};
 }
 
 Result<Report> check_and_repair(const CommandLine& line, blockio::BlockDevice& device, blockio::IoQueue& io) {
+  ProgressDisplay display(line);
   CheckOptions options;
   options.heal = line.mode == Mode::safe || line.mode == Mode::all;
   options.data = line.data;
   options.search = line.search;
-  options.progress = [&line](double part) { return show_progress(line, part); };
+  options.progress = [&display](Pass pass, double part) { return display.show(pass, part); };
   Report report = TRY(check_volume(device, io, options));
-  if (line.mode == Mode::ask && !report.is_clean() && !report.takes(Repair::recount) &&
-      !report.takes(Repair::rebuild) && report.takes(Repair::copy) &&
-      ask(line, "write the bad copies anew from the good ones?")) {
+  Wishes wishes = wishes_about(line, report);
+  if (wishes.heal) {
     options.heal = true;
+    options.leave = std::move(wishes.leave);
     report = TRY(check_volume(device, io, options));
   }
-  if (wants_rebuild(line, report)) TRY(repair_volume(device, io, options, report));
-  const bool may_write = line.mode == Mode::safe || line.mode == Mode::all;
-  if (may_write && report.is_repaired()) TRY(clear_error_mark(device, io));
+  if (wishes.rebuild) TRY(repair(line, device, io, options, report));
+  const bool was_changed = wishes.heal || wishes.rebuild;
+  if (report.is_repaired() && report.has_error_mark && (was_changed || wants_mark_cleared(line)))
+    TRY(clear_error_mark(device, io));
+  if (line.json) {
+    fmt::print("{}", to_json(report, line.device));
+  } else {  // what was shown already, and is still so, is not shown again
+    const bool was_shown = is_interactive(line) && !was_changed;
+    fmt::print("{}", was_shown ? summary_to_text(report, line) : to_text(report, line));
+  }
   return report;
 }
 
@@ -99,9 +118,7 @@ Result<int> check(const CommandLine& line) {
       return kClean;
     }
   }
-  const Report report = TRY(check_and_repair(line, *device, *io));
-  fmt::print("{}", line.json ? to_json(report, line.device) : to_text(report, line));
-  return exit_status_of(report);
+  return exit_status_of(TRY(check_and_repair(line, *device, *io)));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <unordered_map>
+#include <utility>
 
 #include "fsck/repair_plan.h"
 
@@ -25,6 +26,8 @@ class NamePlanner {
     settle_orphans();
     give_places();
     for (const InodeRecord& inode : plan_.inodes) fix_counts(inode);
+    const auto goes = [](const PlannedName& name) { return !name.keep; };
+    if (std::any_of(plan_.names.begin(), plan_.names.end(), goes)) plan_.changes_items = true;
   }
 
  private:
@@ -38,7 +41,8 @@ class NamePlanner {
     InodeRecord* const target = find(name.target);
     name.keep = target != nullptr && name.target != kRoot;
     if (!name.keep) return;
-    name.type = static_cast<std::uint8_t>((target->mode & S_IFMT) >> 12);
+    const auto type = static_cast<std::uint8_t>((target->mode & S_IFMT) >> 12);
+    if (std::exchange(name.type, type) != type) plan_.changes_items = true;
     if (!S_ISDIR(target->mode)) return;
     const auto [place, is_first] = places_.try_emplace(name.target, index);
     if (is_first) return;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "fsck/bit_words.h"
 #include "fsck/stored_bitmaps.h"
 
 namespace ashlar::fsck {
@@ -25,10 +26,10 @@ class BitmapCheck {
     std::uint64_t free_blocks = 0;
     for (std::uint32_t group = 0; group < layout_.group_count(); ++group) {
       if (group % kGroupsPerProgress == 0) {
-        TRY(context_.tell_progress(kAfterNames + (1.0 - kAfterNames) * group / layout_.group_count()));
+        TRY(context_.tell_progress(static_cast<double>(group) / static_cast<double>(layout_.group_count())));
       }
       free_blocks += bitmaps_.entry(group).free_blocks;
-      check_group(group);
+      TRY(check_group(group));
     }
     if (free_blocks != context_.superblock.free_blocks) {
       context_.report.add(FindingId::free_count_wrong, context_.superblock.free_blocks.value(), free_blocks);
@@ -37,20 +38,21 @@ class BitmapCheck {
   }
 
  private:
-  void check_group(std::uint32_t group) {
+  [[nodiscard]] Status check_group(std::uint32_t group) {
     const format::GroupEntry& entry = bitmaps_.entry(group);
     const bool initialised = (entry.flags & format::kGroupInitialised) != 0;
     if (!initialised && context_.owned.group(group) == nullptr && !context_.run_changes.contains(group)) {
       check_free_count(group, layout_.initial_free_blocks(group));
-      return;
+      return {};
     }
-    if (!bitmaps_.load(group, stored_)) return;
+    if (!TRY(bitmaps_.load(group, stored_))) return {};
     std::uint32_t used = 0;
     for (const std::byte byte : stored_)
       used += static_cast<std::uint32_t>(std::popcount(std::to_integer<unsigned>(byte)));
     check_free_count(group, layout_.group_blocks() - used);
     apply_log(group);
     compare(group);
+    return {};
   }
 
   void check_free_count(std::uint32_t group, std::uint32_t free_blocks) {
@@ -65,25 +67,23 @@ class BitmapCheck {
     const std::uint64_t first = layout_.group_first(group).value();
     const std::uint64_t end = first + layout_.blocks_in_group(group);
     for (const CheckContext::RunChange& change : changes->second) {
+      const std::uint64_t from = std::max(change.run.first.value(), first);
       const std::uint64_t to = std::min(change.run.end().value(), end);
-      bool contradicts = false;
-      for (std::uint64_t block = std::max(change.run.first.value(), first); block < to; ++block) {
-        std::byte& byte = stored_[(block - first) / 8];
-        const std::byte bit{static_cast<unsigned char>(1U << ((block - first) % 8))};
-        const bool is_set = (byte & bit) != std::byte{0};
-        if (is_set == change.allocated && !contradicts) {
-          context_.report.add(FindingId::log_record_bad, block);
-          contradicts = true;
-        }
-        byte = change.allocated ? byte | bit : byte & ~bit;
-      }
+      std::optional<std::uint64_t> contradicting;
+      for_each_word(from - first, to - first, [&](std::uint64_t word, std::uint64_t mask) {
+        const std::uint64_t before = load_word(stored_, word);
+        const std::uint64_t wrong = (change.allocated ? before : ~before) & mask;
+        if (wrong != 0 && !contradicting) contradicting = first + lowest_bit(word, wrong);
+        store_word(stored_, word, change.allocated ? before | mask : before & ~mask);
+      });
+      if (contradicting) context_.report.add(FindingId::log_record_bad, *contradicting);
     }
   }
 
   void compare(std::uint32_t group) {
     layout_.initial_bitmap(group, expected_);
-    if (const std::vector<std::uint8_t>* owned = context_.owned.group(group)) {
-      for (std::size_t i = 0; i < block_size_; ++i) expected_[i] |= std::byte{(*owned)[i]};
+    if (const std::vector<std::byte>* owned = context_.owned.group(group)) {
+      for (std::size_t i = 0; i < block_size_; ++i) expected_[i] |= (*owned)[i];
     }
     if (expected_ == stored_) return;
     report_runs(group, FindingId::blocks_leaked, stored_, expected_);

@@ -23,9 +23,9 @@ Status take_record(CheckContext& context, std::span<const std::byte> record) {
   while (TRY(cursor.next(op))) {
     switch (op.op) {
       case format::LogOpKind::put:
-        context.overlay[op.key] = std::vector<std::byte>(op.value.begin(), op.value.end());
+        (*context.overlay)[op.key] = std::vector<std::byte>(op.value.begin(), op.value.end());
         break;
-      case format::LogOpKind::erase: context.overlay[op.key] = std::nullopt; break;
+      case format::LogOpKind::erase: (*context.overlay)[op.key] = std::nullopt; break;
       case format::LogOpKind::allocate:
       case format::LogOpKind::free: {
         const std::uint64_t count = context.layout.block_count();

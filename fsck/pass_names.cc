@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <set>
 
 #include "fsck/tree_walk.h"
 
@@ -67,19 +68,32 @@ void check_loops(CheckContext& context) {
   }
 }
 
+// Where to find the names of what has findings, as long as they are in memory.
+void remember_places(CheckContext& context) {
+  std::set<std::uint64_t> wanted = context.report.inodes_found();
+  wanted.insert(context.options.also_name.begin(), context.options.also_name.end());
+  if (wanted.empty()) return;
+  for (const NameRecord& name : context.names) {
+    if (wanted.contains(name.target)) context.places.try_emplace(name.target, name.directory);
+  }
+}
+
 void check_window(CheckContext& context) {
   for (const NameRecord& name : context.names) count_name(context, name);
   mark_orphans(context);
   for (const InodeRecord& inode : context.inodes) {
     if (!S_ISDIR(inode.mode)) check_links(context, inode);
   }
+  remember_places(context);
 }
 
 // What the tree pass did not remember; it told all there was to tell of the items themselves.
 Status read_window(CheckContext& context) {
-  const CheckOptions quiet;
-  CheckContext reading(context.device, context.io, quiet, context.superblock);
-  reading.overlay = context.overlay;
+  CheckContext reading = context.to_read_again();
+  // Windows grow with the numbers; how many there will be is not known.
+  const double numbers = static_cast<double>(std::max<std::uint64_t>(context.next_inode, 1));
+  const double from = std::min(1.0, static_cast<double>(context.window.first) / numbers);
+  reading.begin_progress({Pass::names, from, 1.0});
   const std::size_t directories = context.inodes.size();
   TreeWalk walk(reading, [&context](const format::Key& key, std::span<const std::byte> value) {
     if (key.kind == format::ItemKind::inode && key.offset == 0) {

@@ -63,10 +63,11 @@ Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& 
   const Copies copies = TRY(read_copies(io));
   Result<std::size_t> chosen = format::choose_superblock(copies.all, device.geometry().size, options.heal);
   if (!chosen) {
-    // Nothing of ours, or of a later program: not for this one to judge.
+    // Nothing of ours, or of a later program: not for this one to judge. And what a device that was cut short does not
+    // have may be whole elsewhere: a repair would give it up.
     const ErrorCode code = chosen.error().code();
-    const bool is_other = code == ErrorCode::not_a_volume && !options.search;
-    if (is_other || code == ErrorCode::unsupported_format) return fail(std::move(chosen).error());
+    const bool is_other = code == ErrorCode::not_a_volume || code == ErrorCode::device_too_small;
+    if ((is_other && !options.search) || code == ErrorCode::unsupported_format) return fail(std::move(chosen).error());
     report.add(FindingId::no_superblock, chosen.error().message());
     return std::nullopt;
   }
@@ -76,9 +77,10 @@ Result<std::optional<format::Superblock>> pass_superblock(blockio::BlockDevice& 
   if (std::memcmp(&copies.all[other], &newest, sizeof newest) != 0) {
     const bool valid =
         copies.readable[other] && format::validate(copies.all[other], device.geometry().size, false).has_value();
-    report.add(valid ? FindingId::superblock_copies_differ : FindingId::superblock_copy_bad, slot,
-               other % format::kCopies);
-    if (options.heal && write_copy(io, other, newest)) report.mark_last_repaired();
+    const FindingId id = valid ? FindingId::superblock_copies_differ : FindingId::superblock_copy_bad;
+    report.add(id, slot, other % format::kCopies);
+    const bool heals = options.heal && !options.leave.contains(id);
+    if (heals && write_copy(io, other, newest)) report.mark_repaired(report.last());
   }
   if (is_lost(copies, 1 - slot, device.geometry().size)) report.add(FindingId::superblock_slot_lost, 1 - slot);
   return newest;

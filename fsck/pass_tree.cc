@@ -12,6 +12,7 @@ Status pass_tree(CheckContext& context) {
   TRY(walk.run());
   if (context.report.is_fatal()) return {};
   checker.finish();
+  TRY(walk.heal_copies());
   const format::Superblock& superblock = context.superblock;
   context.report.nodes = walk.nodes();
   if (superblock.node_count != walk.nodes())

@@ -7,16 +7,50 @@
 
 namespace ashlar::fsck {
 
+namespace {
+
+// Names are any bytes, and none of them is to reach the terminal as a command.
+std::string printable(const std::string& path) {
+  std::string text;
+  for (const char c : path) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= ' ' && byte <= '~' && byte != '\\') {
+      text.push_back(c);
+    } else {
+      fmt::format_to(std::back_inserter(text), "\\{:03o}", byte);
+    }
+  }
+  return text;
+}
+
+std::string line_of(const Report& report, const CommandLine& line, const Finding& finding) {
+  const FindingKind& kind = kind_of(finding.id);
+  const bool impossible = kind.repair == Repair::impossible;
+  const char* outcome = finding.repaired ? ": repaired" : (impossible ? ": cannot be repaired" : "");
+  const std::string* const path = report.path_of(finding);
+  return fmt::format("{}: [{:03}] {}: {}{}{}\n", line.device, static_cast<unsigned>(finding.id), name_of(kind.severity),
+                     finding.text, path == nullptr ? "" : " (" + printable(*path) + ")", outcome);
+}
+
+}  // namespace
+
+std::string findings_to_text(const Report& report, const CommandLine& line, FindingId id) {
+  std::string text;
+  for (const Finding& finding : report.findings()) {
+    if (finding.id == id) text += line_of(report, line, finding);
+  }
+  return text;
+}
+
 std::string to_text(const Report& report, const CommandLine& line) {
   std::string text;
+  for (const Finding& finding : report.findings()) text += line_of(report, line, finding);
+  return text + summary_to_text(report, line);
+}
+
+std::string summary_to_text(const Report& report, const CommandLine& line) {
+  std::string text;
   const auto out = std::back_inserter(text);
-  for (const Finding& finding : report.findings()) {
-    const FindingKind& kind = kind_of(finding.id);
-    const bool impossible = kind.repair == Repair::impossible;
-    const char* outcome = finding.repaired ? ": repaired" : (impossible ? ": cannot be repaired" : "");
-    fmt::format_to(out, "{}: [{:03}] {}: {}{}\n", line.device, static_cast<unsigned>(finding.id),
-                   name_of(kind.severity), finding.text, outcome);
-  }
   if (report.total() > report.findings().size()) {
     fmt::format_to(out, "{}: {} more findings\n", line.device, report.total() - report.findings().size());
   }
@@ -38,12 +72,13 @@ std::string to_json(const Report& report, const std::string& device) {
   json["findings"] = nlohmann::json::array();
   for (const Finding& finding : report.findings()) {
     const FindingKind& kind = kind_of(finding.id);
-    json["findings"].push_back({{"id", static_cast<unsigned>(finding.id)},
-                                {"name", kind.name},
-                                {"severity", name_of(kind.severity)},
-                                {"repair", name_of(kind.repair)},
-                                {"text", finding.text},
-                                {"repaired", finding.repaired}});
+    nlohmann::json entry{
+        {"id", static_cast<unsigned>(finding.id)}, {"name", kind.name},    {"severity", name_of(kind.severity)},
+        {"repair", name_of(kind.repair)},          {"text", finding.text}, {"repaired", finding.repaired}};
+    if (!kind.question.empty()) entry["question"] = kind.question;
+    if (finding.inode != 0) entry["inode"] = finding.inode;
+    if (const std::string* const path = report.path_of(finding)) entry["path"] = *path;
+    json["findings"].push_back(std::move(entry));
   }
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

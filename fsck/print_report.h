@@ -8,8 +8,11 @@
 
 namespace ashlar::fsck {
 
-// A line a finding, then a line that sums up.
+// A line for each finding of an id. Paths are shown with what is no printable ASCII as \ooo.
+[[nodiscard]] std::string findings_to_text(const Report& report, const CommandLine& line, FindingId id);
+// A line a finding in the order in which they were made, then a line that sums up.
 [[nodiscard]] std::string to_text(const Report& report, const CommandLine& line);
+[[nodiscard]] std::string summary_to_text(const Report& report, const CommandLine& line);
 [[nodiscard]] std::string to_json(const Report& report, const std::string& device);
 [[nodiscard]] int exit_status_of(const Report& report) noexcept;
 

@@ -30,6 +30,13 @@ struct PlannedName {
 };
 
 struct RepairPlan {
+  // Whether what is in the tree already is all that there is to be in it.
+  [[nodiscard]] bool keeps_all() const noexcept {
+    return !changes_items && fixes.empty() && dropped_orphans.empty() && broken_values.empty() && additions.empty();
+  }
+
+  bool changes_items = false;  // an item or a name is dropped, or is not as it was
+  GivenUp given_up;            // of Report::kMaxPaths inodes at most
   std::uint64_t next_inode = 0;
   std::vector<InodeRecord> inodes;  // ascending
   std::vector<PlannedName> names;   // as they come in the items

@@ -4,11 +4,14 @@
 #include <cstring>
 
 #include "blockio/aligned_buffer.h"
+#include "fsck/bit_words.h"
+#include "fsck/block_scan.h"
 
 namespace ashlar::fsck {
 namespace {
 
-constexpr std::size_t kScanBytes = 1U << 20;
+// Blocks that nobody asked for are read along where they are fewer than this.
+constexpr std::uint64_t kGapBlocks = 64;
 
 class Salvage {
  public:
@@ -19,12 +22,12 @@ class Salvage {
         only_in_use_(only_in_use),
         layout_(context.layout),
         block_size_(layout_.block_size()),
-        scan_(kScanBytes),
+        scan_(context.io, layout_.block_size(), layout_.node_size()),
         node_(layout_.node_size()),
         bitmap_(block_size_) {}
 
   [[nodiscard]] Status run() {
-    if (scan_.empty() || node_.empty()) return fail(ErrorCode::out_of_memory);
+    if (!scan_.has_memory() || node_.empty()) return fail(ErrorCode::out_of_memory);
     for (std::uint32_t group = 0; group < layout_.group_count(); ++group) TRY(scan_group(group));
     // The newest first: what is in the map stays.
     std::sort(found_.begin(), found_.end(), [](const Leaf& a, const Leaf& b) { return a.generation > b.generation; });
@@ -39,66 +42,78 @@ class Salvage {
   };
 
   [[nodiscard]] Status scan_group(std::uint32_t group) {
-    const std::uint64_t first = layout_.group_first(group).value();
-    const std::uint64_t blocks = layout_.blocks_in_group(group);
-    if (!bitmaps_.load(group, bitmap_)) {
+    TRY(context_.tell_progress(static_cast<double>(group) / static_cast<double>(layout_.group_count())));
+    if (!bitmaps_.is_known(group) || !TRY(bitmaps_.load(group, bitmap_))) {
       if (only_in_use_) return {};
-      // A bitmap that is lost tells nothing, so all of its group may be in use.
+      // Nothing tells what of the group is in use, so all of it may be.
       std::fill(bitmap_.begin(), bitmap_.end(), std::byte{0xff});
     }
-    for (const std::vector<std::uint8_t>* const owned : {context_.owned.group(group), files_.group(group)}) {
+    for (const std::vector<std::byte>* const owned : {context_.owned.group(group), files_.group(group)}) {
       if (owned == nullptr) continue;
-      for (std::size_t i = 0; i < block_size_; ++i) bitmap_[i] &= ~std::byte{(*owned)[i]};
+      for (std::size_t i = 0; i < block_size_; ++i) bitmap_[i] &= ~(*owned)[i];
     }
-    const auto wanted = [this](std::uint64_t bit) {
-      return (std::to_integer<unsigned>(bitmap_[bit / 8]) >> (bit % 8) & 1) != 0;
-    };
-    for (std::uint64_t bit = 0; bit < blocks; ++bit) {
-      if (!wanted(bit)) continue;
-      const std::uint64_t begin = bit;
-      while (bit + 1 < blocks && wanted(bit + 1) && (bit + 2 - begin) * block_size_ <= kScanBytes) ++bit;
-      scan_run({BlockNumber{first + begin}, bit + 1 - begin});
+    const std::uint64_t blocks = layout_.blocks_in_group(group);
+    for (std::uint64_t begin = next_wanted(0, blocks); begin < blocks;) {
+      std::uint64_t end = begin + 1;
+      std::uint64_t next = end;
+      while ((next = next_wanted(end, blocks)) < blocks && next - end < kGapBlocks) end = next + 1;
+      TRY(scan_run(group, begin, end));
+      begin = next;
     }
-    return context_.tell_progress(kAfterLog);
+    return {};
   }
 
-  void scan_run(BlockRun run) {
-    blockio::IoOp read =
-        blockio::IoOp::read(layout_.byte_offset(run.first), scan_.span().first(run.count * block_size_));
-    const bool readable = context_.io.run(read).has_value();
-    for (std::uint64_t i = 0; i < run.count; ++i) {
+  [[nodiscard]] bool is_wanted(std::uint64_t bit) const {
+    return (std::to_integer<unsigned>(bitmap_[bit / 8]) >> (bit % 8) & 1) != 0;
+  }
+  // The first bit from `bit` on that is set, `end` without.
+  [[nodiscard]] std::uint64_t next_wanted(std::uint64_t bit, std::uint64_t end) const {
+    std::uint64_t found = end;
+    for (std::uint64_t at = bit; at < end && found == end; at = (at / kWordBits + 1) * kWordBits) {
+      const std::uint64_t bits = load_word(bitmap_, at / kWordBits) & ~0ULL << (at % kWordBits);
+      if (bits != 0) found = std::min(end, lowest_bit(at / kWordBits, bits));
+    }
+    return found;
+  }
+
+  [[nodiscard]] Status scan_run(std::uint32_t group, std::uint64_t begin, std::uint64_t end) {
+    const BlockNumber first = layout_.group_first(group);
+    return scan_.run({first + begin, end - begin}, [&](BlockNumber place, std::span<const std::byte> bytes) -> Status {
+      if (!is_wanted(place - first)) return {};
       format::NodeHeader header;
-      std::memcpy(&header, scan_.data() + i * block_size_, sizeof header);
-      const BlockNumber place = run.first + i;
-      // Where blocks cannot be read together, each one is tried.
-      if (readable && (header.magic != format::kNodeMagic || header.level != 0)) continue;
-      if (!load(place)) continue;
-      found_.push_back({format::header_of(node_.span()).generation, place});
-    }
+      std::memcpy(&header, bytes.data(), sizeof header);
+      if (header.magic != format::kNodeMagic || header.level != 0) return {};
+      // At the run's end the rest of the node may not be in it.
+      const bool is_there = bytes.size() >= node_.size() ? is_leaf(place, bytes.first(node_.size())) : load(place);
+      if (is_there) found_.push_back({header.generation, place});
+      return {};
+    });
   }
 
-  // A leaf of this volume that belongs where it lies, into node_.
-  [[nodiscard]] bool load(BlockNumber place) {
-    const BlockRun run{place, layout_.node_blocks()};
-    if (run.end().value() > layout_.block_count() || layout_.touches_fixed(run)) return false;
-    blockio::IoOp read = blockio::IoOp::read(layout_.byte_offset(place), node_.span());
-    if (!context_.io.run(read) || !format::validate_node(node_.span(), context_.superblock.uuid, nullptr)) return false;
-    const format::NodeHeader& header = format::header_of(node_.span());
+  // Whether these are a leaf of this volume that belongs where it lies.
+  [[nodiscard]] bool is_leaf(BlockNumber place, std::span<const std::byte> node) const {
+    if (layout_.touches_fixed({place, layout_.node_blocks()})) return false;
+    if (!format::validate_node(node, context_.superblock.uuid, nullptr)) return false;
+    const format::NodeHeader& header = format::header_of(node);
     if (header.level != 0 || header.generation > context_.superblock.generation) return false;
     return std::any_of(std::begin(header.address), std::end(header.address),
                        [place](const format::le64& address) { return address == place.value(); });
+  }
+  // Such a leaf, into node_.
+  [[nodiscard]] bool load(BlockNumber place) {
+    if (place.value() + layout_.node_blocks() > layout_.block_count()) return false;
+    blockio::IoOp read = blockio::IoOp::read(layout_.byte_offset(place), node_.span());
+    return context_.io.run(read) && is_leaf(place, node_.span());
   }
 
   void take(const Leaf& leaf) {
     if (!load(leaf.place)) return;
     bool used = false;
-    for (const format::LeafItem& item : format::leaf_items(node_.span())) {
-      const format::Key key = format::key_of(item);
-      const bool is_lost = std::any_of(context_.lost.begin(), context_.lost.end(),
-                                       [&key](const KeyRange& range) { return range.holds(key); });
-      if (!is_lost) continue;
-      const std::span<const std::byte> value = format::value_of(node_.span(), item);
-      context_.salvaged.try_emplace(key, value.begin(), value.end());
+    const std::span<const format::LeafItem> items = format::leaf_items(node_.span());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const format::Key key = format::key_of(items[i]);
+      if (!context_.lost.holds(key)) continue;
+      context_.salvaged->try_emplace(key, SalvagedPlace{leaf.place, static_cast<std::uint32_t>(i)});
       used = true;
     }
     if (used) static_cast<void>(context_.owned.claim({leaf.place, layout_.node_blocks()}));
@@ -110,7 +125,7 @@ class Salvage {
   const bool only_in_use_;
   const format::Layout& layout_;
   const std::size_t block_size_;
-  blockio::AlignedBuffer scan_;
+  BlockScan scan_;
   blockio::AlignedBuffer node_;
   std::vector<std::byte> bitmap_;
   std::vector<Leaf> found_;

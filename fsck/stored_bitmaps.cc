@@ -12,88 +12,117 @@ StoredBitmaps::StoredBitmaps(CheckContext& context)
     : context_(context),
       layout_(context.layout),
       block_size_(context.layout.block_size()),
-      buffer_(format::kSuperblockSlots * format::kCopies * block_size_) {}
-
-std::span<std::byte> StoredBitmaps::image(std::size_t slot, std::size_t copy) {
-  return buffer_.span().subspan((slot * format::kCopies + copy) * block_size_, block_size_);
+      buffer_(std::min(kBufferBytes, kMostReads * block_size_)) {
+  static_assert(kBufferBytes / format::kMaxBlockSize >= kTableCopies);
 }
-bool StoredBitmaps::read(BlockNumber block, std::span<std::byte> into) {
-  blockio::IoOp op = blockio::IoOp::read(layout_.byte_offset(block), into);
-  return context_.io.run(op).has_value();
+
+void StoredBitmaps::read(std::span<const BlockNumber> places) {
+  ahead_.clear();
+  blocks_.assign(places.size(), {});
+  std::vector<blockio::IoOp*> reads;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    blocks_[i].bytes = buffer_.span().subspan(i * block_size_, block_size_);
+    blocks_[i].read = blockio::IoOp::read(layout_.byte_offset(places[i]), blocks_[i].bytes);
+    reads.push_back(&blocks_[i].read);
+  }
+  static_cast<void>(context_.io.run(reads).has_value());  // each read's own outcome counts
 }
 
 Status StoredBitmaps::read_table() {
   if (buffer_.empty()) return fail(ErrorCode::out_of_memory);
   entries_.assign(layout_.group_count(), {});
-  table_slots_.assign(layout_.group_table_blocks(), 0);
+  table_slots_.assign(layout_.group_table_blocks(), std::nullopt);
   std::vector<format::le32> checksums;
-  for (std::uint32_t index = 0; index < layout_.group_table_blocks(); ++index) {
-    const std::span<const std::byte> block = table_block(index);
-    if (block.empty()) {
-      context_.report.add(FindingId::group_table_block_lost, index);
-      continue;
+  const std::size_t most = buffer_.size() / block_size_ / kTableCopies;
+  std::vector<BlockNumber> places;
+  for (std::uint32_t begin = 0; begin < layout_.group_table_blocks(); begin += static_cast<std::uint32_t>(most)) {
+    const std::size_t count = std::min<std::size_t>(most, layout_.group_table_blocks() - begin);
+    places.clear();
+    for (std::size_t i = 0; i < count * kTableCopies; ++i) {
+      const std::size_t slot = i / format::kCopies % format::kSuperblockSlots;
+      const std::uint32_t index = begin + static_cast<std::uint32_t>(i / kTableCopies);
+      places.push_back(layout_.group_table_block(index, slot, i % format::kCopies));
     }
-    format::GroupTableHeader header;
-    std::memcpy(&header, block.data(), sizeof header);
-    checksums.push_back(header.crc);
-    const std::size_t first = std::size_t{index} * layout_.group_table_entries_per_block();
-    const std::size_t count = std::min<std::size_t>(header.count, entries_.size() - std::min(first, entries_.size()));
-    std::memcpy(&entries_[first], block.data() + sizeof header, count * sizeof(format::GroupEntry));
-  }
-  if (context_.report.is_fatal()) return {};
-  if (format::crc32c(std::as_bytes(std::span(checksums))) != context_.superblock.group_table_crc) {
-    context_.report.add(FindingId::group_table_unproven);
-  }
-  return {};
-}
-
-// The current version of a table block, empty when there is none.
-std::span<const std::byte> StoredBitmaps::table_block(std::uint32_t index) {
-  const Generation newest{context_.superblock.generation};
-  struct Best {
-    std::size_t slot;
-    std::size_t copy;
-    std::uint64_t generation;
-  };
-  std::optional<Best> best;
-  for (std::size_t slot = 0; slot < format::kSuperblockSlots; ++slot) {
-    for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-      const std::span<std::byte> block = image(slot, copy);
-      const bool valid = read(layout_.group_table_block(index, slot, copy), block) &&
-                         format::validate_group_table_block(block, context_.superblock.uuid, index, newest).has_value();
-      if (!valid) {
-        std::fill(block.begin(), block.end(), std::byte{0});
+    read(places);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::uint32_t index = begin + static_cast<std::uint32_t>(i);
+      const auto block = table_block(index, std::span(blocks_).subspan(i * kTableCopies, kTableCopies));
+      if (block.empty()) {
+        context_.report.add(FindingId::group_table_block_lost, index);
         continue;
       }
       format::GroupTableHeader header;
       std::memcpy(&header, block.data(), sizeof header);
-      if (!best || header.generation > best->generation) best = Best{slot, copy, header.generation};
+      checksums.push_back(header.crc);
+      const std::size_t first = std::size_t{index} * layout_.group_table_entries_per_block();
+      const std::size_t entries =
+          std::min<std::size_t>(header.count, entries_.size() - std::min(first, entries_.size()));
+      std::memcpy(&entries_[first], block.data() + sizeof header, entries * sizeof(format::GroupEntry));
     }
   }
+  if (context_.report.is_fatal()) return {};
+  is_proven_ = format::crc32c(std::as_bytes(std::span(checksums))) == context_.superblock.group_table_crc;
+  if (!is_proven_) context_.report.add(FindingId::group_table_unproven);
+  return {};
+}
+
+std::span<const std::byte> StoredBitmaps::table_block(std::uint32_t index, std::span<const Block> copies) {
+  const Generation newest{context_.superblock.generation};
+  std::optional<std::size_t> best;  // among the copies
+  std::uint64_t best_generation = 0;
+  for (std::size_t i = 0; i < kTableCopies; ++i) {
+    const std::span<const std::byte> block = copies[i].bytes;
+    if (!copies[i].read.ok() || !format::validate_group_table_block(block, context_.superblock.uuid, index, newest))
+      continue;
+    format::GroupTableHeader header;
+    std::memcpy(&header, block.data(), sizeof header);
+    if (best && header.generation <= best_generation) continue;
+    best = i;
+    best_generation = header.generation;
+  }
   if (!best) return {};
-  table_slots_[index] = best->slot;
-  const std::span<const std::byte> good = image(best->slot, best->copy);
+  const std::size_t slot = *best / format::kCopies;
+  const std::size_t other = 1 - *best % format::kCopies;
+  table_slots_[index] = slot;
+  const std::span<const std::byte> good = copies[*best].bytes;
   // One that is valid and older is as bad: its write was lost, or another's landed there.
-  const std::size_t other = 1 - best->copy;
-  if (std::memcmp(good.data(), image(best->slot, other).data(), block_size_) != 0) {
+  const Block& beside = copies[slot * format::kCopies + other];
+  if (!beside.read.ok() || !std::ranges::equal(good, beside.bytes)) {
     context_.report.add(FindingId::group_table_copy_bad, index, other);
-    context_.heal(layout_.byte_offset(layout_.group_table_block(index, best->slot, other)), good);
+    context_.heal(context_.report.last(), layout_.byte_offset(layout_.group_table_block(index, slot, other)), good);
   }
   return good;
 }
 
-bool StoredBitmaps::load(std::uint32_t group, std::span<std::byte> bitmap) {
+// Of the next groups that have one, both copies.
+void StoredBitmaps::read_bitmaps(std::uint32_t from) {
+  std::vector<BlockNumber> places;
+  std::vector<std::uint32_t> groups;
+  const std::size_t most = buffer_.size() / block_size_;
+  for (std::uint32_t group = from; group < layout_.group_count() && places.size() + format::kCopies <= most; ++group) {
+    const format::GroupEntry& entry = entries_[group];
+    if ((entry.flags & format::kGroupInitialised) == 0) continue;
+    groups.push_back(group);
+    for (std::size_t copy = 0; copy < format::kCopies; ++copy)
+      places.push_back(layout_.bitmap_block(group, slot_of(entry), copy));
+  }
+  read(places);
+  ahead_ = std::move(groups);
+}
+
+Result<bool> StoredBitmaps::load(std::uint32_t group, std::span<std::byte> bitmap) {
+  if (buffer_.empty()) return fail(ErrorCode::out_of_memory);
   const format::GroupEntry& entry = entries_[group];
   if ((entry.flags & format::kGroupInitialised) == 0) {
     layout_.initial_bitmap(group, bitmap);
     return true;
   }
-  const std::size_t slot = slot_of(entry);
+  if (!std::binary_search(ahead_.begin(), ahead_.end(), group)) read_bitmaps(group);
+  const auto at = std::lower_bound(ahead_.begin(), ahead_.end(), group) - ahead_.begin();
+  const std::span<const Block> copies = std::span(blocks_).subspan(static_cast<std::size_t>(at) * format::kCopies, 2);
   std::array<bool, format::kCopies> good{};
-  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-    good[copy] = read(layout_.bitmap_block(group, slot, copy), image(slot, copy)) &&
-                 format::crc32c(image(slot, copy)) == entry.bitmap_crc;
-  }
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy)
+    good[copy] = copies[copy].read.ok() && format::crc32c(copies[copy].bytes) == entry.bitmap_crc;
   if (!good[0] && !good[1]) {
     context_.report.add(FindingId::bitmap_lost, group);
     return false;
@@ -101,9 +130,10 @@ bool StoredBitmaps::load(std::uint32_t group, std::span<std::byte> bitmap) {
   const std::size_t best = good[0] ? 0 : 1;
   if (!good[1 - best]) {
     context_.report.add(FindingId::bitmap_copy_bad, group, 1 - best);
-    context_.heal(layout_.byte_offset(layout_.bitmap_block(group, slot, 1 - best)), image(slot, best));
+    const BlockNumber place = layout_.bitmap_block(group, slot_of(entry), 1 - best);
+    context_.heal(context_.report.last(), layout_.byte_offset(place), copies[best].bytes);
   }
-  std::memcpy(bitmap.data(), image(slot, best).data(), block_size_);
+  std::ranges::copy(copies[best].bytes, bitmap.begin());
   return true;
 }
 

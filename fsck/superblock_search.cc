@@ -107,7 +107,7 @@ class RootSearch {
     const std::uint64_t count = superblock_.block_count;
     return blocks.run({BlockNumber{0}, count}, [&](BlockNumber place, std::span<const std::byte> bytes) -> Status {
       if (options_.progress && place.value() % 1024 == 0 &&
-          !options_.progress(static_cast<double>(place.value()) / static_cast<double>(count))) {
+          !options_.progress(Pass::repair, static_cast<double>(place.value()) / static_cast<double>(count))) {
         return fail(ErrorCode::cancelled, "cancelled");
       }
       look_at(place, bytes);
@@ -169,8 +169,7 @@ class RootSearch {
 
   [[nodiscard]] Result<bool> is_whole() {
     superblock_.node_count = 1;
-    const CheckOptions quiet;
-    CheckContext context(device_, io_, quiet, superblock_);
+    CheckContext context(device_, io_, CheckOptions{}, superblock_);
     bool has_root_directory = false;
     TreeWalk walk(context, [&](const format::Key& key, std::span<const std::byte>) {
       if (key.inode == kRootInode && key.kind == format::ItemKind::inode) has_root_directory = true;

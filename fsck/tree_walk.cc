@@ -3,7 +3,22 @@
 #include <algorithm>
 #include <utility>
 
+#include "blockio/aligned_buffer.h"
+
 namespace ashlar::fsck {
+namespace {
+
+std::string inodes_of(const KeyRange& range) {
+  const std::uint64_t first = range.lowest.inode.value();
+  if (!range.limit) return fmt::format("inodes {} and above", first);
+  // The limit itself is the next node's; below an inode's own item there is nothing of it.
+  const bool reaches = range.limit->kind > format::ItemKind::inode || range.limit->offset != 0;
+  const std::uint64_t end = range.limit->inode.value();
+  const std::uint64_t last = reaches || end == 0 ? end : std::max(first, end - 1);
+  return first == last ? fmt::format("inode {}", first) : fmt::format("inodes {} to {}", first, last);
+}
+
+}  // namespace
 
 // Merges the items of the tree, the log and the salvage, in key order, and hands them on. The log's version of an item
 // counts before the tree's, and that before a salvaged one.
@@ -11,10 +26,11 @@ class ItemStream {
  public:
   ItemStream(const CheckContext& context, const ItemVisitor& visit)
       : visit_(visit),
-        log_(context.overlay.begin()),
-        log_end_(context.overlay.end()),
-        salvage_(context.salvaged.begin()),
-        salvage_end_(context.salvaged.end()) {}
+        reader_(context.io, context.superblock),
+        log_(context.overlay->begin()),
+        log_end_(context.overlay->end()),
+        salvage_(context.salvaged->begin()),
+        salvage_end_(context.salvaged->end()) {}
 
   [[nodiscard]] Status take(const format::Key& key, std::span<const std::byte> value) {
     while (next_aside() != nullptr && *next_aside() < key) TRY(take_aside());
@@ -39,15 +55,16 @@ class ItemStream {
     const bool from_log = log_ != log_end_ && log_->first == key;
     const auto salvaged = salvage_;
     if (salvage_ != salvage_end_ && salvage_->first == key) ++salvage_;
-    if (!from_log) return visit_(key, salvaged->second);
+    if (!from_log) return visit_(key, TRY(reader_.read(key, salvaged->second)));
     const auto& value = (log_++)->second;
     return value ? visit_(key, *value) : Status{};
   }
 
   const ItemVisitor visit_;
-  std::map<format::Key, std::optional<std::vector<std::byte>>>::const_iterator log_;
+  SalvageReader reader_;
+  Overlay::const_iterator log_;
   const decltype(log_) log_end_;
-  std::map<format::Key, std::vector<std::byte>>::const_iterator salvage_;
+  SalvagedItems::const_iterator salvage_;
   const decltype(salvage_) salvage_end_;
 };
 
@@ -83,7 +100,7 @@ Status TreeWalk::walk_below(std::span<const ExpectedNode> parents) {
   for (std::span<const ExpectedNode> batch = reader_.next(); !batch.empty(); batch = reader_.next()) {
     for (std::size_t i = 0; i < batch.size(); ++i) TRY(check_node(batch[i], i));
     if (context_.report.is_fatal()) return {};
-    TRY(context_.tell_progress(kAfterLog + (kAfterTree - kAfterLog) * part_done()));
+    TRY(context_.tell_progress(part_done()));
   }
   if (children_.empty()) return {};
   const std::vector<ExpectedNode> children = std::exchange(children_, {});
@@ -98,7 +115,7 @@ Status TreeWalk::check_node(const ExpectedNode& expected, std::size_t index) {
   const std::uint64_t address = expected.pointer.address[0].value();
   if (++nodes_ > most_nodes_) {
     context_.report.add(FindingId::tree_too_large);
-    context_.lost.emplace_back();  // all that was not walked yet
+    context_.lost.add(KeyRange{});  // all that was not walked yet
     return {};
   }
   Outcomes outcomes;
@@ -110,33 +127,48 @@ Status TreeWalk::check_node(const ExpectedNode& expected, std::size_t index) {
     any_level.level = format::header_of(reader_.image(index, copy)).level;
     outcomes[copy] = format::validate_node(reader_.image(index, copy), context_.superblock.uuid, &any_level);
   }
-  if (!outcomes[0] && !outcomes[1]) {
-    context_.report.add(FindingId::node_lost, address, outcomes[0].error().message());
-    claim_blocks(expected.pointer);
-    context_.lost.push_back(expected.range);
-    return {};
+  const bool is_lost = !outcomes[0] && !outcomes[1];
+  if (is_lost) {
+    context_.report.add(FindingId::node_lost, address, inodes_of(expected.range), outcomes[0].error().message());
   }
+  const bool is_its_own = claim_blocks(expected.pointer);
   const std::size_t good = outcomes[0] ? 0 : 1;
   const std::size_t bad = 1 - good;
-  const bool is_its_own = claim_blocks(expected.pointer);
-  if (!outcomes[bad]) {
+  if (!is_lost && !outcomes[bad]) {
     context_.report.add(FindingId::node_copy_bad, address, bad, outcomes[bad].error().message());
     // Not over what is a fixed part or another node's.
-    if (is_its_own)
-      context_.heal(context_.layout.byte_offset(expected.pointer.address[bad]), reader_.image(index, good));
+    if (is_its_own && context_.options.heal && bad_copies_.size() < kMostBadCopies)
+      bad_copies_.push_back({expected.pointer, bad, context_.report.last()});
   }
-  if (!is_its_own) {  // walked already, or not the tree's: not again
-    context_.lost.push_back(expected.range);
+  // What was walked already, or is not the tree's, is not walked again.
+  if (is_lost || !is_its_own) {
+    context_.lost.add(expected.range);
     return {};
   }
   return take_node(expected, reader_.image(index, good));
 }
 
+Status TreeWalk::heal_copies() {
+  const Report& report = context_.report;
+  const bool is_contested = report.has(FindingId::node_shared) || report.has(FindingId::block_owned_twice) ||
+                            report.has(FindingId::block_reserved) || report.is_fatal();
+  if (bad_copies_.empty() || is_contested) return {};
+  blockio::AlignedBuffer node(context_.layout.node_size());
+  if (node.empty()) return fail(ErrorCode::out_of_memory);
+  for (const BadCopy& bad : bad_copies_) {
+    const BlockNumber good = bad.pointer.address[1 - bad.copy];
+    blockio::IoOp read = blockio::IoOp::read(context_.layout.byte_offset(good), node.span());
+    if (!context_.io.run(read) || !format::validate_node(node.span(), context_.superblock.uuid, &bad.pointer)) continue;
+    context_.heal(bad.finding, context_.layout.byte_offset(bad.pointer.address[bad.copy]), node.span());
+  }
+  return {};
+}
+
 bool TreeWalk::claim_blocks(const format::NodePointer& pointer) {
   bool free = true;
   for (const BlockNumber address : pointer.address) {
+    if (address.value() > context_.layout.block_count() - context_.layout.node_blocks()) return false;
     const BlockRun run{address, context_.layout.node_blocks()};
-    if (run.end().value() > context_.layout.block_count()) return false;
     if (context_.layout.touches_fixed(run)) {
       context_.report.add(FindingId::block_reserved, address.value(), "a tree node");
       free = false;
@@ -154,13 +186,13 @@ Status TreeWalk::take_node(const ExpectedNode& expected, std::span<const std::by
   const bool is_root = expected.pointer == format::load(context_.superblock.root);
   if (header.level != expected.pointer.level) {
     context_.report.add(FindingId::node_level_wrong, address, header.level, expected.pointer.level);
-    context_.lost.push_back(expected.range);
+    context_.lost.add(expected.range);
     return {};
   }
   if (header.level != 0) return take_internal(expected, node), Status{};
   if (header.count == 0 && !is_root) {
     context_.report.add(FindingId::node_empty, address);
-    context_.lost.push_back(expected.range);
+    context_.lost.add(expected.range);
   }
   return take_leaf(expected, node);
 }
@@ -188,12 +220,13 @@ void TreeWalk::take_internal(const ExpectedNode& expected, std::span<const std::
     child.range.lowest = i == 0 ? expected.range.lowest : format::key_of(entries[i]);
     if (!expected.range.holds(child.range.lowest)) {
       context_.report.add(FindingId::node_out_of_order, expected.pointer.address[0].value());
-      context_.lost.push_back(expected.range);
+      context_.lost.add(expected.range);
       return;
     }
     child.range.limit = expected.range.limit;
     if (i + 1 < entries.size() && expected.range.holds(format::key_of(entries[i + 1])))
       child.range.limit = format::key_of(entries[i + 1]);
+    if (wanted_ && !wanted_(child.range)) continue;
     for (std::size_t copy = 0; copy < format::kCopies; ++copy)
       child.pointer.address[copy] = BlockNumber{entries[i].address[copy]};
     child.pointer.generation = Generation{entries[i].generation};

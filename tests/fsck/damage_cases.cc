@@ -192,6 +192,9 @@ std::vector<DamageCase> item_cases() {
   for (DamageCase& damage : all) {
     switch (damage.id) {
       case FindingId::xattr_value_incomplete: damage.harmed = {"x"}; break;
+      case FindingId::root_missing:
+        damage.harmed = {"/"};
+        break;  // a new one takes its place
       // It was made longer to have the blocks of another.
       case FindingId::block_owned_twice:
       case FindingId::block_reserved:

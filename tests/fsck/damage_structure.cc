@@ -138,7 +138,12 @@ std::vector<DamageCase> log_cases() {
 }
 
 // What the loss of a leaf of a file's extents brings.
-Names lost_extents() { return {"item_count_wrong", "block_count_wrong", "blocks_leaked"}; }
+Names lost_extents() { return {"item_count_wrong", "block_count_wrong", "blocks_leaked", "contents_lost"}; }
+
+void lose_leaf_of_extents(DamagedVolume& volume, ImageEditor& image) {
+  const NodePath leaf = leaf_of_extents(image, volume.sparse);
+  for (const BlockNumber address : image.pointer_to(leaf).address) image.damage_block(address);
+}
 
 format::NodeHeader& header_in(std::span<std::byte> node) { return *reinterpret_cast<format::NodeHeader*>(node.data()); }
 
@@ -162,17 +167,17 @@ std::vector<DamageCase> node_cases() {
   cases.push_back(image_case(FindingId::node_copy_bad, {}, [](DamagedVolume&, ImageEditor& image) {
     image.damage_block(image.pointer_to(image.leaves().front()).address[0]);
   }));
-  cases.push_back(image_case(FindingId::node_lost, lost_extents(), [](DamagedVolume& volume, ImageEditor& image) {
-    const NodePath leaf = leaf_of_extents(image, volume.sparse);
-    for (const BlockNumber address : image.pointer_to(leaf).address) image.damage_block(address);
-  }));
-  cases.push_back(
-      image_case(FindingId::node_out_of_order, lost_extents(), [](DamagedVolume& volume, ImageEditor& image) {
-        image.edit_node(leaf_of_extents(image, volume.sparse), [](std::span<std::byte> node) {
-          auto* const items = entries_in<format::LeafItem>(node);
-          items[header_in(node).count - 1].offset = 1ULL << 40;
-        });
-      }));
+  cases.push_back(image_case(FindingId::node_lost, lost_extents(), lose_leaf_of_extents));
+  Names with_node = lost_extents();
+  with_node.insert("node_lost");
+  cases.push_back(image_case(FindingId::contents_lost, with_node, lose_leaf_of_extents));
+  cases.push_back(image_case(FindingId::node_out_of_order, {"item_count_wrong", "block_count_wrong", "blocks_leaked"},
+                             [](DamagedVolume& volume, ImageEditor& image) {
+                               image.edit_node(leaf_of_extents(image, volume.sparse), [](std::span<std::byte> node) {
+                                 auto* const items = entries_in<format::LeafItem>(node);
+                                 items[header_in(node).count - 1].offset = 1ULL << 40;
+                               });
+                             }));
   // The root itself, so everything below it is out of reach.
   cases.push_back(image_case(FindingId::node_level_wrong, {"node_count_wrong", "item_count_wrong", "root_missing"},
                              [](DamagedVolume&, ImageEditor& image) {
@@ -239,6 +244,7 @@ std::vector<DamageCase> structure_cases() {
   for (DamageCase& damage : all) {
     switch (damage.id) {
       case FindingId::node_lost:
+      case FindingId::contents_lost:
       case FindingId::node_out_of_order:
       case FindingId::node_empty: damage.harmed = {"sparse"}; break;
       default: break;
@@ -246,7 +252,7 @@ std::vector<DamageCase> structure_cases() {
   }
   all.push_back(image_case(FindingId::tree_too_large, {"node_out_of_order", "node_shared"}, multiply_nodes));
   all.back().geometry = {16ULL << 20, 4096, 16384};
-  all.back().harmed = {"f", "other", "small", "sparse", "x", "symlink"};  // all of it was in the leaves overwritten
+  all.back().harmed = {"*"};  // all of it was in the leaves overwritten
   return all;
 }
 

@@ -10,6 +10,7 @@
 #include "fs/format/items.h"
 #include "fs/store/store.h"
 #include "tests/fsck/image_editor.h"
+#include "tests/fsck/picture.h"
 #include "tests/fsck/sample_volume.h"
 
 namespace ashlar::fsck::testing {
@@ -55,17 +56,26 @@ class ItemEditor {
 
 class DamagedVolume : public SampleVolume {
  public:
-  using SampleVolume::SampleVolume;
+  explicit DamagedVolume(const Geometry& geometry = volume::testing::kMiddleNodes);
 
   void edit_items(const std::function<void(ItemEditor&)>& edit);
   void edit_image(const std::function<void(ImageEditor&)>& edit);
-  // Mounts the volume and compares the contents of all its files, found where they are or in lost+found, but those
-  // named.
+  // Mounts the volume and compares everything in it with what it was before the damage: attributes, contents, links;
+  // found where it was, or in lost+found. Not what `harmed` names, in "d" or as a path; "*": that there is nothing else
+  // to compare.
   void expect_undamaged(const Names& harmed);
+
+ private:
+  void expect_same(const Names& harmed);
+
+  Picture before_;
 };
 
 // The leaf in the middle of those that hold nothing but extents of `sparse`; its neighbours are such leaves too.
 [[nodiscard]] NodePath leaf_of_extents(ImageEditor& image, InodeNumber sparse);
+
+// Makes a file say that all is its that nothing else uses, so that there is no room for anything.
+void own_all_free_blocks(DamagedVolume& volume);
 
 struct DamageCase {
   FindingId id{};

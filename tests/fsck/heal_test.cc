@@ -98,6 +98,66 @@ TEST(Heal, NothingIsWrittenWhereANodeCannotLie) {
   }
 }
 
+// Makes a leaf say that its second copy lies somewhere else, where it does not.
+void point_copy_at(ImageEditor& image, const NodePath& leaf, BlockNumber place) {
+  image.edit_node(leaf, [place](std::span<std::byte> node) {
+    reinterpret_cast<format::NodeHeader*>(node.data())->address[1] = place.value();
+  });
+  const std::span<const std::size_t> above = std::span(leaf).first(leaf.size() - 1);
+  image.edit_node({above.begin(), above.end()}, [&](std::span<std::byte> parent) {
+    auto* const entries = reinterpret_cast<format::InternalEntry*>(parent.data() + sizeof(format::NodeHeader));
+    entries[leaf.back()].address[1] = place.value();
+  });
+}
+
+// A pointer may lead to what is not the tree's: nothing is written there.
+TEST(Heal, NothingThatBelongsToAnother) {
+  DamagedVolume sample;
+  format::ExtentItem first;
+  format::ExtentItem last;
+  sample.edit_items([&](ItemEditor& items) {
+    first = items.first_extent(sample.file);
+    last = items.first_extent(sample.sparse);
+  });
+  const blockio::MemoryImage pristine = sample.device().snapshot();
+  ImageEditor image(sample.device());
+  const std::vector<NodePath> leaves = image.leaves();
+  const std::uint64_t block_size = image.layout().block_size();
+  const std::vector<BlockNumber> targets = {
+      BlockNumber{format::superblock_offset(0, 0) / block_size},
+      BlockNumber{format::superblock_offset(1, 1) / block_size},
+      image.bitmap_block(0, 0),
+      image.layout().group_table_block(0, image.table_slot(0), 0),
+      image.layout().log().first,
+      BlockNumber{first.physical},
+      BlockNumber{last.physical},
+      image.pointer_to(leaves[1]).address[0],
+  };
+  // Whose blocks are known to be someone else's before the walk comes to the pointer, and only after.
+  for (const NodePath& leaf : {leaves.front(), leaves.back()}) {
+    for (const BlockNumber target : targets) {
+      SCOPED_TRACE(std::to_string(leaf.back()) + " at " + std::to_string(target.value()));
+      sample.device().restore(pristine);
+      ImageEditor editor(sample.device());
+      point_copy_at(editor, leaf, target);
+      const std::vector<std::byte> before = editor.read_at(target.value() * block_size, block_size);
+      EXPECT_FALSE(check(sample.device(), healing()).is_repaired());
+      EXPECT_EQ(editor.read_at(target.value() * block_size, block_size), before);
+    }
+  }
+}
+
+TEST(Heal, NotWhatIsLeft) {
+  SampleVolume sample;
+  ImageEditor image(sample.device());
+  image.damage_block(image.pointer_to(image.leaves().front()).address[1]);
+  image.damage_block(image.bitmap_block(0, 1));
+  CheckOptions options = healing();
+  options.leave = {FindingId::node_copy_bad};
+  EXPECT_FALSE(check(sample.device(), options).is_repaired());
+  EXPECT_EQ(names_of(check(sample.device())), Names{"node_copy_bad"});
+}
+
 TEST(Heal, TheMarkOfADaemonThatHadToStopIsTakenAway) {
   SampleVolume sample;
   ImageEditor image(sample.device());

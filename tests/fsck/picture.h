@@ -10,9 +10,11 @@
 
 namespace ashlar::fsck::testing {
 
-// What is known of an inode without its name, and its names.
+// What is known of an inode without its names, and those.
 struct Seen {
-  std::string what;
+  std::string what;  // its attributes but the links, all extended attributes, and the contents of what is no directory
+  bool is_directory = false;
+  std::uint32_t links = 0;
   std::set<std::string> paths;
   std::set<std::uint64_t> directories;  // that hold a name of it
 };

@@ -20,6 +20,8 @@ using Names = std::set<std::string>;
 class SampleVolume {
  public:
   static constexpr std::uint64_t kSparseBlocks = 300;  // every other block of `sparse`
+  static constexpr std::uint64_t kInodes = 119;
+  static constexpr std::uint64_t kDirectories = 5;
 
   explicit SampleVolume(const Geometry& geometry = volume::testing::kMiddleNodes);
 
@@ -44,9 +46,13 @@ class SampleVolume {
   InodeNumber symlink;      // "symlink"
   InodeNumber left;         // "left", a directory
   InodeNumber right;        // "right", a directory
+  InodeNumber long_link;    // "long link", a target that fills several items where nodes are small
+
+  [[nodiscard]] static std::string long_target();
 
  private:
   void fill();
+  void fill_rare();
 };
 
 }  // namespace ashlar::fsck::testing

@@ -1,51 +1,27 @@
 // The fsck.ashlarfs program: options, exit status, what it prints.
 #include <gmock/gmock.h>
-#include <pty.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "blockio/file_device.h"
-#include "tests/fsck/damaged_volume.h"
-#include "tests/fsck/save_image.h"
-#include "tests/mkfs/command.h"
-#include "tests/mkfs/scratch.h"
+#include "tests/fsck/tool_rig.h"
 
 namespace ashlar::fsck::testing {
 namespace {
 
 using ashlar::testing::CommandResult;
 using ashlar::testing::contents_of;
-using ashlar::testing::run_command;
-using ashlar::testing::Scratch;
 using ::testing::HasSubstr;
 
-CommandResult fsck(const std::string& arguments) { return run_command(ASHLAR_FSCK " " + arguments); }
-
-class Tool : public ::testing::Test {
- protected:
-  void SetUp() override { ASSERT_TRUE(scratch.ready()); }
-
-  // The volume as an image file.
-  std::string save(const std::string& name = "volume.img") {
-    return save_image(scratch, name, volume.device().snapshot());
-  }
-  void damage_one_copy() {
-    volume.edit_image(
-        [](ImageEditor& image) { image.damage_block(image.pointer_to(image.leaves().front()).address[1]); });
-  }
-  void contradict() {
-    volume.edit_items(
-        [&](ItemEditor& items) { items.edit_inode(volume.file, [](format::InodeItem& item) { item.links = 7; }); });
-  }
-
-  Scratch scratch;
-  DamagedVolume volume;
-};
+std::string counts() {
+  return std::to_string(SampleVolume::kInodes) + " inodes (" + std::to_string(SampleVolume::kDirectories) +
+         " directories)";
+}
 
 TEST_F(Tool, ACleanVolumeIsNotLookedAtWithoutForce) {
   damage_one_copy();
@@ -62,7 +38,7 @@ TEST_F(Tool, ACleanVolumeChecked) {
   for (const char* options : {"-n -f ", "-f ", "-p -f ", "-a -f ", "-y -f ", "-f --data ", "-v -f "}) {
     const CommandResult result = fsck(options + path);
     EXPECT_EQ(result.status, 0) << options << result.output;
-    EXPECT_THAT(result.output, HasSubstr(path + ": clean, 111 inodes (4 directories)")) << options;
+    EXPECT_THAT(result.output, HasSubstr(path + ": clean, " + counts())) << options;
   }
 }
 
@@ -88,7 +64,7 @@ TEST_F(Tool, Contradictions) {
   const CommandResult result = fsck("-n -f " + path);
   EXPECT_EQ(result.status, 4);
   EXPECT_THAT(result.output, HasSubstr(path + ": [077] error: inode "));
-  EXPECT_THAT(result.output, HasSubstr("counts 7 links, it has 2"));
+  EXPECT_THAT(result.output, HasSubstr("counts 7 links, it has 2 (/d/f)\n"));
 }
 
 TEST_F(Tool, WhatIsCountedAnewIsSafe) {
@@ -100,7 +76,7 @@ TEST_F(Tool, WhatIsCountedAnewIsSafe) {
     // The volume is marked clean; only with -f is it looked at.
     const CommandResult repaired = fsck(std::string(options) + "-f " + copy);
     EXPECT_EQ(repaired.status, 1) << options << repaired.output;
-    EXPECT_THAT(repaired.output, HasSubstr("it has 2: repaired"));
+    EXPECT_THAT(repaired.output, HasSubstr("it has 2 (/d/f): repaired"));
     const CommandResult again = fsck("-n -f " + copy);
     EXPECT_EQ(again.status, 0) << again.output;
   }
@@ -141,95 +117,74 @@ TEST_F(Tool, Json) {
   EXPECT_EQ(json["device"], path);
   EXPECT_EQ(json["clean"], false);
   EXPECT_EQ(json["exit_status"], 4);
-  EXPECT_EQ(json["inodes"], 111);
+  EXPECT_EQ(json["inodes"], SampleVolume::kInodes);
   ASSERT_EQ(json["findings"].size(), 1U);
   EXPECT_EQ(json["findings"][0]["id"], 77);
   EXPECT_EQ(json["findings"][0]["name"], "link_count_wrong");
   EXPECT_EQ(json["findings"][0]["severity"], "error");
   EXPECT_EQ(json["findings"][0]["repaired"], false);
+  EXPECT_EQ(json["findings"][0]["question"], "count the links anew?");
+  EXPECT_EQ(json["findings"][0]["inode"], volume.file.value());
+  EXPECT_EQ(json["findings"][0]["path"], "/d/f");
+}
+
+// In text no byte of a name is a command to the terminal; in JSON it is as it is.
+TEST_F(Tool, PathsOfAnyBytes) {
+  const std::string name = "\x1b[2J \\ \xc3\xa4";
+  volume.rig.mount();
+  const InodeNumber inode = volume.rig.make_file(volume.rig.make_directory(volume.left, "\n"), name);
+  volume.rig.unmount();
+  volume.edit_items(
+      [&](ItemEditor& items) { items.edit_inode(inode, [](format::InodeItem& item) { item.links = 3; }); });
+  const std::string path = save();
+  EXPECT_THAT(fsck("-n -f " + path).output, HasSubstr(R"( (/d/left/\012/\033[2J \134 \303\244))"));
+  const nlohmann::json json = nlohmann::json::parse(fsck("--json -n -f " + path).output, nullptr, false);
+  EXPECT_EQ(json["findings"][0]["path"], "/d/left/\n/" + name);
+}
+
+// What no name leads to from the root is told from where its names end.
+TEST_F(Tool, PathsBelowALostDirectory) {
+  volume.edit_items([&](ItemEditor& items) {
+    items.remove_name(volume.directory, "right");
+    items.edit_inode(volume.file, [](format::InodeItem& item) { item.blocks = 1; });
+    items.remove_name(volume.directory, "f");
+  });
+  const CommandResult result = fsck("-n -f " + save());
+  EXPECT_THAT(result.output, HasSubstr(" counts 1 blocks, its extents have 8 (#" +
+                                       std::to_string(volume.right.value()) + "/another name)\n"));
+}
+
+TEST_F(Tool, ADeviceThatWasCutShortIsLeftAlone) {
+  const std::string path = save();
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - (1U << 20));
+  const std::string before = contents_of(path);
+  for (const char* options : {"-y -f ", "-p -f ", "-n -f ", "-y "}) {
+    const CommandResult result = fsck(options + path);
+    EXPECT_EQ(result.status, 8) << options << result.output;
+    EXPECT_THAT(result.output, HasSubstr("it was cut short")) << options;
+  }
+  EXPECT_TRUE(contents_of(path) == before);
+}
+
+TEST_F(Tool, WithoutRoomItSaysSo) {
+  own_all_free_blocks(volume);
+  const std::string path = save();
+  const CommandResult result = fsck("-y -f " + path);
+  EXPECT_EQ(result.status, 4) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("fsck.ashlarfs: " + path + ": not repaired: "));
+  EXPECT_THAT(result.output, HasSubstr("[043] error: blocks "));
+  EXPECT_THAT(result.output, ::testing::Not(HasSubstr(": repaired")));
 }
 
 TEST_F(Tool, Progress) {
   const std::string path = save();
   const CommandResult result = fsck("-n -f -C 1 " + path);
   EXPECT_EQ(result.status, 0);
-  EXPECT_THAT(result.output, HasSubstr("100 100 " + path + "\n"));
-}
-
-// With a terminal: what is asked, and what each answer does.
-class Prompt : public Tool {
- protected:
-  struct Outcome {
-    int status = -1;
-    std::string output;
-  };
-  // Runs the program on a terminal of its own and answers the first question.
-  Outcome run(const std::string& options, const std::string& path, const std::string& answer) {
-    Outcome outcome;
-    int terminal = -1;
-    const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
-    if (child == 0) {
-      execl(ASHLAR_FSCK, ASHLAR_FSCK, options.c_str(), path.c_str(), nullptr);
-      _exit(99);
-    }
-    std::array<char, 4096> buffer;
-    bool answered = false;
-    // The terminal ends with an error when the program does.
-    for (ssize_t got = 0; (got = read(terminal, buffer.data(), buffer.size())) > 0;) {
-      outcome.output.append(buffer.data(), static_cast<std::size_t>(got));
-      if (answered || outcome.output.find("(y/n)") == std::string::npos) continue;
-      answered = true;
-      EXPECT_EQ(write(terminal, answer.data(), answer.size()), static_cast<ssize_t>(answer.size()));
-    }
-    close(terminal);
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    if (WIFEXITED(status)) outcome.status = WEXITSTATUS(status);
-    EXPECT_TRUE(answered) << outcome.output;
-    return outcome;
-  }
-};
-
-TEST_F(Prompt, NoChangesNothing) {
+  // As e2fsck: the pass, what is done, of how much, the device.
+  for (const char* pass : {"1", "2", "3", "4"})
+    EXPECT_THAT(result.output, HasSubstr(std::string(pass) + " 100 100 " + path + "\n"));
   contradict();
-  const std::string path = save();
-  const std::string before = contents_of(path);
-  for (const char* answer : {"n\n", "\n", "maybe\n", "\x04"}) {
-    const Outcome outcome = run("-f", path, answer);
-    EXPECT_EQ(outcome.status, 4) << outcome.output;
-    EXPECT_THAT(outcome.output, HasSubstr("counts 7 links, it has 2"));
-    EXPECT_THAT(outcome.output, HasSubstr("repair all of this? (y/n)"));
-    EXPECT_TRUE(contents_of(path) == before) << answer;
-  }
-}
-
-TEST_F(Prompt, YesRepairs) {
-  contradict();
-  const std::string path = save();
-  const Outcome outcome = run("-f", path, "y\n");
-  EXPECT_EQ(outcome.status, 1) << outcome.output;
-  EXPECT_THAT(outcome.output, HasSubstr("it has 2: repaired"));
-  EXPECT_EQ(fsck("-n -f " + path).status, 0);
-}
-
-TEST_F(Prompt, ItSaysWhenSomethingIsGivenUp) {
-  volume.edit_items([&](ItemEditor& items) { items.put({volume.fifo, format::ItemKind::inline_data, 0}, ""); });
-  const std::string path = save();
-  const Outcome outcome = run("-f", path, "Y\n");
-  EXPECT_EQ(outcome.status, 1) << outcome.output;
-  EXPECT_THAT(outcome.output, HasSubstr("What is damaged beyond repair is given up. (y/n)"));
-  EXPECT_EQ(fsck("-n -f " + path).status, 0);
-}
-
-TEST_F(Prompt, BadCopies) {
-  damage_one_copy();
-  const std::string path = save();
-  EXPECT_EQ(run("-f", path, "n\n").status, 4);
-  EXPECT_EQ(fsck("-n -f " + path).status, 4);
-  const Outcome outcome = run("-f", path, "y\n");
-  EXPECT_EQ(outcome.status, 1) << outcome.output;
-  EXPECT_THAT(outcome.output, HasSubstr("write the bad copies anew from the good ones? (y/n)"));
-  EXPECT_EQ(fsck("-n -f " + path).status, 0);
+  EXPECT_THAT(fsck("-y -f -C 1 " + save()).output, HasSubstr("\n5 90 100 " + path + "\n"));
 }
 
 TEST_F(Tool, AVolumeWithoutSuperblocksIsSearchedFor) {

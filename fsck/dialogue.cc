@@ -1,0 +1,94 @@
+#include "fsck/dialogue.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "fsck/print_report.h"
+
+namespace ashlar::fsck {
+namespace {
+
+enum class Answer : std::uint8_t { yes, no, all };
+
+// Without an answer it is no.
+Answer ask(const CommandLine& line, std::string_view question) {
+  fmt::print("{}: {} (y/n/a) ", line.device, question);
+  static_cast<void>(fflush(stdout));
+  const int answer = getchar();
+  for (int rest = answer; rest != '\n' && rest != EOF;) rest = getchar();
+  if (answer == 'a' || answer == 'A') return Answer::all;
+  return answer == 'y' || answer == 'Y' ? Answer::yes : Answer::no;
+}
+
+class Dialogue {
+ public:
+  Dialogue(const CommandLine& line, const Report& report) : line_(line), report_(report) {}
+
+  Wishes run() {
+    wishes_.rebuild = report_.takes(Repair::recount) || report_.takes(Repair::rebuild);
+    for (const FindingId id : report_.ids()) {
+      fmt::print("{}", findings_to_text(report_, line_, id));
+      const Repair repair = kind_of(id).repair;
+      if (repair == Repair::copy) {
+        ask_about_copies(id);
+      } else if (repair == Repair::recount || repair == Repair::rebuild) {
+        ask_about_rebuild(id);
+      }
+    }
+    return wishes_;
+  }
+
+ private:
+  [[nodiscard]] bool is_wanted(FindingId id) {
+    if (all_) return true;
+    const Answer answer = ask(line_, kind_of(id).question);
+    all_ = answer == Answer::all;
+    return answer != Answer::no;
+  }
+  void ask_about_copies(FindingId id) {
+    if (is_wanted(id)) {
+      wishes_.heal = true;
+    } else {
+      wishes_.leave.insert(id);
+    }
+  }
+  void ask_about_rebuild(FindingId id) {
+    if (!wishes_.rebuild || is_wanted(id)) return;
+    wishes_.rebuild = false;
+    fmt::print("{}: it is one repair: nothing is changed now but damaged copies\n", line_.device);
+  }
+
+  const CommandLine& line_;
+  const Report& report_;
+  Wishes wishes_;
+  bool all_ = false;
+};
+
+}  // namespace
+
+bool is_interactive(const CommandLine& line) {
+  return line.mode == Mode::ask && !line.json && isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;
+}
+
+Wishes wishes_about(const CommandLine& line, const Report& report) {
+  Wishes wishes;
+  const bool loses = report.takes(Repair::rebuild);
+  switch (line.mode) {
+    case Mode::never: break;
+    case Mode::safe: wishes.rebuild = !loses && report.takes(Repair::recount); break;
+    case Mode::all: wishes.rebuild = loses || report.takes(Repair::recount); break;
+    case Mode::ask:
+      if (is_interactive(line)) wishes = Dialogue(line, report).run();
+  }
+  return wishes;
+}
+
+bool wants_mark_cleared(const CommandLine& line) {
+  if (line.mode != Mode::ask) return line.mode != Mode::never;
+  return is_interactive(line) &&
+         ask(line, "the volume is marked as having errors, and there are none: take the mark away?") != Answer::no;
+}
+
+}  // namespace ashlar::fsck
