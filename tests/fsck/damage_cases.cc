@@ -199,6 +199,8 @@ std::vector<DamageCase> item_cases() {
       case FindingId::block_owned_twice:
       case FindingId::block_reserved:
       case FindingId::orphan_waits: damage.harmed = {"other"}; break;
+      // Either name may be the one that stays.
+      case FindingId::directory_linked_twice: damage.harmed = {"left"}; break;
       default: break;
     }
   }

@@ -170,7 +170,9 @@ void DamagedVolume::expect_same(const Names& harmed) {
     EXPECT_EQ(now.what, seen.what);
     if (now.paths == seen.paths) {
       // Of a directory they go with what is in it, lost+found and what is there now among that.
-      if (!now.is_directory) EXPECT_EQ(now.links, seen.links);
+      if (!now.is_directory) {
+        EXPECT_EQ(now.links, seen.links);
+      }
       continue;
     }
     const bool has_more_names = std::ranges::includes(now.paths, seen.paths);

@@ -20,6 +20,8 @@ using Names = std::set<std::string>;
 class SampleVolume {
  public:
   static constexpr std::uint64_t kSparseBlocks = 300;  // every other block of `sparse`
+  // Blocks with contents: of `file`, `other`, `sparse`, and one in `preallocated`.
+  static constexpr std::uint64_t kDataBlocks = 8 + 8 + kSparseBlocks + 1;
   static constexpr std::uint64_t kInodes = 119;
   static constexpr std::uint64_t kDirectories = 5;
 

@@ -94,7 +94,7 @@ TEST_F(Scrub, ASoundVolumeIsReadWholeWhateverTheSteps) {
   EXPECT_TRUE(at_once.data.empty());
   EXPECT_EQ(at_once.steps, 1U);
   const std::uint64_t block = sample.rig.block_size();
-  EXPECT_EQ(at_once.data_bytes, (8 + 8 + SampleVolume::kSparseBlocks) * block);
+  EXPECT_EQ(at_once.data_bytes, SampleVolume::kDataBlocks * block);
   const std::uint64_t nodes = image.nodes().size() * format::kCopies * image.superblock.node_size;
   EXPECT_GT(at_once.metadata_bytes, nodes);
   const Totals piecemeal = scrub(sample.rig, 0);
@@ -200,7 +200,7 @@ TEST_F(Scrub, WhatChangedSinceTheCheckpointIsReadAsWell) {
   const Totals found = scrub(sample.rig);
   EXPECT_TRUE(found.metadata.empty());
   EXPECT_TRUE(found.data.empty());
-  EXPECT_EQ(found.data_bytes, (8 + 8 + 5 + SampleVolume::kSparseBlocks) * block);
+  EXPECT_EQ(found.data_bytes, (SampleVolume::kDataBlocks + 5) * block);
 }
 
 TEST_F(Scrub, AVolumeThatStoppedIsReadAndNotWritten) {
