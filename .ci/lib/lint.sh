@@ -35,7 +35,7 @@ tidy_digests() {
 # tidy KIND ARGUMENT...: clang-tidy with the arguments over the sources named on standard input, but those that passed the
 # same KIND unchanged before. Needs a configured and built g++ tree.
 tidy() {
-  local kind="$1" passed="$BUILD_RELEASE/tidy-passed/$1"
+  local passed="$BUILD_RELEASE/tidy-passed/$1"
   shift
   mkdir -p "$passed"
   tidy_digests >"$passed.digests"
