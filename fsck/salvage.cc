@@ -55,8 +55,11 @@ class Salvage {
     const std::uint64_t blocks = layout_.blocks_in_group(group);
     for (std::uint64_t begin = next_wanted(0, blocks); begin < blocks;) {
       std::uint64_t end = begin + 1;
-      std::uint64_t next = end;
-      while ((next = next_wanted(end, blocks)) < blocks && next - end < kGapBlocks) end = next + 1;
+      std::uint64_t next = next_wanted(end, blocks);
+      while (next < blocks && next - end < kGapBlocks) {
+        end = next + 1;
+        next = next_wanted(end, blocks);
+      }
       TRY(scan_run(group, begin, end));
       begin = next;
     }

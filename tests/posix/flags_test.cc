@@ -197,7 +197,7 @@ TEST_P(FlagsTest, TimesOfProtectedFiles) {
   constexpr timespec kNow{0, UTIME_NOW};
   constexpr timespec kGiven{1, 0};
   using Times = std::array<timespec, 2>;
-  for (const unsigned flag : {FS_IMMUTABLE_FL, FS_APPEND_FL}) {
+  for (const unsigned flag : {unsigned{FS_IMMUTABLE_FL}, unsigned{FS_APPEND_FL}}) {
     for (const std::string name : {"file", "d"}) {
       SCOPED_TRACE(name + (flag == FS_IMMUTABLE_FL ? " immutable" : " append-only"));
       ASSERT_EQ(sets(name, flag), 0);
@@ -327,7 +327,7 @@ TEST_P(FlagsTest, NoCopyOnWrite) {
   }
   std::string expected(300'000, 'a');
   make_file("d/file", expected);
-  for (const std::size_t offset : {0, 4096, 100'001}) {
+  for (const std::size_t offset : {0U, 4096U, 100'001U}) {
     const OpenFile file(path("d/file"), O_RDWR);
     ASSERT_EQ(ioctl(file.fd(), FS_IOC_GETFLAGS, &flags), 0);
     EXPECT_NE(flags & FS_NOCOW_FL, 0U);

@@ -59,7 +59,7 @@ INSTANTIATE_TEST_SUITE_P(Posix, SyncTest, every_filesystem(), kind_name);
 
 TEST_P(SyncTest, SynchronousDirectories) {
   // chattr(1): D, "changes are written synchronously to the disk"; S of a directory likewise.
-  for (const unsigned flag : {FS_DIRSYNC_FL, FS_SYNC_FL}) {
+  for (const unsigned flag : {unsigned{FS_DIRSYNC_FL}, unsigned{FS_SYNC_FL}}) {
     const std::string directory = flag == FS_DIRSYNC_FL ? "D" : "S";
     make_directory(directory);
     make_names(directory);
