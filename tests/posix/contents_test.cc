@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -187,11 +186,7 @@ TEST_P(ContentsTest, DirectAppendsTogetherLoseNothing) {
     }
     children.push_back(child);
   }
-  for (const pid_t child : children) {
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
-  }
+  ASSERT_NO_FATAL_FAILURE(expect_success(children));
   const std::string all = contents_of("log");
   ASSERT_EQ(all.size(), static_cast<std::size_t>(kBlock * kWriters * kBlocks));
   std::array<int, kWriters> seen{};

@@ -1,6 +1,5 @@
 // open(2), creat(2): creating, flags, error codes and their precedence.
 #include <fcntl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -165,11 +164,7 @@ TEST_P(OpenTest, AppendingTogetherLosesNothing) {
     }
     children.push_back(child);
   }
-  for (const pid_t child : children) {
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
-  }
+  ASSERT_NO_FATAL_FAILURE(expect_success(children));
   const std::string all = contents_of("log");
   ASSERT_EQ(all.size(), std::size_t{8} * kWriters * kLines);
   std::vector<int> seen(kWriters);

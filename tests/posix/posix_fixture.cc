@@ -163,4 +163,12 @@ OpenFile::~OpenFile() {
 
 std::string kind_name(const testing::TestParamInfo<Kind>& info) { return std::string(name_of(info.param)); }
 
+void expect_success(const std::vector<pid_t>& children) {
+  for (const pid_t child : children) {
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+}
+
 }  // namespace ashlar::posix_test

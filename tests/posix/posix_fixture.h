@@ -111,6 +111,8 @@ class OpenFile {
 [[nodiscard]] inline auto every_filesystem() {
   return testing::Values(Kind::ext4, Kind::ashlarfs, Kind::ashlarfs_device);
 }
+// Waits for child processes, all of which are to exit with 0.
+void expect_success(const std::vector<pid_t>& children);
 [[nodiscard]] std::string kind_name(const testing::TestParamInfo<Kind>& info);
 
 }  // namespace ashlar::posix_test
