@@ -100,7 +100,7 @@ Status Store::State::recover(blockio::IoQueue& io) {
   write_behind = std::make_unique<WriteBehind>(
       layout, *allocator,
       [this](blockio::IoQueue& queue, const AllocationRequest& request) { return allocate(queue, request); });
-  log->set_before_write([this](blockio::IoQueue& queue) { return write_behind->drain(queue); });
+  log->set_gathered_data(*write_behind);
   current.mount_count = current.mount_count + 1;
   current.mounted_time = static_cast<std::uint64_t>(std::time(nullptr));
   Status filled = pool->fill(io, tree->dirty_nodes() + reserve_nodes);

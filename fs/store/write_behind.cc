@@ -114,25 +114,46 @@ Status WriteBehind::take_buffer(Lock& lock) {
   }
 }
 
-Status WriteBehind::write_out(Lock& lock, blockio::IoQueue& io) {
+WriteBehind::InFlight::iterator WriteBehind::close_open() {
   in_flight_.push_back(std::exchange(open_, {}));
   const auto segment = std::prev(in_flight_.end());
   segment->number = next_number_++;
   open_.first = segment->run().end();
-  blockio::IoOp op = blockio::IoOp::write(layout_.byte_offset(segment->first),
-                                          segment->buffer.span().first(segment->blocks * block_size_));
-  lock.unlock();
-  Status written = io.run(op);
-  lock.lock();
+  return segment;
+}
+
+blockio::IoOp WriteBehind::write_of(const Segment& segment) const {
+  return blockio::IoOp::write(layout_.byte_offset(segment.first),
+                              segment.buffer.span().first(segment.blocks * block_size_));
+}
+
+void WriteBehind::finish(InFlight::iterator segment, bool written) {
   changed_.notify_all();
   if (!written) {
     failed_.store(true, std::memory_order_release);  // the segment stays: its blocks must not be given to anybody
-    return fail(std::move(written).error().with_context("writing file data"));
+    return;
   }
   for (const BlockRun& run : segment->cancelled) allocator_.cancel(run);
   spare_.push_back(std::move(segment->buffer));
   pending_blocks_.fetch_sub(segment->blocks, std::memory_order_release);
   in_flight_.erase(segment);
+}
+
+Status WriteBehind::write_out(Lock& lock, blockio::IoQueue& io) {
+  const auto segment = close_open();
+  blockio::IoOp op = write_of(*segment);
+  lock.unlock();
+  Status written = io.run(op);
+  lock.lock();
+  finish(segment, written.has_value());
+  if (!written) return fail(std::move(written).error().with_context("writing file data"));
+  return {};
+}
+
+// Until the segments up to that number are written.
+Status WriteBehind::wait_for_segments(Lock& lock, std::uint64_t last) {
+  while (!failed_ && !in_flight_.empty() && in_flight_.front().number <= last) changed_.wait(lock);
+  if (failed_) return failed_before();
   return {};
 }
 
@@ -141,9 +162,23 @@ Status WriteBehind::drain(blockio::IoQueue& io) {
   Lock lock(mutex_);
   const std::uint64_t last = open_.blocks != 0 ? next_number_ : next_number_ - 1;
   if (open_.blocks != 0) TRY(write_out(lock, io));
-  while (!failed_ && !in_flight_.empty() && in_flight_.front().number <= last) changed_.wait(lock);
-  if (failed_) return failed_before();
-  return {};
+  return wait_for_segments(lock, last);
+}
+
+Result<std::optional<blockio::IoOp>> WriteBehind::begin_write() {
+  if (pending_blocks_.load(std::memory_order_acquire) == 0) return std::nullopt;
+  Lock lock(mutex_);
+  const std::uint64_t others = next_number_ - 1;
+  const bool any = open_.blocks != 0;
+  if (any) handed_out_ = close_open();
+  TRY(wait_for_segments(lock, others));
+  if (!any) return std::nullopt;
+  return write_of(*handed_out_);
+}
+
+void WriteBehind::end_write(const blockio::IoOp& write) {
+  const Lock lock(mutex_);
+  finish(handed_out_, write.done() && write.ok());
 }
 
 Status WriteBehind::drain(blockio::IoQueue& io, BlockRun run) {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,16 +18,17 @@
 #include "fs/base/result.h"
 #include "fs/format/layout.h"
 #include "fs/store/allocator/allocator.h"
+#include "fs/store/log/gathered_data.h"
 
 namespace ashlar::store {
 
 // Writes that come one after the other, to whatever files, are given adjacent blocks of a run reserved for them, and
-// copied to a segment in memory. The segment is one device write: when it is full, when a log write or a checkpoint is
-// about to make durable what names its blocks, or when somebody reads them.
+// copied to a segment in memory. The segment is one device write: when it is full, beside the log write that brings
+// what names its blocks, before a checkpoint does, or when somebody reads them.
 //
 // Thread-safe. Device I/O and allocation happen without the lock, on the caller's queue. A failed write is for ever:
 // transactions are true already that name the data, so nothing later may become durable.
-class WriteBehind {
+class WriteBehind final : public GatheredData {
  public:
   using Allocate = std::function<Result<BlockRun>(blockio::IoQueue&, const AllocationRequest&)>;
 
@@ -42,7 +44,10 @@ class WriteBehind {
 
   // All that was taken before this call is on the device (not necessarily on the medium) when this returns ok.
   [[nodiscard]] Status drain(blockio::IoQueue& io);
-  // Likewise, as far as it lies in the run.
+  // Likewise, but the last write is the caller's.
+  [[nodiscard]] Result<std::optional<blockio::IoOp>> begin_write() override;
+  void end_write(const blockio::IoOp& write) override;
+  // As the first, as far as it lies in the run.
   [[nodiscard]] Status drain(blockio::IoQueue& io, BlockRun run);
 
   // Gives a run back to the allocator that no transaction took: at once, or after the segment it is in was written.
@@ -62,12 +67,18 @@ class WriteBehind {
     [[nodiscard]] BlockRun run() const noexcept { return {first, blocks}; }
   };
   using Lock = std::unique_lock<std::mutex>;
+  using InFlight = std::list<Segment>;  // by number
 
   // With the lock held; these let go of it meanwhile.
   [[nodiscard]] Status make_room(Lock& lock, blockio::IoQueue& io, std::uint64_t blocks);
   [[nodiscard]] Status reserve(Lock& lock, blockio::IoQueue& io);
   [[nodiscard]] Status take_buffer(Lock& lock);
   [[nodiscard]] Status write_out(Lock& lock, blockio::IoQueue& io);
+  [[nodiscard]] Status wait_for_segments(Lock& lock, std::uint64_t last);
+  // With the lock held all the time.
+  [[nodiscard]] InFlight::iterator close_open();
+  [[nodiscard]] blockio::IoOp write_of(const Segment& segment) const;
+  void finish(InFlight::iterator segment, bool written);
   [[nodiscard]] Segment* find(BlockRun run);
 
   const std::size_t block_size_;
@@ -79,9 +90,10 @@ class WriteBehind {
   std::mutex mutex_;
   std::condition_variable changed_;
   Segment open_;
-  BlockRun reserve_;              // directly behind the open segment
-  bool reserving_ = false;        // a thread is asking the allocator
-  std::list<Segment> in_flight_;  // by number
+  BlockRun reserve_;        // directly behind the open segment
+  bool reserving_ = false;  // a thread is asking the allocator
+  InFlight in_flight_;
+  InFlight::iterator handed_out_;  // from begin_write() to end_write()
   std::vector<blockio::AlignedBuffer> spare_;
   std::size_t buffers_ = 0;  // there are, at most kMaxSegments
   std::uint64_t next_number_ = 1;

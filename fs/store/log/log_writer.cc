@@ -1,8 +1,10 @@
 #include "fs/store/log/log_writer.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstring>
+#include <optional>
 
 #include "fs/base/seeded_bug.h"
 
@@ -188,10 +190,7 @@ Status LogWriter::sync(blockio::IoQueue& io, Lsn upto) {
   assert(!chunks.empty() && chunks.back().end() >= upto);
 
   lock.unlock();
-  // The chunks are sealed, so what their records name was handed over before.
-  const bool prepare = before_write_ && !has_bug(SeededBug::gathered_data_left_out);
-  Status outcome = prepare ? before_write_(io) : Status{};
-  if (outcome) outcome = write(io, chunks);
+  Status outcome = write_with_data(io, chunks);
   lock.lock();
 
   leader_active_ = false;
@@ -211,24 +210,39 @@ Status LogWriter::sync(blockio::IoQueue& io, Lsn upto) {
   return {};
 }
 
+// The chunks are sealed, so what their records name was gathered before.
+Status LogWriter::write_with_data(blockio::IoQueue& io, const std::deque<Chunk>& chunks) const {
+  if (data_ == nullptr || has_bug(SeededBug::gathered_data_left_out)) return write(io, chunks, nullptr);
+  std::optional<blockio::IoOp> data = TRY(data_->begin_write());
+  Status outcome = write(io, chunks, data ? &*data : nullptr);
+  if (data) data_->end_write(*data);
+  return outcome;
+}
+
 // All but the last chunk first, at the queue's depth; the last one's durable write covers them as they completed before
-// it.
-Status LogWriter::write(blockio::IoQueue& io, const std::deque<Chunk>& chunks) const {
+// it. Data goes with those, or beside the only chunk and as durable as it: recovery knows records whose data is
+// missing, so neither waits for the other, and the kernel makes one flush do for both.
+Status LogWriter::write(blockio::IoQueue& io, const std::deque<Chunk>& chunks, blockio::IoOp* data) const {
   if (chunks.empty()) return fail(ErrorCode::io_error, "no log chunk to write");
   const auto op_for = [this](const Chunk& chunk) {
     return blockio::IoOp::write(area_first_ + area_offset(chunk.start),
                                 chunk.buffer.span().first(round_up(chunk.length)));
   };
-  if (chunks.size() > 1) {
-    std::vector<blockio::IoOp> ops;
-    std::vector<blockio::IoOp*> pointers;
-    ops.reserve(chunks.size() - 1);
-    for (std::size_t i = 0; i + 1 < chunks.size(); ++i) ops.push_back(op_for(chunks[i]));
-    for (blockio::IoOp& op : ops) pointers.push_back(&op);
-    TRY(io.run(pointers));
-  }
   blockio::IoOp last = op_for(chunks.back());
   if (!has_bug(SeededBug::log_write_not_durable)) last.kind = blockio::OpKind::write_durable;
+  if (chunks.size() == 1) {
+    if (data == nullptr) return io.run(last);
+    data->kind = last.kind;
+    const std::array<blockio::IoOp*, 2> both{data, &last};
+    return io.run(both);
+  }
+  std::vector<blockio::IoOp> ops;
+  std::vector<blockio::IoOp*> pointers;
+  ops.reserve(chunks.size() - 1);
+  for (std::size_t i = 0; i + 1 < chunks.size(); ++i) ops.push_back(op_for(chunks[i]));
+  for (blockio::IoOp& op : ops) pointers.push_back(&op);
+  if (data != nullptr) pointers.push_back(data);
+  TRY(io.run(pointers));
   return io.run(last);
 }
 

@@ -15,6 +15,7 @@
 #include "fs/base/types.h"
 #include "fs/format/layout.h"
 #include "fs/format/log.h"
+#include "fs/store/log/gathered_data.h"
 
 namespace ashlar::store {
 
@@ -46,11 +47,9 @@ class LogWriter {
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
 
-  // Called by a leader before it writes chunks, without the lock: what their records name reaches the device with it.
-  // To be set before the first sync.
-  void set_before_write(std::function<Status(blockio::IoQueue&)> before_write) {
-    before_write_ = std::move(before_write);
-  }
+  // What the records name and memory still holds goes to the device together with them. To be set before the first
+  // sync(), and there until the last.
+  void set_gathered_data(GatheredData& data) noexcept { data_ = &data; }
 
   // Takes log space for a record of `bytes` until append() or unreserve(); blocks while a checkpoint must free some
   // first
@@ -112,7 +111,9 @@ class LogWriter {
   [[nodiscard]] blockio::AlignedBuffer take_buffer();
   void recycle(std::deque<Chunk>& chunks);
 
-  [[nodiscard]] Status write(blockio::IoQueue& io, const std::deque<Chunk>& chunks) const;  // without mutex_
+  // Without mutex_.
+  [[nodiscard]] Status write_with_data(blockio::IoQueue& io, const std::deque<Chunk>& chunks) const;
+  [[nodiscard]] Status write(blockio::IoQueue& io, const std::deque<Chunk>& chunks, blockio::IoOp* data) const;
 
   const std::uint32_t block_size_;
   const std::uint64_t area_first_;  // byte on the device
@@ -120,7 +121,7 @@ class LogWriter {
   const std::size_t max_chunk_;  // bytes, whole blocks
   const std::uint64_t epoch_;
   std::uint8_t uuid_[16];
-  std::function<Status(blockio::IoQueue&)> before_write_;
+  GatheredData* data_ = nullptr;
 
   mutable std::mutex mutex_;
   std::condition_variable written_;  // durable_ grew, the leader is done, or failed_

@@ -93,8 +93,14 @@ TEST(StoreFailureTest, AFailedLogWriteIsNeverRetriedIntoSuccess) {
   Workload workload(1);
   workload.adopt(contents_of(**store, *io));
   ASSERT_TRUE(workload.step(**store, *io));
-  faulty.set_plan(blockio::fail_nth(blockio::OpKind::write_durable, 0));
+  // The data that is gathered for it reaches the device: only the log does not.
+  const format::Layout& layout = (*store)->layout();
+  faulty.set_plan([first = layout.byte_offset(layout.log().first), end = layout.byte_offset(layout.log().end())](
+                      const blockio::FaultQuestion& question) {
+    return first <= question.op.offset && question.op.offset < end ? blockio::Fault::fail : blockio::Fault::none;
+  });
   EXPECT_FALSE((*store)->sync(*io));
+  faulty.set_plan({});
   const Status again = (*store)->sync(*io);
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code(), ErrorCode::shut_down);

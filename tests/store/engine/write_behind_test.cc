@@ -105,11 +105,29 @@ TEST_F(WriteBehindTest, OneDeviceWriteBringsWhatWasWrittenOneAfterTheOther) {
   EXPECT_EQ(recorder_.event_count(), before) << "nobody asked for durability";
   for (std::size_t i = 1; i < blocks.size(); ++i) EXPECT_EQ(blocks[i], blocks[i - 1] + 1);
   ASSERT_TRUE(store_->sync(*io_));
-  EXPECT_EQ(recorder_.event_count(), before + 2) << "the data, then the log";
+  EXPECT_EQ(recorder_.event_count(), before + 2) << "the data and the log";
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     EXPECT_EQ(writes_over(blocks[i], before), 1U);
     EXPECT_EQ(on_device(blocks[i]), std::string(kBlockSize, static_cast<char>('a' + i)));
   }
+}
+
+// Neither waits for the other, and both are on the medium when the caller is answered.
+TEST_F(WriteBehindTest, DataAndLogAreOnTheirWayTogether) {
+  const BlockNumber block = write_and_commit('t');
+  const std::size_t before = recorder_.event_count();
+  std::vector<std::uint64_t> offsets;
+  std::size_t seen_before_any_ended = 0;
+  faulty_.set_plan([&](const blockio::FaultQuestion& question) {
+    EXPECT_EQ(question.op.kind, blockio::OpKind::write_durable);
+    offsets.push_back(question.op.offset);
+    if (recorder_.event_count() == before) ++seen_before_any_ended;
+    return blockio::Fault::delay;
+  });
+  ASSERT_TRUE(store_->sync(*io_));
+  ASSERT_EQ(offsets.size(), 2U);
+  EXPECT_EQ(offsets.front(), store_->layout().byte_offset(block));
+  EXPECT_EQ(seen_before_any_ended, 2U);
 }
 
 TEST_F(WriteBehindTest, SettledBlocksCanBeRead) {
