@@ -1,6 +1,8 @@
 #include "fs/store/node_reader.h"
 
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "fs/base/log.h"
 #include "fs/format/places.h"
@@ -28,6 +30,24 @@ Status NodeReader::read(blockio::IoQueue& io, const format::NodePointer& pointer
       first.error().message(), pointer.address[1].value());
   heal_copy(io, pointer, 0, image);
   return {};
+}
+
+void NodeReader::read_ahead(blockio::IoQueue& io, std::span<NodeRead> reads) {
+  std::vector<blockio::IoOp> ops;
+  std::vector<std::pair<blockio::IoOp*, NodeRead*>> under_way;
+  std::vector<blockio::IoOp*> pointers;
+  ops.reserve(reads.size());
+  for (NodeRead& node : reads) {
+    if (!lies_in_volume(node.pointer, 0)) continue;
+    ops.push_back(blockio::IoOp::read(layout_.byte_offset(node.pointer.address[0]), node.image));
+    under_way.emplace_back(&ops.back(), &node);
+    pointers.push_back(&ops.back());
+  }
+  nodes_read_.fetch_add(ops.size(), std::memory_order_relaxed);
+  const bool all_read = io.run(pointers).has_value();
+  for (auto [op, node] : under_way) {
+    node->good = (all_read || op->ok()) && format::validate_node(node->image, uuid_, &node->pointer).has_value();
+  }
 }
 
 CheckedCopies NodeReader::check_copies(blockio::IoQueue& io, const format::NodePointer& pointer,

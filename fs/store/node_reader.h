@@ -19,6 +19,7 @@ class NodeReader final : public NodeSource {
 
   [[nodiscard]] Status read(blockio::IoQueue& io, const format::NodePointer& pointer,
                             std::span<std::byte> image) override;
+  void read_ahead(blockio::IoQueue& io, std::span<NodeRead> reads) override;
 
   // Reads both copies at once and, as read() does, rewrites a bad one from a good one. `image` holds the node when one
   // is good; `second` is room for the other.

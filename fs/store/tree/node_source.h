@@ -9,6 +9,13 @@
 
 namespace ashlar::store {
 
+// One node of several that are read together.
+struct NodeRead {
+  format::NodePointer pointer;
+  std::span<std::byte> image;  // as for read()
+  bool good = false;           // `image` holds the node
+};
+
 class NodeSource {
  public:
   virtual ~NodeSource() = default;
@@ -16,6 +23,9 @@ class NodeSource {
   // own queue. A bad copy is answered from the other one and rewritten.
   [[nodiscard]] virtual Status read(blockio::IoQueue& io, const format::NodePointer& pointer,
                                     std::span<std::byte> image) = 0;
+  // Reads the first copies of nodes that may never be needed, at once, and tells which are good. One that is bad is
+  // nobody's loss yet: it is neither counted nor healed, and read() answers who needs it.
+  virtual void read_ahead(blockio::IoQueue& io, std::span<NodeRead> reads) = 0;
 };
 
 }  // namespace ashlar::store

@@ -2,6 +2,10 @@
 // parent is checked here.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <span>
+#include <vector>
+
 #include "fs/store/tree/internal.h"
 #include "fs/store/tree/tree_state.h"
 
@@ -9,6 +13,8 @@ namespace ashlar::store {
 namespace {
 
 constexpr std::size_t kExaminedPerLoad = 16;  // by the eviction clock: more than one node leaves for one that comes
+constexpr std::uint32_t kReadTogether = 16;   // leaves, at most
+constexpr std::size_t kCacheShare = 16;       // of the cache that they may take
 
 Status misfit(const format::NodePointer& pointer, std::string_view what) {
   return fail(ErrorCode::corrupt_structure, fmt::format("tree node at block {}: {}", pointer.address[0].value(), what));
@@ -65,6 +71,10 @@ Status TreeState::install(NodeRef& node, const Missing& missing) {
 }
 
 Status TreeState::load_missing(blockio::IoQueue& io, const Missing& missing) {
+  if (missing.pointer.level == 0) {
+    const std::vector<Missing> around = missing_around(missing);
+    if (!around.empty() && load_together(io, missing, around)) return {};
+  }
   NodeRef node{new Node(config.node_size)};
   if (node->image.empty()) return fail(ErrorCode::out_of_memory, "no memory for a tree node");
   if (auto status = source.read(io, missing.pointer, node->image.span()); !status) {
@@ -78,6 +88,51 @@ Status TreeState::load_missing(blockio::IoQueue& io, const Missing& missing) {
   if (auto status = install(node, missing); !status) return status;
   if (over_limit()) run_clock(kExaminedPerLoad);
   return {};
+}
+
+// Its siblings in the same part of their parent: parts do not overlap, so that a walk loads each leaf once.
+std::vector<Missing> TreeState::missing_around(const Missing& leaf) {
+  std::vector<Missing> around;
+  if (config.cache_bytes / config.node_size < kReadTogether * kCacheShare) return around;
+  const std::shared_lock guard(lock);
+  const auto slot = find_slot(leaf);
+  if (!slot || slot->parent == nullptr || !leaf_misses.note(slot->parent, slot->index)) return around;
+  const Node& parent = *slot->parent;
+  const std::uint32_t first = slot->index - slot->index % kReadTogether;
+  const std::uint32_t end = std::min(first + kReadTogether, parent.count());
+  for (std::uint32_t index = first; index < end; ++index) {
+    if (index == slot->index || parent.children[index]) continue;
+    around.push_back({internal::pointer_at(parent, index), internal::key_at(parent, index)});
+  }
+  return around;
+}
+
+// False: the needed one was not to be had in this way. The others come as they can.
+bool TreeState::load_together(blockio::IoQueue& io, const Missing& needed, std::span<const Missing> others) {
+  std::vector<Missing> wanted{needed};
+  wanted.insert(wanted.end(), others.begin(), others.end());
+  std::vector<NodeRef> nodes;
+  std::vector<NodeRead> reads;
+  for (const Missing& missing : wanted) {
+    NodeRef node{new Node(config.node_size)};
+    if (node->image.empty()) break;
+    reads.push_back({missing.pointer, node->image.span()});
+    nodes.push_back(std::move(node));
+  }
+  if (nodes.empty()) return false;
+  source.read_ahead(io, reads);
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (reads[i].good) nodes[i]->adopt_image(reads[i].pointer);
+    nodes[i]->used.store(i == 0, std::memory_order_relaxed);  // the first to go if nobody comes for it
+  }
+  const std::unique_lock guard(lock);
+  bool needed_fits = false;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const bool fits = reads[i].good && install(nodes[i], wanted[i]).has_value();
+    if (i == 0) needed_fits = fits;
+  }
+  if (over_limit()) run_clock(kExaminedPerLoad * nodes.size());
+  return needed_fits;
 }
 
 }  // namespace ashlar::store

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fs/store/tree/fair_shared_mutex.h"
+#include "fs/store/tree/miss_locality.h"
 #include "fs/store/tree/node_cache.h"
 #include "fs/store/tree/tree.h"
 
@@ -71,7 +72,8 @@ struct TreeState {
   [[nodiscard]] bool ready_for(const format::LogOpView& op, Missing& missing) const;
   [[nodiscard]] std::uint8_t root_level() const noexcept { return root.node ? root.node->level() : root.pointer.level; }
 
-  // Reads a node and puts it into its place, if that still wants it. Takes the lock itself, not during I/O.
+  // Reads a node and puts it into its place, if that still wants it; where leaves are missed one near the other, what
+  // is missing around it too. Takes the lock itself, not during I/O.
   [[nodiscard]] Status load_missing(blockio::IoQueue& io, const Missing& missing);
 
   [[nodiscard]] bool over_limit() const noexcept {
@@ -85,6 +87,7 @@ struct TreeState {
   NodeSource& source;
   mutable FairSharedMutex lock;
   NodeCache cache;  // outlives the roots below
+  MissLocality leaf_misses;
 
   RootSlot root;
   Generation current;  // nodes of this generation belong to the live tree alone and may be changed
@@ -116,6 +119,8 @@ struct TreeState {
   [[nodiscard]] std::optional<Slot> find_slot(const Missing& missing) const;
   [[nodiscard]] static Status check_fits(const Node& node, const Slot& slot);
   [[nodiscard]] Status install(NodeRef& node, const Missing& missing);
+  [[nodiscard]] std::vector<Missing> missing_around(const Missing& leaf);  // takes the lock
+  [[nodiscard]] bool load_together(blockio::IoQueue& io, const Missing& needed, std::span<const Missing> others);
   [[nodiscard]] bool neighbours_ready(const format::Key& key, Missing& missing) const;
   void evict_node(Node& node);
 };

@@ -27,6 +27,10 @@ Status MemoryNodes::read(blockio::IoQueue&, const format::NodePointer& pointer, 
   return status;
 }
 
+void MemoryNodes::read_ahead(blockio::IoQueue& io, std::span<NodeRead> reads) {
+  for (NodeRead& node : reads) node.good = read(io, node.pointer, node.image).has_value();
+}
+
 Result<format::NodePointer> MemoryNodes::place(std::uint8_t level) {
   if (before_place) before_place();
   const std::lock_guard guard(mutex_);

@@ -20,6 +20,7 @@ class MemoryNodes final : public NodeSource, public NodeSink {
  public:
   [[nodiscard]] Status read(blockio::IoQueue& io, const format::NodePointer& pointer,
                             std::span<std::byte> image) override;
+  void read_ahead(blockio::IoQueue& io, std::span<NodeRead> reads) override;
   [[nodiscard]] Result<format::NodePointer> place(std::uint8_t level) override;
   [[nodiscard]] Status write(const format::NodePointer& pointer, std::span<const std::byte> image) override;
 
