@@ -182,6 +182,8 @@ Result<Allocation> Store::write_behind(blockio::IoQueue& io, std::span<const iov
   return run->count == 0 ? Allocation() : Allocation(*this, *run);
 }
 
+DataEpoch& Store::data_epoch() noexcept { return state_->data_epoch; }
+
 Status Store::settle(blockio::IoQueue& io, BlockRun run) {
   if (!state_->write_behind) return {};
   Status drained = state_->write_behind->drain(io, run);

@@ -98,7 +98,7 @@ Status Store::State::recover(blockio::IoQueue& io) {
   log = std::make_unique<LogWriter>(layout, mounted.uuid, position);
   pool = std::make_unique<NodePool>(layout, *allocator);
   write_behind = std::make_unique<WriteBehind>(
-      layout, *allocator,
+      layout, *allocator, data_epoch,
       [this](blockio::IoQueue& queue, const AllocationRequest& request) { return allocate(queue, request); });
   log->set_gathered_data(*write_behind);
   current.mount_count = current.mount_count + 1;

@@ -18,6 +18,7 @@
 #include "fs/format/key.h"
 #include "fs/format/layout.h"
 #include "fs/store/allocator/allocator.h"
+#include "fs/store/data_epoch.h"
 #include "fs/store/log/log_writer.h"
 #include "fs/store/reclaim.h"
 #include "fs/store/scrub.h"
@@ -119,6 +120,9 @@ class Store {
                                                 std::uint64_t blocks);
   // Blocks of the run that are still in memory are on the device when this returns ok. To be called before reading.
   [[nodiscard]] Status settle(blockio::IoQueue& io, BlockRun run);
+
+  // Who writes file data to the device without write_behind() changes it before and after.
+  [[nodiscard]] DataEpoch& data_epoch() noexcept;
 
   // Makes the transaction true for every later reader, and durable as soon as sync() covers the LSN returned. Data that
   // it names must have been written (completed, not necessarily flushed) or given to write_behind() before. On an error

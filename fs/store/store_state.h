@@ -83,8 +83,9 @@ struct Store::State {
   NodeReader nodes;
   std::unique_ptr<Allocator> allocator;
   std::unique_ptr<Tree> tree;
-  std::unique_ptr<LogWriter> log;             // none on a read-only volume
-  std::unique_ptr<NodePool> pool;             // none on a read-only volume
+  std::unique_ptr<LogWriter> log;  // none on a read-only volume
+  std::unique_ptr<NodePool> pool;  // none on a read-only volume
+  DataEpoch data_epoch;
   std::unique_ptr<WriteBehind> write_behind;  // none on a read-only volume
   Reclaim reclaim;
 

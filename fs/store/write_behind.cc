@@ -23,12 +23,13 @@ tl::unexpected<Error> failed_before() { return fail(ErrorCode::io_error, "an ear
 
 }  // namespace
 
-WriteBehind::WriteBehind(const format::Layout& layout, Allocator& allocator, Allocate allocate)
+WriteBehind::WriteBehind(const format::Layout& layout, Allocator& allocator, DataEpoch& epoch, Allocate allocate)
     : block_size_(layout.block_size()),
       segment_blocks_(
           std::clamp<std::uint64_t>(layout.block_count() / kVolumeShare, kMinSegmentBlocks,
                                     std::max<std::uint64_t>(kMinSegmentBlocks, kSegmentBytes / block_size_))),
       allocator_(allocator),
+      epoch_(epoch),
       allocate_(std::move(allocate)),
       layout_(layout) {}
 
@@ -119,6 +120,7 @@ WriteBehind::InFlight::iterator WriteBehind::close_open() {
   const auto segment = std::prev(in_flight_.end());
   segment->number = next_number_++;
   open_.first = segment->run().end();
+  epoch_.change();
   return segment;
 }
 
@@ -129,6 +131,7 @@ blockio::IoOp WriteBehind::write_of(const Segment& segment) const {
 
 void WriteBehind::finish(InFlight::iterator segment, bool written) {
   changed_.notify_all();
+  epoch_.change();
   if (!written) {
     failed_.store(true, std::memory_order_release);  // the segment stays: its blocks must not be given to anybody
     return;

@@ -18,6 +18,7 @@
 #include "fs/base/result.h"
 #include "fs/format/layout.h"
 #include "fs/store/allocator/allocator.h"
+#include "fs/store/data_epoch.h"
 #include "fs/store/log/gathered_data.h"
 
 namespace ashlar::store {
@@ -32,8 +33,8 @@ class WriteBehind final : public GatheredData {
  public:
   using Allocate = std::function<Result<BlockRun>(blockio::IoQueue&, const AllocationRequest&)>;
 
-  // The allocator outlives this. `allocate` may wait for a checkpoint.
-  WriteBehind(const format::Layout& layout, Allocator& allocator, Allocate allocate);
+  // The allocator and the epoch outlive this. `allocate` may wait for a checkpoint.
+  WriteBehind(const format::Layout& layout, Allocator& allocator, DataEpoch& epoch, Allocate allocate);
 
   // The largest write worth a copy, in bytes: longer ones keep the device busy by themselves.
   static constexpr std::size_t kMaxWriteBytes = 64U << 10;
@@ -84,6 +85,7 @@ class WriteBehind final : public GatheredData {
   const std::size_t block_size_;
   const std::uint64_t segment_blocks_;
   Allocator& allocator_;
+  DataEpoch& epoch_;
   const Allocate allocate_;
   const format::Layout layout_;
 

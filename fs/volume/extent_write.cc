@@ -135,7 +135,10 @@ Status ExtentWrite::write_targets() {
     }
     ops.push_back(&writes.back());
   }
-  TRY(io_.run(ops));
+  volume_.store->data_epoch().change();
+  Status written = io_.run(ops);
+  volume_.store->data_epoch().change();
+  TRY(std::move(written));
   if (no_copy_on_write_) volume_.in_place_writes.note();
   // No checksum tells recovery whether unchecksummed data reached the medium, so it must be there before a record names
   // it.

@@ -80,7 +80,9 @@ Result<std::span<const std::byte>> Volume::read(Context& context, InodeNumber nu
   ExtentWindow window(volume, number);
   TRY(window.load(context.io, first, end - 1));
   lock.unlock();
-  TRY(read_file_blocks(volume, context.io, number, window, first, end, buffer.data()));
+  if (!volume.read_around.read(*volume.store, context.io, window, first, end, buffer.data())) {
+    TRY(read_file_blocks(volume, context.io, number, window, first, end, buffer.data()));
+  }
   return std::span<const std::byte>(buffer.data() + (offset - first * volume.block_size), length);
 }
 

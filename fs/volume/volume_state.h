@@ -11,6 +11,7 @@
 #include "fs/store/store.h"
 #include "fs/volume/in_place_writes.h"
 #include "fs/volume/inode_table.h"
+#include "fs/volume/read_around.h"
 #include "fs/volume/reaper.h"
 #include "fs/volume/volume.h"
 
@@ -42,6 +43,7 @@ struct VolumeState {
   // Held while a directory moves to another parent, so that who is above whom stays put meanwhile.
   std::mutex rename_lock;
   InPlaceWrites in_place_writes;
+  ReadAround read_around;
   std::atomic<bool> stopped{false};  // by stop()
 
   const std::uint32_t block_size;

@@ -2,7 +2,6 @@ set(TREE_SOURCES
   tree/internal.cc
   tree/leaf.cc
   tree/leaf_cursor.cc
-  tree/miss_locality.cc
   tree/node.cc
   tree/node_cache.cc
   tree/tree_apply.cc

@@ -96,7 +96,7 @@ std::vector<Missing> TreeState::missing_around(const Missing& leaf) {
   if (config.cache_bytes / config.node_size < kReadTogether * kCacheShare) return around;
   const std::shared_lock guard(lock);
   const auto slot = find_slot(leaf);
-  if (!slot || slot->parent == nullptr || !leaf_misses.note(slot->parent, slot->index)) return around;
+  if (!slot || slot->parent == nullptr || !leaf_misses.note(slot->parent, slot->index, kReadTogether)) return around;
   const Node& parent = *slot->parent;
   const std::uint32_t first = slot->index - slot->index % kReadTogether;
   const std::uint32_t end = std::min(first + kReadTogether, parent.count());

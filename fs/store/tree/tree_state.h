@@ -6,8 +6,8 @@
 #include <shared_mutex>
 #include <vector>
 
+#include "fs/store/recent_places.h"
 #include "fs/store/tree/fair_shared_mutex.h"
-#include "fs/store/tree/miss_locality.h"
 #include "fs/store/tree/node_cache.h"
 #include "fs/store/tree/tree.h"
 
@@ -87,7 +87,7 @@ struct TreeState {
   NodeSource& source;
   mutable FairSharedMutex lock;
   NodeCache cache;  // outlives the roots below
-  MissLocality leaf_misses;
+  RecentPlaces leaf_misses;  // children of a parent, by index
 
   RootSlot root;
   Generation current;  // nodes of this generation belong to the live tree alone and may be changed

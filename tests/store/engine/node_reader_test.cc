@@ -92,6 +92,30 @@ TEST_F(NodeReaderTest, ABadCopyIsRewritten) {
   }
 }
 
+// Nobody needs those yet.
+TEST_F(NodeReaderTest, ReadingAheadNeitherHealsNorCountsNorLeavesTheVolume) {
+  const format::NodePointer whole = plant(BlockNumber{layout().block_count() - 4}, 0);
+  format::NodePointer bad = whole;
+  bad.address[0] = BlockNumber{layout().block_count() - 4};
+  format::NodePointer outside = whole;
+  outside.address[0] = BlockNumber{~0ULL};
+  std::vector<blockio::AlignedBuffer> images;
+  std::vector<NodeRead> reads;
+  for (const format::NodePointer& pointer : {outside, whole, bad}) {
+    images.emplace_back(kNodeSize);
+    reads.push_back({pointer, images.back().span()});
+  }
+  const std::vector<std::byte> before = peek(0, kVolumeBytes + kSpareBytes);
+  NodeReader reader(layout(), superblock_.uuid, true);
+  reader.read_ahead(*io_, reads);
+  EXPECT_FALSE(reads[0].good);
+  EXPECT_TRUE(reads[1].good);
+  EXPECT_FALSE(reads[2].good);
+  EXPECT_EQ(reader.bad_copies(), 0U);
+  EXPECT_EQ(reader.nodes_lost(), 0U);
+  EXPECT_TRUE(peek(0, kVolumeBytes + kSpareBytes) == before);
+}
+
 TEST_F(NodeReaderTest, NothingIsWrittenOutsideTheVolume) {
   const std::uint64_t blocks = layout().block_count();
   // The last but one is at byte 4096, the superblock, once multiplied.

@@ -28,6 +28,7 @@ Status MemoryNodes::read(blockio::IoQueue&, const format::NodePointer& pointer, 
 }
 
 void MemoryNodes::read_ahead(blockio::IoQueue& io, std::span<NodeRead> reads) {
+  ++batches;
   for (NodeRead& node : reads) node.good = read(io, node.pointer, node.image).has_value();
 }
 

@@ -44,6 +44,7 @@ class MemoryNodes final : public NodeSource, public NodeSink {
 
   std::function<void()> before_place;   // called without the lock
   std::function<Status()> before_read;  // likewise
+  std::size_t batches = 0;              // of nodes read ahead
   bool validates = true;                // false: believes what it reads, so that the tree's own checks are seen
   bool freed_reads_are_misuse = true;   // false: an error like any other, as with several threads
 

@@ -25,6 +25,63 @@ TEST(TreeReading, ReadsOneNodeALevel) {
   EXPECT_EQ(harness.nodes().reads() - reads, harness.tree().height());
 }
 
+// The leaves of a scan come sixteen at a time; each is read once.
+TEST(TreeReading, LeavesNearEachOtherAreReadTogether) {
+  TreeHarness harness;
+  fill(harness, 2000);
+  harness.checkpoint();
+  harness.reopen();
+  const std::size_t reads = harness.nodes().reads();
+  harness.expect_scan(format::kLowestKey, format::kHighestKey);
+  EXPECT_EQ(harness.nodes().reads() - reads, harness.tree().totals().nodes);
+  EXPECT_LT(harness.nodes().batches, harness.tree().totals().nodes / 8);
+  EXPECT_GT(harness.nodes().batches, 0U);
+}
+
+TEST(TreeReading, ALeafThatNobodyNeedsMayBeBad) {
+  TreeHarness harness;
+  fill(harness, 2000);
+  harness.checkpoint();
+  harness.reopen();
+  // Of a batch the first is the one that was missed.
+  std::size_t read_ahead = 0;
+  harness.expect_get(key_of(10));
+  harness.nodes().before_read = [&]() -> Status {
+    if (harness.nodes().batches == 0 || read_ahead++ == 0) return {};
+    return fail(ErrorCode::bad_checksum, "spoiled");
+  };
+  harness.expect_get(key_of(300));
+  EXPECT_GT(read_ahead, 1U);
+  harness.nodes().before_read = {};
+  harness.expect_equal();
+}
+
+// What a batch could not read of what is needed is read by itself, with whatever that takes.
+TEST(TreeReading, ANeededLeafIsTriedAgainAlone) {
+  TreeHarness harness;
+  fill(harness, 2000);
+  harness.checkpoint();
+  harness.reopen();
+  harness.expect_get(key_of(10));
+  std::size_t failures = 0;
+  harness.nodes().before_read = [&]() -> Status {
+    if (harness.nodes().batches == 0 || failures > 0) return {};
+    ++failures;
+    return fail(ErrorCode::bad_checksum, "spoiled");
+  };
+  harness.expect_get(key_of(300));
+  EXPECT_EQ(failures, 1U);
+}
+
+TEST(TreeReading, ASmallCacheIsNotFilledAhead) {
+  TreeHarness harness({1024, kCache});
+  fill(harness, 2000);
+  harness.checkpoint();
+  harness.reopen();
+  harness.expect_scan(format::kLowestKey, format::kHighestKey);
+  EXPECT_EQ(harness.nodes().batches, 0U);
+}
+
 TEST(TreeReading, FloorLooksIntoTheLeafBeforeOnlyWhenItMay) {
   TreeHarness harness;
   fill(harness, 2000);
