@@ -119,6 +119,7 @@ OpSlot& DeviceQueue::take_slot(IoOp& op) {
   slot.length = op.length;
   slot.moved = 0;
   slot.segment_count = std::max<std::size_t>(op.segments.size(), 1);
+  slot.range = kFirstRange;
   slot.retries = 0;
   slot.flushing = slot.one_by_one = slot.cancelled = slot.expired = false;
   slot.unplain =

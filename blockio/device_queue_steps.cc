@@ -72,7 +72,8 @@ void DeviceQueue::prepare_range(OpSlot& slot) {
     transfer.kind = OpKind::write;
     slot.gather_zeros(std::min(left, kMaxTransfer));
   } else {
-    transfer.length = std::min(left, kMaxRange - transfer.offset % kMaxRange);
+    transfer.length = std::min(left, slot.range - transfer.offset % slot.range);
+    slot.range_began = now();
   }
 }
 
@@ -127,6 +128,8 @@ void DeviceQueue::settle(OpSlot& slot) {
   if (result >= 0) {
     if (is_transfer(slot.transfer.kind)) return settle_bytes(slot);
     if (!is_range(slot.transfer.kind)) return end_first(slot, std::nullopt);
+    const bool quick = now() - slot.range_began < kQuickRange;
+    slot.range = quick ? std::min(2 * slot.range, kMaxRange) : kFirstRange;
     slot.transfer.result = static_cast<std::int64_t>(slot.transfer.length);
     return settle_bytes(slot);
   }

@@ -12,9 +12,12 @@ class DeviceQueue;
 
 // The most one transfer moves: larger O_DIRECT requests are split by the kernel and may end half done.
 inline constexpr std::uint64_t kMaxTransfer = 1U << 20;
-// The most one step discards or zeroes, and what its end is a multiple of: a cancellation or deadline is heeded between
-// steps, and nothing waits long behind one. The kernel cuts a step to what the device takes at once (discard_max).
-inline constexpr std::uint64_t kMaxRange = 1U << 30;
+// What the first step discards or zeroes, and the most that any does; their ends are multiples of it. A cancellation or
+// deadline is heeded between steps, and nothing waits long behind one: a step is twice the one before while they are
+// quick. The kernel cuts it to what the device takes at once (discard_max).
+inline constexpr std::uint64_t kFirstRange = 1ULL << 30;
+inline constexpr std::uint64_t kMaxRange = 64ULL << 30;
+inline constexpr std::int64_t kQuickRange = 10'000'000;  // nanoseconds
 
 struct OpSlot : HelperJob {
   enum class Place : std::uint8_t { free, ready, engine, helper, delayed };
@@ -26,7 +29,9 @@ struct OpSlot : HelperJob {
   std::uint64_t length = 0;  // of all
   std::uint64_t moved = 0;   // of that, from the front, done
   std::size_t segment_count = 0;
-  std::uint32_t retries = 0;  // in a row, of the step
+  std::uint64_t range = 0;       // bytes that the step discards or zeroes at most
+  std::int64_t range_began = 0;  // when that step did
+  std::uint32_t retries = 0;     // in a row, of the step
   Place place = Place::free;
   bool flushing = false;    // the second half of a durable write
   bool one_by_one = false;  // a step of all together failed: each finds out for itself

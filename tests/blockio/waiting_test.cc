@@ -189,6 +189,30 @@ TEST_F(Ranges, GoInSteps) {
   }
 }
 
+TEST_F(Ranges, StepsGrowWhileTheyAreQuick) {
+  constexpr std::uint64_t kSteps = 256;
+  geometry.size = kSteps * kGiB;
+  IoOp op = IoOp::discard(0, geometry.size);
+  ASSERT_TRUE(queue->run(op));
+  EXPECT_LT(engine->started.size(), kSteps);
+  std::uint64_t sum = 0;
+  for (const Transfer& step : engine->started) {
+    EXPECT_EQ(step.offset, sum);
+    EXPECT_LE(step.length, kMaxRange);
+    sum += step.length;
+  }
+  EXPECT_EQ(sum, op.length);
+
+  engine->started.clear();
+  engine->script = [](const Transfer&) {
+    std::this_thread::sleep_for(std::chrono::nanoseconds(2 * kQuickRange));
+    return Verdict{};
+  };
+  op = IoOp::discard(0, 8 * kGiB);
+  ASSERT_TRUE(queue->run(op));
+  EXPECT_EQ(engine->started.size(), 8U);
+}
+
 TEST_F(Ranges, AreStoppedBetweenSteps) {
   geometry.size = 8 * kGiB;
   engine->can_cancel = false;
