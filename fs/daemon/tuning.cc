@@ -36,9 +36,11 @@ void tune_backing_device(const std::string& bdi_name) {
   // keep a device busy.
   write_setting(base + "read_ahead_kb", "4096");
   // FUSE mounts may hold 1 % of the dirty pages, strictly, by default: writers would be throttled long before the
-  // device is busy.
-  write_setting(base + "strict_limit", "0");
+  // device is busy. What replaces it is strict as well, so that writing back begins at half of it while a large file is
+  // still being written, not at a tenth of the memory. Where memory is too little for so many bytes the ratio stands.
+  write_setting(base + "strict_limit", "1");
   write_setting(base + "max_ratio", "50");
+  write_setting(base + "max_bytes", "536870912");
 }
 
 }  // namespace ashlar::daemon
