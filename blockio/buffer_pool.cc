@@ -1,9 +1,8 @@
 #include "blockio/buffer_pool.h"
 
 #include <fmt/core.h>
-#include <sys/mman.h>
 
-#include <cerrno>
+#include <utility>
 
 namespace ashlar::blockio {
 
@@ -25,18 +24,21 @@ Result<std::unique_ptr<BufferPool>> BufferPool::create(std::size_t buffer_size, 
     return fail(ErrorCode::invalid_argument, fmt::format("a pool of {} buffers of {} bytes", count, buffer_size));
   }
   const std::size_t bytes = buffer_size * count;
-  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) return fail(from_errno(errno), fmt::format("{} bytes of buffers", bytes));
-  return std::unique_ptr<BufferPool>(new BufferPool({static_cast<std::byte*>(memory), bytes}, buffer_size));
+  AlignedBuffer memory = AlignedBuffer::in_huge_pages(bytes);
+  if (memory.empty()) return fail(ErrorCode::out_of_memory, fmt::format("{} bytes of buffers", bytes));
+  return std::unique_ptr<BufferPool>(new BufferPool(std::move(memory), buffer_size));
 }
 
-BufferPool::BufferPool(std::span<std::byte> memory, std::size_t buffer_size)
-    : memory_(memory), buffer_size_(buffer_size), capacity_(memory.size() / buffer_size) {
+BufferPool::BufferPool(AlignedBuffer memory, std::size_t buffer_size)
+    : owned_(std::move(memory)),
+      memory_(owned_.span()),
+      buffer_size_(buffer_size),
+      capacity_(memory_.size() / buffer_size) {
   free_.reserve(capacity_);
   for (std::size_t i = capacity_; i > 0; --i) free_.push_back(memory_.data() + (i - 1) * buffer_size_);
 }
 
-BufferPool::~BufferPool() { munmap(memory_.data(), memory_.size()); }
+BufferPool::~BufferPool() = default;
 
 PooledBuffer BufferPool::take() {
   const std::scoped_lock lock(mutex_);

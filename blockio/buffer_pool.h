@@ -60,10 +60,11 @@ class BufferPool {
 
  private:
   friend class PooledBuffer;
-  BufferPool(std::span<std::byte> memory, std::size_t buffer_size);
+  BufferPool(AlignedBuffer memory, std::size_t buffer_size);
   void give_back(std::span<std::byte> buffer) noexcept;
 
-  const std::span<std::byte> memory_;
+  AlignedBuffer owned_;
+  const std::span<std::byte> memory_;  // all of that
   const std::size_t buffer_size_;
   const std::size_t capacity_;
   mutable std::mutex mutex_;

@@ -21,13 +21,20 @@ blockio_fio() {
       { printf "%.0f %.2f\n", $iops, ($user + $system_) / 100 * 1e6 / ($iops ? $iops : 1) }'
 }
 
-# One line for each round: OPS CPU MEAN P99 of ours, then OPS CPU of fio.
+# A session of its own, as fio gives its jobs: the scheduler shares processors out among sessions.
+blockio_ours() {
+  setsid --wait "$ROOT/$BUILD_RELEASE/bin/bench_blockio" "$@" "$BLOCKIO_SECONDS"
+}
+
+# One line for each round: OPS CPU MEAN P99 of ours, then OPS CPU of fio. Each begins every other round: the second may
+# find what the first left in the caches of whoever provides the device.
 blockio_rounds() {
-  local file="$1" engine="$2" depth="$3" block="$4" work="$5" round ours
+  local round ours theirs
   for ((round = 0; round < BLOCKIO_ROUNDS; ++round)); do
-    # A session of its own, as fio gives its jobs: the scheduler shares processors out among sessions.
-    ours="$(setsid --wait "$ROOT/$BUILD_RELEASE/bin/bench_blockio" "$file" "$engine" "$depth" "$block" "$work" "$BLOCKIO_SECONDS")"
-    echo "$ours $(blockio_fio "$file" "$engine" "$depth" "$block" "$work")"
+    [ $((round % 2)) -eq 0 ] || theirs="$(blockio_fio "$@")"
+    ours="$(blockio_ours "$@")"
+    [ $((round % 2)) -ne 0 ] || theirs="$(blockio_fio "$@")"
+    echo "$ours $theirs"
   done
 }
 

@@ -77,6 +77,8 @@ class Runner {
     std::vector<IoOp*> pointers;
     for (IoOp& op : ops) {
       buffers.push_back(pool.take());
+      // Memory that nobody has written to is slow to send: the kernel looks up its page of zeros each time.
+      std::ranges::generate(buffers.back().span(), [this] { return static_cast<std::byte>(random_()); });
       op = load_.reads ? IoOp::read(0, buffers.back().span()) : IoOp::write(0, buffers.back().span());
       op.offset = next_offset();
       op.context = this;
