@@ -55,7 +55,9 @@ Volume::~Volume() = default;
 
 Result<std::unique_ptr<Volume>> Volume::open(blockio::BlockDevice& device, blockio::IoQueue& io,
                                              const VolumeOptions& options) {
-  auto store = TRY(store::Store::open(device, io, options.store));
+  store::StoreOptions store_options = options.store;
+  store_options.cache_bytes -= store_options.cache_bytes / kInodeShareOfCache;
+  auto store = TRY(store::Store::open(device, io, store_options));
   auto state = std::make_unique<VolumeState>(std::move(store), device, options);
   {
     const auto root = state->inodes.acquire(io, kRootInode);

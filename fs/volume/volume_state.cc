@@ -11,7 +11,7 @@ VolumeState::VolumeState(std::unique_ptr<store::Store> opened, blockio::BlockDev
     : store(std::move(opened)),
       device(on),
       options(with),
-      inodes(*store),
+      inodes(*store, with.store.cache_bytes / kInodeShareOfCache / InodeTable::kBytesPerInode),
       reaper(*store, inodes,
              [this](blockio::IoQueue& io, InodeNumber number, std::size_t max_steps) {
                return continue_truncation(*this, io, number, max_steps);

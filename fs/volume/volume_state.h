@@ -27,6 +27,9 @@ namespace ashlar::volume {
   return items < kMost ? items : kMost;
 }
 
+// Of what VolumeOptions gives to the store's cache, one part in so many is for inodes.
+inline constexpr std::size_t kInodeShareOfCache = 8;
+
 // Lock order: rename_lock, inodes in the order of their numbers, then whatever the store and the inode table lock
 // inside.
 struct VolumeState {
