@@ -38,6 +38,9 @@ class Inode {
   bool truncation_unfinished = false;
   // No name is left. Written under lock.
   std::atomic<bool> unlinked{false};
+  // The access time that reading moved, in nanoseconds since 1970, while the item does not have it; or 0. Set with the
+  // lock shared, taken into the item with it exclusive.
+  std::atomic<std::int64_t> accessed{0};
   // The log up to here holds all that was done to the inode.
   std::atomic<std::uint64_t> changed_lsn{0};
 
@@ -81,8 +84,8 @@ class InodeRef {
 };
 
 // Thread-safe. Of the inodes that the kernel remembers and no operation uses, only the last `most_idle` are kept whole:
-// of the others the table knows how often the kernel refers to them, and loads them again. Its locks are innermost, save
-// that loading an inode holds one of loading_ across a read of the store.
+// of the others the table knows how often the kernel refers to them, and loads them again. Its locks are innermost,
+// save that loading an inode holds one of loading_ across a read of the store.
 class InodeTable {
  public:
   InodeTable(store::Store& store, std::size_t most_idle);

@@ -57,6 +57,7 @@ Status commit(VolumeState& volume, blockio::IoQueue& io, store::Transaction& tra
     inode.item = one->next;
     inode.unlinked.store(one->next.links == 0, std::memory_order_relaxed);
     inode.changed_lsn.store(lsn.value(), std::memory_order_relaxed);
+    if (inode.accessed.exchange(0, std::memory_order_relaxed) != 0) volume.accesses.remove(inode.number());
   }
   // With the directory still locked, as the kernel has it locked, too, until it is answered.
   if (synchronous) return volume.store->sync(io, lsn);
