@@ -99,7 +99,7 @@ test_quick() {
 test_long() {
   export ASHLAR_CRASH_SCALE="${ASHLAR_CRASH_SCALE:-100}" ASHLAR_SCALE="${ASHLAR_SCALE:-1000000}"
   export ASHLAR_MODEL_SEQUENCES="${ASHLAR_MODEL_SEQUENCES:-30000}" ASHLAR_INTEGRITY_STEPS="${ASHLAR_INTEGRITY_STEPS:-30000}"
-  export ASHLAR_PROGRAMS_SCALE="${ASHLAR_PROGRAMS_SCALE:-10}" ASHLAR_SELF_BUILD="${ASHLAR_SELF_BUILD:-complete}"
+  export ASHLAR_PRECEDENCE_ALL=1 ASHLAR_PROGRAMS_SCALE="${ASHLAR_PROGRAMS_SCALE:-10}" ASHLAR_SELF_BUILD="${ASHLAR_SELF_BUILD:-complete}"
   install_packages
   local program
   local crash=(crash_test crash_teeth_test crash_kill_test mount_power_cut_test)

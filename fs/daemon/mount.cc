@@ -136,7 +136,8 @@ Status open_volume(const MountRequest& request, Mount& mount) {
     // At once: destructors would still answer requests.
     options.store.on_failure = [] { std::_Exit(kPanicStatus); };
   }
-  options.no_access_time = request.no_access_time;
+  options.access_times = request.access_times;
+  options.no_directory_access_times = request.no_directory_access_times;
   options.no_copy_on_write = request.no_copy_on_write;
   options.sync_names = request.sync_names;
   auto opened = volume::Volume::open(*mount.device, *mount.io, options);

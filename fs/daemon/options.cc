@@ -33,10 +33,6 @@ constexpr std::array kIgnoredOptions = {"defaults",
                                         "owner",
                                         "group",
                                         "default_permissions",
-                                        "relatime",
-                                        "norelatime",
-                                        "strictatime",
-                                        "nostrictatime",
                                         "lazytime",
                                         "nolazytime",
                                         "silent",
@@ -44,8 +40,6 @@ constexpr std::array kIgnoredOptions = {"defaults",
                                         "nomand",
                                         "noiversion",
                                         "atime",
-                                        "diratime",
-                                        "nodiratime",
                                         "async",
                                         "rw",
                                         "loop"};
@@ -134,6 +128,24 @@ Status parse_valued_option(std::string_view name, std::string_view value, MountR
   return {};
 }
 
+// As mount(8) has them, but that the default is noatime. Whether it is one of them.
+bool parse_access_time_option(std::string_view name, MountRequest& request) {
+  using volume::AccessTimes;
+  if (name == "noatime" || name == "norelatime" || name == "nostrictatime") {
+    request.access_times = AccessTimes::never;
+  } else if (name == "relatime") {
+    request.access_times = AccessTimes::relative;
+  } else if (name == "strictatime") {
+    request.access_times = AccessTimes::always;
+  } else if (name == "diratime" || name == "nodiratime") {
+    request.no_directory_access_times = name == "nodiratime";
+  } else {
+    return false;
+  }
+  if (name == "noatime") request.kernel_options.emplace_back(name);
+  return true;
+}
+
 Status parse_flag_option(std::string_view name, MountRequest& request) {
   if (name == "ro") {
     request.read_only = true;
@@ -143,9 +155,8 @@ Status parse_flag_option(std::string_view name, MountRequest& request) {
     request.skip_log = true;
   } else if (name == "nodatacow") {
     request.no_copy_on_write = true;
-  } else if (name == "noatime") {
-    request.no_access_time = true;
-    request.kernel_options.emplace_back(name);
+  } else if (parse_access_time_option(name, request)) {
+    return {};
   } else if (contains(kKernelOptions, name)) {
     // Contents the kernel sends at once with `sync`; names are ours.
     if (name == "sync" || name == "dirsync") request.sync_names = true;
@@ -204,7 +215,7 @@ CommandLine parse_command_line(int count, char** arguments) {
   app.add_option("mount_point", request.mount_point, "directory")->required();
   app.add_option("-o", lists,
                  "mount options: ro, rw, io_engine=auto|io_uring|aio, fuse_transport=auto|io_uring|dev,\n"
-                 "commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime,\n"
+                 "commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime, relatime, strictatime, nodiratime,\n"
                  "nodatacow, norecovery, errors=remount-ro|continue|panic, nodev, nosuid, noexec, allow_other, ...")
       ->allow_extra_args(false);
   app.add_flag("-f,--foreground", request.foreground, "stay in the foreground and log to standard error");

@@ -10,6 +10,7 @@
 #include "blockio/queue_config.h"
 #include "fs/base/result.h"
 #include "fs/fuse/transport.h"
+#include "fs/volume/types.h"
 
 namespace ashlar::daemon {
 
@@ -28,7 +29,8 @@ struct MountRequest {
   bool read_only = false;
   bool skip_log = false;
   bool no_copy_on_write = false;
-  bool no_access_time = false;
+  volume::AccessTimes access_times = volume::AccessTimes::never;
+  bool no_directory_access_times = false;
   bool sync_names = false;  // dirsync, sync
   blockio::EngineChoice engine = blockio::EngineChoice::automatic;
   fuse::TransportChoice transport = fuse::TransportChoice::automatic;

@@ -1,5 +1,6 @@
-// read, write, fsync, fallocate, lseek, copy_file_range. There is no open and no flush: the kernel learns that it need
-// not ask.
+// read, write, fsync, fallocate, lseek, copy_file_range. There is no flush, and no open unless reading is to move
+// access times: the kernel learns that it need not ask.
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,9 +16,21 @@
 namespace ashlar::fuse {
 namespace {
 
-// From here on the kernel opens and closes files without asking.
-void open(fuse_req_t request, fuse_ino_t /*inode*/, fuse_file_info* /*file*/) {
-  static_cast<void>(fuse_reply_err(request, ENOSYS));
+// Whether who reads through a descriptor with these flags of open(2) moves the access time. Through one that is for
+// writing only, the kernel reads the rest of pages that are written in part.
+bool reads_for_somebody(unsigned flags) noexcept { return (flags & O_ACCMODE) != O_WRONLY && (flags & O_NOATIME) == 0; }
+
+void open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* file) {
+  volume::Volume& volume = volume_of(request);
+  // From here on the kernel opens and closes files without asking.
+  if (volume.access_times() == volume::AccessTimes::never) return static_cast<void>(fuse_reply_err(request, ENOSYS));
+  volume::Context context = context_of(request);
+  // What the page cache has is read without us. So where reading would move the time, the cache has to go.
+  file->keep_cache = reads_for_somebody(static_cast<unsigned>(file->flags)) &&
+                             volume.reading_moves_access_time(context, InodeNumber{inode})
+                         ? 0
+                         : 1;
+  static_cast<void>(fuse_reply_open(request, file));
 }
 
 void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* /*file*/) {
@@ -27,6 +40,7 @@ void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, 
       volume_of(request).read(context, InodeNumber{inode}, static_cast<std::uint64_t>(offset), size,
                               Worker::current().transport().answer_space());
   if (!data) return reply_error(request, data.error());
+  if (reads_for_somebody(raw_body<fuse_read_in>().flags)) volume_of(request).accessed(context, InodeNumber{inode});
   static_cast<void>(fuse_reply_buf(request, reinterpret_cast<const char*>(data->data()), data->size()));
 }
 
@@ -72,6 +86,7 @@ void copy(fuse_req_t request, fuse_ino_t source, off_t source_offset, fuse_file_
   const Result<std::uint64_t> copied = volume_of(request).copy(
       context, range, clears_privileges(request, context, range.target), Worker::current().transport().answer_space());
   if (!copied) return reply_error(request, copied.error());
+  volume_of(request).accessed(context, range.source);
   static_cast<void>(fuse_reply_write(request, *copied));
 }
 

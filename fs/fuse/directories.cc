@@ -1,4 +1,5 @@
-// readdir, readdirplus, fsyncdir. There is no opendir: the kernel learns that it need not ask.
+// readdir, readdirplus, fsyncdir. There is no opendir, unless reading is to move access times: the kernel learns that
+// it need not ask.
 #include <cerrno>
 
 #include "fs/fuse/operations.h"
@@ -65,12 +66,16 @@ void list(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, 
       });
   // Entries that are already in the answer (and counted) go out; the error comes back with the next request.
   if (!listed && writer.written().empty()) return reply_error(request, listed.error());
+  volume_of(request).accessed(context, InodeNumber{inode});
   static_cast<void>(fuse_reply_buf(request, writer.written().data(), writer.written().size()));
 }
 
-// From here on the kernel opens and closes directories without asking, and caches what they list.
-void open_directory(fuse_req_t request, fuse_ino_t /*inode*/, fuse_file_info* /*file*/) {
-  static_cast<void>(fuse_reply_err(request, ENOSYS));
+void open_directory(fuse_req_t request, fuse_ino_t /*inode*/, fuse_file_info* file) {
+  // From here on the kernel opens and closes directories without asking, and caches what they list.
+  if (volume_of(request).access_times() == volume::AccessTimes::never) {
+    return static_cast<void>(fuse_reply_err(request, ENOSYS));
+  }
+  static_cast<void>(fuse_reply_open(request, file));
 }
 
 void read_directory(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* /*file*/) {

@@ -70,6 +70,7 @@ void read_link(fuse_req_t request, fuse_ino_t inode) {
   volume::Context context = context_of(request);
   const Result<std::string> target = volume_of(request).read_symlink(context, InodeNumber{inode});
   if (!target) return reply_error(request, target.error());
+  volume_of(request).accessed(context, InodeNumber{inode});
   static_cast<void>(fuse_reply_readlink(request, target->c_str()));
 }
 

@@ -13,7 +13,7 @@ namespace {
 // the device.
 constexpr unsigned kMaxBackground = 64;
 
-void init(void* /*edge*/, fuse_conn_info* connection) {
+void init(void* edge, fuse_conn_info* connection) {
   constexpr unsigned kWanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_IOCTL_DIR |
                                FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
                                FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
@@ -24,6 +24,9 @@ void init(void* /*edge*/, fuse_conn_info* connection) {
                                  FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
                                  FUSE_CAP_ATOMIC_O_TRUNC;
   connection->want = (connection->want | (connection->capable & kWanted)) & ~kUnwanted;
+  // Every link that is followed is read then.
+  const bool reading_counts = static_cast<Edge*>(edge)->volume.access_times() != volume::AccessTimes::never;
+  if (reading_counts) connection->want &= ~static_cast<unsigned>(FUSE_CAP_CACHE_SYMLINKS);
   connection->max_write = kMaxTransfer;
   connection->max_readahead = kMaxTransfer;
   connection->max_background = kMaxBackground;

@@ -51,7 +51,7 @@ Attributes to_attributes(const VolumeState& volume, InodeNumber number, const fo
 
 Attributes read_attributes(const VolumeState& volume, Inode& inode) {
   const std::shared_lock guard(inode.lock);
-  return to_attributes(volume, inode.number(), inode.item);
+  return to_attributes(volume, inode.number(), with_access_time(inode));
 }
 
 format::InodeItem new_inode_item(const VolumeState& volume, const Context& context, const format::InodeItem& parent,

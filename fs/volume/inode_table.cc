@@ -31,11 +31,50 @@ void InodeRef::reset() noexcept {
 struct InodeTable::Shard {
   mutable std::mutex mutex;
   tsl::robin_map<std::uint64_t, std::unique_ptr<Inode>> inodes;
-  // At least what every inode that left the shard was changed at.
+  // How often the kernel refers to inodes that are not kept whole; never 0.
+  tsl::robin_map<std::uint64_t, std::uint64_t> parked;
+  // At least what every inode that left `inodes` was changed at.
   std::uint64_t retired_lsn = 0;
+  // Those that no operation uses, by when they were used last.
+  Inode* least_recent = nullptr;
+  Inode* most_recent = nullptr;
+  std::size_t idle = 0;
+
+  void add_idle(Inode& inode) noexcept;
+  void remove_idle(Inode& inode) noexcept;
+  void erase(Inode& inode) noexcept;
 };
 
-InodeTable::InodeTable(store::Store& store) : store_(store), shards_(std::make_unique<std::array<Shard, kShards>>()) {}
+void InodeTable::Shard::add_idle(Inode& inode) noexcept {
+  inode.idle_ = true;
+  inode.used_before_ = most_recent;
+  (most_recent == nullptr ? least_recent : most_recent->used_after_) = &inode;
+  most_recent = &inode;
+  ++idle;
+}
+
+void InodeTable::Shard::remove_idle(Inode& inode) noexcept {
+  if (!inode.idle_) return;
+  (inode.used_before_ == nullptr ? least_recent : inode.used_before_->used_after_) = inode.used_after_;
+  (inode.used_after_ == nullptr ? most_recent : inode.used_after_->used_before_) = inode.used_before_;
+  inode.used_before_ = inode.used_after_ = nullptr;
+  inode.idle_ = false;
+  --idle;
+}
+
+void InodeTable::Shard::erase(Inode& inode) noexcept {
+  remove_idle(inode);
+  retired_lsn = std::max(retired_lsn, inode.changed_lsn.load(std::memory_order_relaxed));
+  inodes.erase(inode.number().value());
+}
+
+InodeTable::InodeTable(store::Store& store, std::size_t most_idle)
+    : store_(store),
+      most_idle_per_shard_(most_idle / kShards),
+      shards_(std::make_unique<std::array<Shard, kShards>>()) {
+  constexpr float kFull = 0.8F;  // there may be millions
+  for (Shard& shard : *shards_) shard.parked.max_load_factor(kFull);
+}
 
 InodeTable::~InodeTable() = default;
 
@@ -51,10 +90,16 @@ Result<InodeRef> InodeTable::acquire(blockio::IoQueue& io, InodeNumber number) {
     auto found = shard.inodes.find(number.value());
     if (found == shard.inodes.end()) {
       found = shard.inodes.emplace(number.value(), std::make_unique<Inode>(number)).first;
-      found.value()->changed_lsn.store(shard.retired_lsn, std::memory_order_relaxed);
+      Inode& made = *found.value();
+      made.changed_lsn.store(shard.retired_lsn, std::memory_order_relaxed);
+      if (const auto parked = shard.parked.find(number.value()); parked != shard.parked.end()) {
+        made.references_ = parked->second;
+        shard.parked.erase(parked);
+      }
     }
     inode = found->second.get();
     if (inode->doomed_) return fail(ErrorCode::stale_handle);
+    shard.remove_idle(*inode);
     ++inode->pins_;
   }
   InodeRef ref(*this, *inode);
@@ -106,16 +151,25 @@ void InodeTable::add_reference(Inode& inode) {
 void InodeTable::drop_references(InodeNumber number, std::uint64_t count) {
   Shard& shard = shard_of(number);
   const std::lock_guard guard(shard.mutex);
-  const auto found = shard.inodes.find(number.value());
-  if (found == shard.inodes.end()) return;
-  Inode& inode = *found->second;
-  inode.references_ -= std::min(inode.references_, count);
-  retire(shard, inode);
+  if (const auto found = shard.inodes.find(number.value()); found != shard.inodes.end()) {
+    Inode& inode = *found->second;
+    inode.references_ -= std::min(inode.references_, count);
+    if (inode.references_ == 0) retire(shard, inode);
+    return;
+  }
+  const auto parked = shard.parked.find(number.value());
+  if (parked == shard.parked.end()) return;
+  if (parked->second > count) {
+    parked.value() -= count;
+  } else {
+    shard.parked.erase(parked);
+  }
 }
 
 void InodeTable::drop_all_references() {
   for (Shard& shard : *shards_) {
     const std::lock_guard guard(shard.mutex);
+    shard.parked.clear();
     std::vector<Inode*> held;
     for (const auto& [number, inode] : shard.inodes) held.push_back(inode.get());
     for (Inode* inode : held) {
@@ -133,15 +187,25 @@ void InodeTable::unpin(Inode& inode) noexcept {
 }
 
 void InodeTable::retire(Shard& shard, Inode& inode) noexcept {
-  if (inode.pins_ != 0 || inode.references_ != 0 || inode.doomed_) return;
-  if (inode.unlinked.load(std::memory_order_relaxed)) {
+  if (inode.pins_ != 0 || inode.doomed_) return;
+  const bool unlinked = inode.unlinked.load(std::memory_order_relaxed);
+  if (inode.references_ != 0) {
+    if (!unlinked) let_idle(shard, inode);
+  } else if (unlinked) {
     inode.doomed_ = true;
     const std::lock_guard guard(doomed_lock_);
     doomed_.push_back(inode.number());
-    return;
+  } else {
+    shard.erase(inode);
   }
-  shard.retired_lsn = std::max(shard.retired_lsn, inode.changed_lsn.load(std::memory_order_relaxed));
-  shard.inodes.erase(inode.number().value());
+}
+
+void InodeTable::let_idle(Shard& shard, Inode& inode) noexcept {
+  shard.add_idle(inode);
+  if (shard.idle <= most_idle_per_shard_) return;
+  Inode& longest = *shard.least_recent;
+  shard.parked.emplace(longest.number().value(), longest.references_);
+  shard.erase(longest);
 }
 
 std::optional<InodeNumber> InodeTable::next_doomed() {

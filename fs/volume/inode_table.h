@@ -38,6 +38,9 @@ class Inode {
   bool truncation_unfinished = false;
   // No name is left. Written under lock.
   std::atomic<bool> unlinked{false};
+  // The access time that reading moved, in nanoseconds since 1970, while the item does not have it; or 0. Set with the
+  // lock shared, taken into the item with it exclusive.
+  std::atomic<std::int64_t> accessed{0};
   // The log up to here holds all that was done to the inode.
   std::atomic<std::uint64_t> changed_lsn{0};
 
@@ -51,6 +54,9 @@ class Inode {
   std::uint64_t references_ = 0;  // the kernel's
   std::uint64_t pins_ = 0;        // of operations
   bool doomed_ = false;           // waits for its removal: nobody can reach it any more
+  bool idle_ = false;             // in the shard's list of those that no operation uses
+  Inode* used_before_ = nullptr;  // its neighbours there
+  Inode* used_after_ = nullptr;
 };
 
 class InodeTable;
@@ -77,12 +83,16 @@ class InodeRef {
   Inode* inode_ = nullptr;
 };
 
-// Thread-safe. As large as the kernel's own inode cache, which bounds it. Its locks are innermost, save that loading an
-// inode holds one of loading_ across a read of the store.
+// Thread-safe. Of the inodes that the kernel remembers and no operation uses, only the last `most_idle` are kept whole:
+// of the others the table knows how often the kernel refers to them, and loads them again. Its locks are innermost,
+// save that loading an inode holds one of loading_ across a read of the store.
 class InodeTable {
  public:
-  explicit InodeTable(store::Store& store);
+  InodeTable(store::Store& store, std::size_t most_idle);
   ~InodeTable();
+
+  // About what an inode takes that is kept whole.
+  static constexpr std::size_t kBytesPerInode = sizeof(Inode) + 96;
 
   // stale_handle when there is no such inode, or none that can still be reached.
   [[nodiscard]] Result<InodeRef> acquire(blockio::IoQueue& io, InodeNumber number);
@@ -99,7 +109,7 @@ class InodeTable {
   void forget_doomed(InodeNumber number);
   [[nodiscard]] bool has_doomed();
 
-  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] std::size_t size() const;  // those kept whole
 
  private:
   friend class InodeRef;
@@ -112,8 +122,11 @@ class InodeTable {
   void unpin(Inode& inode) noexcept;
   // With the shard's mutex held: lets go of an inode that nobody uses.
   void retire(Shard& shard, Inode& inode) noexcept;
+  // An inode without names is not there to be loaded again, so it never idles.
+  void let_idle(Shard& shard, Inode& inode) noexcept;
 
   store::Store& store_;
+  const std::size_t most_idle_per_shard_;
   std::unique_ptr<std::array<Shard, kShards>> shards_;
   std::array<std::mutex, kShards> loading_;
   std::mutex doomed_lock_;

@@ -31,6 +31,9 @@ struct Context {
 // come by themselves, through set_attributes().
 enum class WriteOrigin : std::uint8_t { caller, page_cache };
 
+// When reading moves access times: as noatime, relatime and strictatime of mount(8).
+enum class AccessTimes : std::uint8_t { never, relative, always };
+
 // As stat(2) and statx(2) have them.
 struct Attributes {
   InodeNumber inode;

@@ -55,7 +55,9 @@ Volume::~Volume() = default;
 
 Result<std::unique_ptr<Volume>> Volume::open(blockio::BlockDevice& device, blockio::IoQueue& io,
                                              const VolumeOptions& options) {
-  auto store = TRY(store::Store::open(device, io, options.store));
+  store::StoreOptions store_options = options.store;
+  store_options.cache_bytes -= store_options.cache_bytes / kInodeShareOfCache;
+  auto store = TRY(store::Store::open(device, io, store_options));
   auto state = std::make_unique<VolumeState>(std::move(store), device, options);
   {
     const auto root = state->inodes.acquire(io, kRootInode);
@@ -72,6 +74,8 @@ Result<std::unique_ptr<Volume>> Volume::open(blockio::BlockDevice& device, block
 }
 
 Status Volume::close(blockio::IoQueue& io) {
+  write_access_times(*state_, io);
+  static_cast<void>(state_->accesses.take_all());  // what could not be written is let go of
   state_->inodes.drop_all_references();
   state_->reaper.stop();
   if (!state_->store->read_only()) state_->reaper.finish(io);
@@ -83,11 +87,13 @@ store::Store& Volume::store() noexcept { return *state_->store; }
 Status Volume::sync_inode(Context& context, InodeNumber number, bool data_only) {
   static_cast<void>(data_only);  // one log holds everything, so there is nothing to leave out
   const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
+  write_access_time(*state_, context.io, *inode);
   TRY(state_->in_place_writes.flush(*state_->store, context.io));
   return state_->store->sync(context.io, Lsn{inode->changed_lsn.load(std::memory_order_relaxed)});
 }
 
 Status Volume::sync_all(Context& context) {
+  write_access_times(*state_, context.io);
   TRY(state_->in_place_writes.flush(*state_->store, context.io));
   return state_->store->sync(context.io);
 }

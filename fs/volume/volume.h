@@ -20,7 +20,8 @@ struct VolumeState;
 
 struct VolumeOptions {
   store::StoreOptions store;
-  bool no_access_time = false;  // reading never updates access times anyway: they change as set_attributes says
+  AccessTimes access_times = AccessTimes::never;
+  bool no_directory_access_times = false;  // nodiratime
   bool no_copy_on_write = false;
   bool sync_names = false;  // what changes a directory returns when it is durable, as with FS_DIRSYNC_FL on each
 };
@@ -75,6 +76,12 @@ class Volume {
   // Attributes.
   [[nodiscard]] Result<Attributes> attributes(Context& context, InodeNumber inode);
   [[nodiscard]] Result<Attributes> set_attributes(Context& context, InodeNumber inode, const AttributeChange& change);
+  // Somebody reads a file's contents, a directory's entries or a link's target, which moves the access time as
+  // VolumeOptions say. It is kept in memory (attributes() shows it) until the inode changes, sync_inode(), sync_all(),
+  // close(), or many such times wait.
+  void accessed(Context& context, InodeNumber inode);
+  [[nodiscard]] bool reading_moves_access_time(Context& context, InodeNumber inode);
+  [[nodiscard]] AccessTimes access_times() const noexcept;
   [[nodiscard]] Result<std::uint32_t> inode_flags(Context& context, InodeNumber inode);  // FS_*_FL
   [[nodiscard]] Status set_inode_flags(Context& context, InodeNumber inode, std::uint32_t flags);
 

@@ -11,7 +11,7 @@ VolumeState::VolumeState(std::unique_ptr<store::Store> opened, blockio::BlockDev
     : store(std::move(opened)),
       device(on),
       options(with),
-      inodes(*store),
+      inodes(*store, with.store.cache_bytes / kInodeShareOfCache / InodeTable::kBytesPerInode),
       reaper(*store, inodes,
              [this](blockio::IoQueue& io, InodeNumber number, std::size_t max_steps) {
                return continue_truncation(*this, io, number, max_steps);
@@ -57,6 +57,7 @@ Status commit(VolumeState& volume, blockio::IoQueue& io, store::Transaction& tra
     inode.item = one->next;
     inode.unlinked.store(one->next.links == 0, std::memory_order_relaxed);
     inode.changed_lsn.store(lsn.value(), std::memory_order_relaxed);
+    if (inode.accessed.exchange(0, std::memory_order_relaxed) != 0) volume.accesses.remove(inode.number());
   }
   // With the directory still locked, as the kernel has it locked, too, until it is answered.
   if (synchronous) return volume.store->sync(io, lsn);

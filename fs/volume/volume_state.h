@@ -9,6 +9,7 @@
 #include "blockio/block_device.h"
 #include "fs/format/items.h"
 #include "fs/store/store.h"
+#include "fs/volume/access_times.h"
 #include "fs/volume/in_place_writes.h"
 #include "fs/volume/inode_table.h"
 #include "fs/volume/read_around.h"
@@ -27,6 +28,9 @@ namespace ashlar::volume {
   return items < kMost ? items : kMost;
 }
 
+// Of what VolumeOptions gives to the store's cache, one part in so many is for inodes.
+inline constexpr std::size_t kInodeShareOfCache = 8;
+
 // Lock order: rename_lock, inodes in the order of their numbers, then whatever the store and the inode table lock
 // inside.
 struct VolumeState {
@@ -39,6 +43,7 @@ struct VolumeState {
   blockio::BlockDevice& device;
   const VolumeOptions options;
   InodeTable inodes;
+  PendingAccesses accesses;  // goes before the table
   Reaper reaper;
   // Held while a directory moves to another parent, so that who is above whom stays put meanwhile.
   std::mutex rename_lock;
@@ -65,7 +70,7 @@ struct VolumeState {
 // An inode's next item, to become true with a transaction. The inode's lock is held exclusively throughout.
 class StagedInode {
  public:
-  explicit StagedInode(Inode& inode) noexcept : next(inode.item), inode_(&inode) {}
+  explicit StagedInode(Inode& inode) noexcept : next(with_access_time(inode)), inode_(&inode) {}
 
   [[nodiscard]] Inode& inode() const noexcept { return *inode_; }
 

@@ -47,7 +47,19 @@ TEST(OptionList, TakesWhatBelongsToTheDaemon) {
 TEST(OptionList, HandsOnWhatBelongsToTheKernel) {
   const MountRequest request = parsed_list("nodev,noexec,noatime");
   EXPECT_THAT(request.kernel_options, testing::ElementsAre("nodev", "noexec", "noatime"));
-  EXPECT_TRUE(request.no_access_time);
+}
+
+TEST(OptionList, AccessTimes) {
+  using volume::AccessTimes;
+  EXPECT_EQ(parsed_list("").access_times, AccessTimes::never);
+  EXPECT_EQ(parsed_list("defaults,atime,diratime").access_times, AccessTimes::never);
+  EXPECT_EQ(parsed_list("relatime").access_times, AccessTimes::relative);
+  EXPECT_EQ(parsed_list("relatime,strictatime,lazytime").access_times, AccessTimes::always);
+  EXPECT_EQ(parsed_list("strictatime,noatime").access_times, AccessTimes::never);
+  EXPECT_EQ(parsed_list("strictatime,nostrictatime").access_times, AccessTimes::never);
+  EXPECT_EQ(parsed_list("relatime,norelatime").access_times, AccessTimes::never);
+  EXPECT_TRUE(parsed_list("relatime,nodiratime").no_directory_access_times);
+  EXPECT_FALSE(parsed_list("nodiratime,diratime").no_directory_access_times);
 }
 
 TEST(OptionList, ToleratesWhatFstabHandsOver) {

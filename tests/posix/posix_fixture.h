@@ -22,9 +22,12 @@ namespace ashlar::posix_test {
 
 // Where AshlarFS may differ from ext4, each with its reason.
 enum class Deviation {
-  // Reading does not change access times, as if mounted with noatime: the kernel keeps no access times for FUSE
-  // filesystems and the daemon does not see reads from the page cache.
+  // Unless mounted with relatime or strictatime, reading does not change access times, as with noatime: the kernel keeps
+  // none for FUSE filesystems, so each opening of a file would cost a request.
   reading_keeps_access_time,
+  // With strictatime, only what is read first through a descriptor counts: the daemon does not see reads from the page
+  // cache, which it can empty when a file is opened.
+  cached_reads_keep_access_time,
   // truncate(2) by name to the size that a file has already changes no times: so XSH truncate has it, and the kernel,
   // which keeps the times of files with write-back caching.
   truncating_to_the_same_size,

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/mount/daemon_memory.h"
 #include "tests/mount/mounted_volume.h"
 
 namespace ashlar::posix_test {
@@ -26,6 +27,8 @@ using mount_test::MountedVolume;
 using mount_test::succeeded;
 
 #define ERRNO_OF(call) ((call) == -1 ? errno : 0)
+
+constexpr std::chrono::hours kDeadline{4};  // of a program that removes a million files; ctest's is shorter
 
 // Files in one directory and in a tree.
 int file_count() {
@@ -74,9 +77,19 @@ class ScaleTest : public testing::Test {
   void SetUp() override {
     ASHLAR_NEEDS_MOUNTING(false);
     ASSERT_TRUE(succeeded(volume_.format()));
+    volume_.set_mount_options("cache=64M");
     ASSERT_TRUE(succeeded(volume_.mount(Engine::io_uring)));
   }
+  void expect_little_memory() const {
+    // cache=, what requests under way hold, and a counter for each inode that the kernel remembers.
+    const std::uint64_t most = (64ULL << 20) + (128ULL << 20) + 64ULL * static_cast<std::uint64_t>(file_count());
+    const std::uint64_t peak = mount_test::peak_daemon_memory(volume_.device().path());
+    std::cout << "    the daemon took " << (peak >> 20U) << " MiB\n";
+    EXPECT_GT(peak, 0U);
+    EXPECT_LT(peak, most);
+  }
   void remount() {
+    expect_little_memory();
     {
       const Figure figure("unmount and check", 1);
       ASSERT_TRUE(succeeded(volume_.unmount()));
@@ -126,11 +139,14 @@ TEST_F(ScaleTest, ManyFilesInOneDirectory) {
       ASSERT_EQ(ERRNO_OF(fstatat(directory.get(), std::to_string(i).c_str(), &status, 0)), 0) << i;
     }
   }
-  const Figure figure("removed", count);
-  for (int i = 0; i < count; ++i) {
-    ASSERT_EQ(ERRNO_OF(unlinkat(directory.get(), std::to_string(i).c_str(), 0)), 0) << i;
+  {
+    const Figure figure("removed", count);
+    for (int i = 0; i < count; ++i) {
+      ASSERT_EQ(ERRNO_OF(unlinkat(directory.get(), std::to_string(i).c_str(), 0)), 0) << i;
+    }
   }
   EXPECT_EQ(ERRNO_OF(rmdir(path("many").c_str())), 0);
+  expect_little_memory();
 }
 
 TEST_F(ScaleTest, ManyFilesInATree) {
@@ -163,8 +179,11 @@ TEST_F(ScaleTest, ManyFilesInATree) {
       }
     }
   }
-  const Figure figure("removed", directories * kPerDirectory);
-  EXPECT_TRUE(succeeded(mount_test::run({"find", volume().root().string(), "-mindepth", "1", "-delete"})));
+  {
+    const Figure figure("removed", directories * kPerDirectory);
+    EXPECT_TRUE(succeeded(mount_test::run({"find", volume().root().string(), "-mindepth", "1", "-delete"}, kDeadline)));
+  }
+  expect_little_memory();
 }
 
 TEST_F(ScaleTest, DirectoriesAThousandDeep) {

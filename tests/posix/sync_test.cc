@@ -4,8 +4,13 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <functional>
 
 #include "tests/posix/posix_fixture.h"
 
@@ -116,6 +121,50 @@ TEST_P(SyncTest, SynchronousWrites) {
   }
   cut_the_power();
   EXPECT_EQ(contents_of("file"), "textmore");
+}
+
+TEST_P(SyncTest, TimesOfWhatIsSynced) {
+  // XSH fsync, open (O_SYNC: file integrity), mmap: with contents written over, of the same length, go their times.
+  constexpr std::size_t kSize = 8192;
+  const std::string contents(kSize, 'n');
+  struct Way {
+    const char* name;
+    int flags;
+    std::function<int(int)> write_and_sync;  // 0 or -1
+  };
+  const auto write_all = [&](int fd) { return pwrite(fd, contents.data(), kSize, 0) == ssize_t{kSize} ? 0 : -1; };
+  const Way ways[] = {
+      {"fsync", O_RDWR, [&](int fd) { return write_all(fd) + fsync(fd); }},
+      {"O_SYNC", O_RDWR | O_SYNC, write_all},
+      {"mmap", O_RDWR,
+       [&](int fd) {
+         void* const mapped = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+         if (mapped == MAP_FAILED) return -1;
+         std::memcpy(mapped, contents.data(), kSize);
+         return munmap(mapped, kSize) + fsync(fd);
+       }},
+  };
+  std::vector<struct stat> expected;
+  for (const Way& way : ways) {
+    make_file(way.name, std::string(kSize, 'o'));
+    const OpenFile file(path(way.name), way.flags);
+    const std::array<timespec, 2> old = {timespec{1000, 0}, timespec{1000, 0}};
+    ASSERT_EQ(ERRNO_OF(futimens(file.fd(), old.data())), 0);
+    ASSERT_EQ(ERRNO_OF(fsync(file.fd())), 0);
+    let_time_pass();
+    ASSERT_EQ(way.write_and_sync(file.fd()), 0) << way.name << ": errno " << errno;
+    expected.push_back(stat_of(way.name));
+    EXPECT_GT(expected.back().st_mtim.tv_sec, 1000) << way.name;
+  }
+  cut_the_power();
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const struct stat found = stat_of(ways[i].name);
+    EXPECT_EQ(contents_of(ways[i].name), contents) << ways[i].name;
+    EXPECT_EQ(found.st_mtim.tv_sec, expected[i].st_mtim.tv_sec) << ways[i].name;
+    EXPECT_EQ(found.st_mtim.tv_nsec, expected[i].st_mtim.tv_nsec) << ways[i].name;
+    EXPECT_EQ(found.st_ctim.tv_sec, expected[i].st_ctim.tv_sec) << ways[i].name;
+    EXPECT_EQ(found.st_ctim.tv_nsec, expected[i].st_ctim.tv_nsec) << ways[i].name;
+  }
 }
 
 }  // namespace
