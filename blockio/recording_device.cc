@@ -101,6 +101,11 @@ MemoryImage RecordingDevice::after_power_cut(std::size_t events, std::mt19937_64
   return after(events, events + 1, random);
 }
 
+std::vector<bool> RecordingDevice::durable_after(std::size_t events) const {
+  const std::scoped_lock lock(mutex_);
+  return durable(events, events + 1);
+}
+
 MemoryImage RecordingDevice::during_last(std::size_t events, std::mt19937_64& random) const {
   return after(events, events, &random);
 }

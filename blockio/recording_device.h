@@ -41,8 +41,12 @@ class RecordingDevice final : public BlockDevice {
   // (some of its sectors there). Without `random` all of them are there, in order: the state at a write boundary.
   [[nodiscard]] MemoryImage after_power_cut(std::size_t events, std::mt19937_64* random = nullptr) const;
 
-  // The same a moment earlier: the last of these `events`, and what else had not completed when it was submitted, is
-  // still under way. So a durable write may have arrived while the writes that it was to make durable did not.
+  // Which events of the first `events` are then on the medium for good.
+  [[nodiscard]] std::vector<bool> durable_after(std::size_t events) const;
+
+  // As after_power_cut(), a moment earlier: the last of these `events`, and what else had not completed when it was
+  // submitted, is still under way. So a durable write may have arrived while the writes that it was to make durable did
+  // not.
   [[nodiscard]] MemoryImage during_last(std::size_t events, std::mt19937_64& random) const;
 
  private:

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "blockio/aligned_buffer.h"
+#include "fs/format/text.h"
 #include "fsck/context.h"
 
 namespace ashlar::fsck {
@@ -38,6 +39,9 @@ Result<Report> check_volume(blockio::BlockDevice& device, blockio::IoQueue& io, 
   CheckContext context(device, io, options, *superblock);
   context.report = std::move(first);
   context.report.has_error_mark = (superblock->flags & format::kHasErrors) != 0;
+  if (superblock->failure_count != 0) {
+    context.report.stop_reason = format::reason_text(superblock->last_failure);
+  }
   context.begin_progress({Pass::log});
   TRY(pass_log(context));
   TRY(context.tell_progress(1.0));

@@ -115,6 +115,7 @@ class Report {
   std::uint64_t blocks_used = 0;
   std::uint64_t block_count = 0;
   bool has_error_mark = false;  // of a daemon that had to stop
+  std::string stop_reason;      // as it told it, printable; empty when it did not
 
  private:
   struct Counts {

@@ -90,7 +90,7 @@ Status clear_error_mark(blockio::BlockDevice& device, blockio::IoQueue& io) {
   Report known;
   std::optional<format::Superblock> superblock = TRY(pass_superblock(device, io, CheckOptions{}, known));
   if (!superblock || (superblock->flags & format::kHasErrors) == 0) return {};
-  superblock->flags = superblock->flags & ~format::kHasErrors;
+  format::clear_failures(*superblock);
   format::seal(*superblock);
   const std::size_t slot = superblock->generation % format::kSuperblockSlots;
   for (std::size_t copy = 0; copy < format::kCopies; ++copy) {

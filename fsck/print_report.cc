@@ -54,6 +54,9 @@ std::string summary_to_text(const Report& report, const CommandLine& line) {
   if (report.total() > report.findings().size()) {
     fmt::format_to(out, "{}: {} more findings\n", line.device, report.total() - report.findings().size());
   }
+  if (!report.stop_reason.empty()) {
+    fmt::format_to(out, "{}: a mount had to stop: {}\n", line.device, report.stop_reason);
+  }
   const char* verdict = report.is_clean() ? "clean" : (report.is_repaired() ? "repaired" : "errors remain");
   fmt::format_to(out, "{}: {}, {} inodes ({} directories), {} tree nodes, {}/{} blocks\n", line.device, verdict,
                  report.inodes, report.directories, report.nodes, report.blocks_used, report.block_count);
@@ -68,6 +71,7 @@ std::string to_json(const Report& report, const std::string& device) {
   json["inodes"] = report.inodes;
   json["directories"] = report.directories;
   json["nodes"] = report.nodes;
+  if (!report.stop_reason.empty()) json["stop_reason"] = report.stop_reason;
   json["exit_status"] = exit_status_of(report);
   json["findings"] = nlohmann::json::array();
   for (const Finding& finding : report.findings()) {

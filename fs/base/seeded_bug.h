@@ -14,6 +14,7 @@ enum class SeededBug : std::uint8_t {
   bitmap_in_place,           // one slot instead of two in turn
   freed_block_reused,        // before the checkpoint that freed it
   log_lap_overwritten,       // the log does not wait for a checkpoint when it is full
+  log_chunk_rewritten,       // what was synced last is written again, in place, with what came after it
   log_write_not_durable,     // fsync without flush
   sync_without_write,        // fsync that only remembers
   log_checksum_unchecked,    // recovery believes a torn log chunk

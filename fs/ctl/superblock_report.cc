@@ -31,6 +31,14 @@ std::uint64_t count_of(const format::Superblock& superblock, format::ItemKind ki
   return superblock.item_count[static_cast<std::size_t>(kind)];
 }
 
+std::string failure_text(const format::FailureItem& failure) {
+  return fmt::format("{}: {}", time_text(failure.time), format::reason_text(failure));
+}
+
+nlohmann::ordered_json failure_json(const format::FailureItem& failure) {
+  return {{"time", failure.time.value()}, {"reason", format::reason_text(failure)}};
+}
+
 }  // namespace
 
 std::string state_text(const format::Superblock& superblock) {
@@ -78,6 +86,10 @@ void print_superblock(const format::Superblock& superblock) {
   print_line("written", time_text(superblock.written_time));
   print_line("errors", fmt::format("metadata {} found, {} healed; data {}", superblock.metadata_errors.value(),
                                    superblock.metadata_healed.value(), superblock.data_errors.value()));
+  if (superblock.failure_count == 0) return;
+  print_line("stopped", format::count_text(superblock.failure_count, "time"));
+  print_line("first stop", failure_text(superblock.first_failure));
+  print_line("last stop", failure_text(superblock.last_failure));
 }
 
 nlohmann::ordered_json superblock_json(const format::Superblock& superblock) {
@@ -117,6 +129,11 @@ nlohmann::ordered_json superblock_json(const format::Superblock& superblock) {
   json["errors"] = {{"metadata", superblock.metadata_errors.value()},
                     {"metadata_healed", superblock.metadata_healed.value()},
                     {"data", superblock.data_errors.value()}};
+  json["failures"] = {{"count", superblock.failure_count.value()}};
+  if (superblock.failure_count != 0) {
+    json["failures"]["first"] = failure_json(superblock.first_failure);
+    json["failures"]["last"] = failure_json(superblock.last_failure);
+  }
   return json;
 }
 

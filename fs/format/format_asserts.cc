@@ -53,7 +53,14 @@ static_assert(offsetof(Superblock, item_count) == 312);
 static_assert(offsetof(Superblock, metadata_errors) == 440);
 static_assert(offsetof(Superblock, metadata_healed) == 448);
 static_assert(offsetof(Superblock, data_errors) == 456);
-static_assert(offsetof(Superblock, reserved) == 464);
+static_assert(offsetof(Superblock, failure_count) == 464);
+static_assert(offsetof(Superblock, first_failure) == 472);
+static_assert(offsetof(Superblock, last_failure) == 600);
+static_assert(offsetof(Superblock, reserved) == 728);
+
+static_assert(sizeof(FailureItem) == 128 && alignof(FailureItem) == 1);
+static_assert(offsetof(FailureItem, time) == 0);
+static_assert(offsetof(FailureItem, reason) == 8);
 
 static_assert(sizeof(GroupTableHeader) == 64 && alignof(GroupTableHeader) == 1);
 static_assert(offsetof(GroupTableHeader, magic) == 0);

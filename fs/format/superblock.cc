@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -107,6 +109,23 @@ Status check_state(const Superblock& superblock, const Layout& layout) {
 }
 
 }  // namespace
+
+void note_failure(Superblock& superblock, std::uint64_t time, std::string_view reason) noexcept {
+  superblock.flags = superblock.flags | kHasErrors;
+  FailureItem& last = superblock.last_failure;
+  last = {};
+  last.time = time;
+  std::memcpy(last.reason, reason.data(), std::min(reason.size(), kReasonSize));
+  if (superblock.failure_count == 0) superblock.first_failure = last;
+  superblock.failure_count = superblock.failure_count + 1;
+}
+
+void clear_failures(Superblock& superblock) noexcept {
+  superblock.flags = superblock.flags & ~kHasErrors;
+  superblock.failure_count = 0;
+  superblock.first_failure = {};
+  superblock.last_failure = {};
+}
 
 void seal(Superblock& superblock) noexcept { superblock.crc = crc32c_except(bytes_of(superblock), kCrcOffset); }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
 #include "fs/base/result.h"
@@ -27,6 +28,7 @@ inline constexpr std::uint32_t kMaxBlockSize = 65536;
 inline constexpr std::uint32_t kMinNodeSize = 1024;
 inline constexpr std::uint32_t kMaxNodeSize = 65536;
 inline constexpr std::size_t kLabelSize = 64;
+inline constexpr std::size_t kReasonSize = 120;
 
 // Feature bits. Unknown compatible ones are ignored, unknown read-only compatible ones forbid writing, unknown
 // incompatible ones forbid mounting.
@@ -47,6 +49,13 @@ struct NodePointerItem {
   std::uint8_t reserved[3];
 };
 static_assert(sizeof(NodePointerItem) == 32 && std::is_trivially_copyable_v<NodePointerItem>);
+
+// A failure that stopped the volume.
+struct FailureItem {
+  le64 time;                 // seconds since 1970
+  char reason[kReasonSize];  // for people: ASCII, padded with NUL
+};
+static_assert(sizeof(FailureItem) == 128 && std::is_trivially_copyable_v<FailureItem>);
 
 struct Superblock {
   le64 magic;
@@ -84,7 +93,10 @@ struct Superblock {
   le64 metadata_errors;  // found by the daemon since mkfs
   le64 metadata_healed;
   le64 data_errors;
-  std::uint8_t reserved[kSuperblockSize - 464];
+  le64 failure_count;         // failures that stopped the volume since fsck last found or made it sound
+  FailureItem first_failure;  // of those
+  FailureItem last_failure;
+  std::uint8_t reserved[kSuperblockSize - 728];
 };
 static_assert(sizeof(Superblock) == kSuperblockSize && std::is_trivially_copyable_v<Superblock>);
 static_assert(offsetof(Superblock, uuid) == 16 && offsetof(Superblock, label) == 32);
@@ -95,6 +107,12 @@ static_assert(offsetof(Superblock, uuid) == 16 && offsetof(Superblock, label) ==
   constexpr std::uint64_t kSecondCopy = 8ULL << 20;
   return kFirst + copy * kSecondCopy + slot * kSuperblockSize;
 }
+
+// The volume stops: marks it for fsck, and tells when (seconds since 1970) and why, cut to what fits.
+void note_failure(Superblock& superblock, std::uint64_t time, std::string_view reason) noexcept;
+
+// fsck found or made it sound: the mark and the failures go.
+void clear_failures(Superblock& superblock) noexcept;
 
 // Sets crc over everything else.
 void seal(Superblock& superblock) noexcept;

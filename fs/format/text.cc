@@ -28,6 +28,14 @@ std::string label_text(const Superblock& superblock) {
   return printable(padded.substr(0, padded.find('\0')));
 }
 
+std::string reason_text(const FailureItem& failure) {
+  const std::string_view padded(failure.reason, kReasonSize);
+  std::string text(padded.substr(0, padded.find('\0')));
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+  return text;
+}
+
 std::string size_text(std::uint64_t bytes) {
   constexpr std::array kUnits = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   std::size_t unit = 0;

@@ -19,6 +19,9 @@ namespace ashlar::format {
 // The label up to its first NUL, with control characters replaced by '?': a hostile label must not reach a terminal.
 [[nodiscard]] std::string label_text(const Superblock& superblock);
 
+// Why the volume stopped, up to the first NUL, with '?' for all that is not printable ASCII.
+[[nodiscard]] std::string reason_text(const FailureItem& failure);
+
 // "16 KiB", "1.5 GiB": three digits at least, the largest unit that leaves 1 or more.
 [[nodiscard]] std::string size_text(std::uint64_t bytes);
 

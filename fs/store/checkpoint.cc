@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstring>
-#include <ctime>
 
 #include "blockio/aligned_buffer.h"
 #include "fs/base/log.h"
@@ -65,8 +64,6 @@ class CheckpointSink final : public NodeSink {
   std::array<blockio::IoOp, kBatchNodes * format::kCopies> ops_;
   std::size_t pending_ = 0;
 };
-
-std::uint64_t now_seconds() { return static_cast<std::uint64_t>(std::time(nullptr)); }
 
 }  // namespace
 

@@ -1,11 +1,12 @@
 // Opening a volume: the last checkpoint, and on top of it the log's records.
 #include <cstring>
-#include <ctime>
+#include <string>
 
 #include "fs/base/log.h"
 #include "fs/base/seeded_bug.h"
 #include "fs/format/log.h"
 #include "fs/format/places.h"
+#include "fs/format/text.h"
 #include "fs/store/log/log_reader.h"
 #include "fs/store/store_state.h"
 #include "fs/store/superblock_io.h"
@@ -39,6 +40,14 @@ TreeTotals tree_totals(const format::Superblock& superblock) {
   return totals;
 }
 
+// What fsck has not looked at since is used all the same, but not silently.
+void tell_of_errors(const std::string& device, const format::Superblock& superblock) {
+  if ((superblock.flags & format::kHasErrors) == 0) return;
+  const std::string why = superblock.failure_count == 0 ? std::string("errors were found")
+                                                        : "stopped: " + format::reason_text(superblock.last_failure);
+  ashlar::log(LogLevel::warning, "{}: in an earlier mount: {}; unmount and run fsck.ashlarfs", device, why);
+}
+
 }  // namespace
 
 Store::State::State(blockio::BlockDevice& block_device, const StoreOptions& store_options,
@@ -61,6 +70,7 @@ Result<std::unique_ptr<Store>> Store::open(blockio::BlockDevice& device, blockio
     return fail(ErrorCode::read_only, "the device is read-only; mount with -o ro");
   }
   const format::Superblock superblock = TRY(read_superblock(device.geometry(), io, !options.read_only));
+  tell_of_errors(device.name(), superblock);
   auto state = std::make_unique<State>(device, options, superblock);
   TRY(state->recover(io));
   if (options.background && !options.read_only) {
@@ -102,7 +112,7 @@ Status Store::State::recover(blockio::IoQueue& io) {
       [this](blockio::IoQueue& queue, const AllocationRequest& request) { return allocate(queue, request); });
   log->set_gathered_data(*write_behind);
   current.mount_count = current.mount_count + 1;
-  current.mounted_time = static_cast<std::uint64_t>(std::time(nullptr));
+  current.mounted_time = now_seconds();
   Status filled = pool->fill(io, tree->dirty_nodes() + reserve_nodes);
   if (!filled && filled.error().code() != ErrorCode::no_space) return filled;
   if (pool->size() < tree->dirty_nodes()) return fail(std::move(filled).error());

@@ -118,8 +118,21 @@ void Store::State::fail_for_good(blockio::IoQueue& io, std::string reason) {
 }
 
 void Store::State::mark_failed(blockio::IoQueue& io) {
-  current.flags = current.flags | format::kHasErrors;
-  if (const Status written = rewrite_superblock(io, current); !written) {
+  std::string reason;
+  {
+    const std::scoped_lock lock(failure_lock);
+    reason = failure;
+  }
+  format::note_failure(current, now_seconds(), reason);
+  Status written = rewrite_superblock(io, current);
+  // A checkpoint that failed at its very end may have left its own superblock, which a mount would prefer. All that it
+  // refers to is on the medium.
+  if (Result<format::Superblock> newest = read_superblock(device.geometry(), io, true);
+      newest && newest->generation > current.generation) {
+    format::note_failure(*newest, now_seconds(), reason);
+    if (Status newer = rewrite_superblock(io, *newest); !newer) written = std::move(newer);
+  }
+  if (!written) {
     ashlar::log(LogLevel::warning, "{}: the superblock does not say so: {}", device.name(), written.error().message());
   }
 }

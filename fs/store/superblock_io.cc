@@ -1,6 +1,7 @@
 #include "fs/store/superblock_io.h"
 
 #include <cstring>
+#include <ctime>
 #include <vector>
 
 #include "blockio/aligned_buffer.h"
@@ -73,5 +74,7 @@ Status rewrite_superblock(blockio::IoQueue& io, format::Superblock& superblock) 
   }
   return {};
 }
+
+std::uint64_t now_seconds() noexcept { return static_cast<std::uint64_t>(std::time(nullptr)); }
 
 }  // namespace ashlar::store

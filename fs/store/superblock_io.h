@@ -23,4 +23,7 @@ namespace ashlar::store {
 // leaves one whole.
 [[nodiscard]] Status rewrite_superblock(blockio::IoQueue& io, format::Superblock& superblock);
 
+// The time that superblocks tell: seconds since 1970.
+[[nodiscard]] std::uint64_t now_seconds() noexcept;
+
 }  // namespace ashlar::store

@@ -49,13 +49,28 @@ Status use(volume::Volume& volume, volume::Context& context) {
   return volume.unlink(context, kRootInode, kName);
 }
 
+Tally& sum() {
+  static Tally tally;
+  return tally;
+}
+
 }  // namespace
+
+std::string text_of(const Tally& tally) { return fmt::format("{} states, {} images", tally.states, tally.images); }
 
 // What one mount gave back the next takes again: by way of the kernel that would be most of the time spent.
 Checker::Checker() {
   mallopt(M_MMAP_THRESHOLD, kKeptMemory);
   mallopt(M_TRIM_THRESHOLD, kKeptMemory);
 }
+
+Checker::~Checker() {
+  Tally& all = sum();
+  all.states += tally_.states;
+  all.images += tally_.images;
+}
+
+Tally Checker::total() { return sum(); }
 
 Checker::Finding Checker::examine(const blockio::MemoryImage& image, Care care) {
   Finding finding;
@@ -128,7 +143,7 @@ std::optional<std::string> Checker::judge(const History& history, std::size_t fi
 }
 
 std::optional<std::string> Checker::check_state(const CrashState& state, const History& history) {
-  ++states_;
+  ++tally_.states;
   const Finding& finding = known_.at(state.identity);
   const auto wrong = judge(history, history.promised(state.events), history.begun(state.events), finding);
   if (!wrong) return std::nullopt;
@@ -144,8 +159,9 @@ std::optional<std::string> Checker::check_run(const blockio::RecordingDevice& de
       variants, [this](const CrashState& state) { return !known_.contains(state.identity); },
       [&](const CrashState& state) {
         if (state.image != nullptr) {
-          ++images_;
-          const bool use = state.boundary || images_ % kUsedShare == 0;
+          ++tally_.images;
+          distinct_.insert(state.identity);
+          const bool use = state.boundary || tally_.images % kUsedShare == 0;
           Finding finding = examine(*state.image, use ? Care::used : Care::mounted);
           if (history.from_model) {
             finding.view = plain(finding.view);
@@ -176,9 +192,9 @@ std::optional<std::string> Checker::check_recovery(const blockio::MemoryImage& i
   states.enumerate(
       variants, [&](const CrashState& state) { return seen.emplace(state.identity, true).second; },
       [&](const CrashState& state) {
-        ++states_;
+        ++tally_.states;
         if (state.image == nullptr) return true;
-        ++images_;
+        ++tally_.images;
         const Finding finding = examine(*state.image, Care::used);
         if (!finding.problem.empty()) {
           wrong = finding.problem;

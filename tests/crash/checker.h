@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "tests/crash/crash_states.h"
 #include "tests/crash/session.h"
@@ -20,9 +21,22 @@ enum class Care : std::uint8_t {
   used,
 };
 
+// What was checked.
+struct Tally {
+  std::uint64_t states = 0;  // that a power cut may leave, each compared with what may show then
+  std::uint64_t images = 0;  // mounted and looked at for that; equal states of a run share one
+};
+[[nodiscard]] std::string text_of(const Tally& tally);
+
 class Checker {
  public:
   Checker();
+  ~Checker();
+  Checker(const Checker&) = delete;
+  Checker& operator=(const Checker&) = delete;
+
+  // By all that have ended in this process.
+  [[nodiscard]] static Tally total();
 
   // What mounting an image showed. Independent of the history.
   struct Finding {
@@ -32,7 +46,8 @@ class Checker {
   };
   [[nodiscard]] Finding examine(const blockio::MemoryImage& image, Care care);
 
-  // All states of a recorded run; nullopt when all are right, else what is wrong with the first that is not.
+  // All states of a recorded run, each time from the same volume; nullopt when all are right, else what is wrong with
+  // the first that is not.
   [[nodiscard]] std::optional<std::string> check_run(const blockio::RecordingDevice& device, const History& history,
                                                      std::uint64_t seed, std::size_t variants);
 
@@ -45,9 +60,9 @@ class Checker {
   [[nodiscard]] static std::optional<std::string> judge(const History& history, std::size_t first, std::size_t last,
                                                         const Finding& finding);
 
-  // Different images examined; and states that they stood for.
-  [[nodiscard]] std::uint64_t images() const noexcept { return images_; }
-  [[nodiscard]] std::uint64_t states() const noexcept { return states_; }
+  [[nodiscard]] const Tally& tally() const noexcept { return tally_; }
+  // Of the images of check_run(): runs with different seeds may come to the same.
+  [[nodiscard]] std::size_t distinct() const noexcept { return distinct_.size(); }
 
  private:
   [[nodiscard]] std::optional<std::string> check_state(const CrashState& state, const History& history);
@@ -57,8 +72,8 @@ class Checker {
 
   Viewer viewer_;
   std::unordered_map<std::uint64_t, Finding> known_;  // by identity, of the run at hand
-  std::uint64_t images_ = 0;
-  std::uint64_t states_ = 0;
+  std::unordered_set<std::uint64_t> distinct_;        // identities
+  Tally tally_;
 };
 
 }  // namespace ashlar::crash_test

@@ -13,16 +13,16 @@ namespace {
 // Windows of at most so many writes have all their subsets tried.
 constexpr std::size_t kAllSubsets = 4;
 
-bool makes_durable(const blockio::RecordedEvent& event) {
-  return event.kind == blockio::OpKind::flush || event.kind == blockio::OpKind::write_durable;
-}
-
 bool writes(const blockio::RecordedEvent& event) { return event.kind != blockio::OpKind::flush; }
 
 }  // namespace
 
 CrashStates::CrashStates(const blockio::RecordingDevice& device, std::uint64_t seed)
-    : sector_size_(device.geometry().logical_sector), random_(seed), seed_(seed), image_(device.after_power_cut(0)) {
+    : device_(device),
+      sector_size_(device.geometry().logical_sector),
+      random_(seed),
+      seed_(seed),
+      image_(device.after_power_cut(0)) {
   const std::size_t count = device.event_count();
   events_.reserve(count);
   const std::vector<std::byte> zeros(sector_size_);
@@ -46,24 +46,36 @@ void CrashStates::for_each_sector(const Arrival& arrival, Take take) const {
   std::uint64_t bits = 0;
   for (std::size_t i = 0; i < event.sectors.size(); ++i) {
     if (i % 64 == 0) bits = arrival.torn == 0 ? ~0ULL : choice();
-    if ((bits >> (i % 64) & 1) != 0) take(event, i);
+    if ((bits >> (i % 64) & 1) == 0) continue;
+    const auto durable = contents_.find(event.sectors[i].index);
+    if (durable == contents_.end() || durable->second.event <= arrival.event) take(event, i);
   }
 }
 
-void CrashStates::make_durable(std::size_t end) {
-  for (; durable_ < end; ++durable_) {
-    const Event& event = events_[durable_];
-    for (const Sector& sector : event.sectors) {
-      std::uint64_t& content = contents_[sector.index];
-      identity_ ^= content ^ sector.content;
-      content = sector.content;
-    }
-    if (!event.recorded.data.empty()) {
-      image_.write(event.recorded.offset, event.recorded.data);
-    } else if (writes(event.recorded)) {
-      image_.zero(event.recorded.offset, event.recorded.length);
-    }
+void CrashStates::write_sector(const Event& event, std::size_t index, blockio::MemoryImage& image) const {
+  const std::uint64_t offset = event.sectors[index].index * sector_size_;
+  if (event.recorded.data.empty()) {
+    image.zero(offset, sector_size_);
+  } else {
+    image.write(offset, std::span(event.recorded.data).subspan(index * sector_size_, sector_size_));
   }
+}
+
+void CrashStates::settle(std::size_t ended) {
+  for (; settled_ < ended; ++settled_) {
+    if (writes(events_[settled_].recorded)) pending_.push_back(settled_);
+  }
+  const std::vector<bool> durable = device_.durable_after(ended);
+  std::erase_if(pending_, [&](std::size_t index) {
+    if (!durable[index]) return false;
+    for_each_sector({index}, [&](const Event& event, std::size_t i) {
+      Content& content = contents_[event.sectors[i].index];
+      identity_ ^= content.digest ^ event.sectors[i].content;
+      content = {event.sectors[i].content, index};
+      write_sector(event, i, image_);
+    });
+    return true;
+  });
 }
 
 bool CrashStates::visit_choice(std::size_t ended, const std::vector<Arrival>& arrivals, const std::string& how,
@@ -79,7 +91,7 @@ bool CrashStates::visit_choice(std::size_t ended, const std::vector<Arrival>& ar
       auto found = changed.find(sector.index);
       if (found == changed.end()) {
         const auto before = contents_.find(sector.index);
-        found = changed.emplace(sector.index, before == contents_.end() ? 0 : before->second).first;
+        found = changed.emplace(sector.index, before == contents_.end() ? 0 : before->second.digest).first;
       }
       state.identity ^= found->second ^ sector.content;
       found->second = sector.content;
@@ -89,32 +101,15 @@ bool CrashStates::visit_choice(std::size_t ended, const std::vector<Arrival>& ar
   if (!wanted_(state)) return visit_(state);
   blockio::MemoryImage image = image_;
   for (const Arrival& arrival : arrivals) {
-    const blockio::RecordedEvent& recorded = events_[arrival.event].recorded;
-    if (arrival.torn == 0 && !recorded.data.empty()) {
-      image.write(recorded.offset, recorded.data);
-      continue;
-    }
-    for_each_sector(arrival, [&](const Event& event, std::size_t i) {
-      const std::uint64_t offset = event.sectors[i].index * sector_size_;
-      if (recorded.data.empty()) {
-        image.zero(offset, sector_size_);
-      } else {
-        image.write(offset, std::span(recorded.data).subspan(i * sector_size_, sector_size_));
-      }
-    });
+    for_each_sector(arrival, [&](const Event& event, std::size_t i) { write_sector(event, i, image); });
   }
   state.image = &image;
   return visit_(state);
 }
 
-// What arrived of the events from durable_ to `end`.
-std::vector<CrashStates::Arrival> CrashStates::choose(std::size_t end, std::string& how) {
-  std::vector<Arrival> arrivals;
-  for (std::size_t i = durable_; i < end; ++i) {
-    if (writes(events_[i].recorded)) arrivals.push_back({i});
-  }
+// What arrived of what could have.
+std::vector<CrashStates::Arrival> CrashStates::choose(std::vector<Arrival> arrivals, std::string& how) {
   const auto any = [this](std::size_t limit) { return static_cast<std::ptrdiff_t>(random_() % limit); };
-  if (arrivals.empty()) return arrivals;
   switch (random_() % 6) {
     case 0:
       how = "one lost";
@@ -143,29 +138,27 @@ std::vector<CrashStates::Arrival> CrashStates::choose(std::size_t end, std::stri
   return arrivals;
 }
 
-// States with events [durable_, end) in the cache, `ended` of all having returned to their callers.
-bool CrashStates::visit_window(std::size_t end, std::size_t ended, std::size_t variants) {
-  std::vector<std::size_t> pending;
-  for (std::size_t i = durable_; i < end; ++i) {
-    if (writes(events_[i].recorded)) pending.push_back(i);
-  }
+bool CrashStates::visit_window(std::size_t ended, bool under_way, std::size_t variants) {
+  std::vector<Arrival> all;
+  for (const std::size_t index : pending_) all.push_back({index});
+  if (under_way) all.push_back({ended});
   const auto describe = [&](const std::string& how, std::size_t number) {
-    return fmt::format("seed {}, after {} of {} events, durable {}: variant {}, {}{}", seed_, ended, events_.size(),
-                       durable_, number, how, end > ended ? ", a durable write under way" : "");
+    return fmt::format("seed {}, after {} of {} events, {} not durable: variant {}, {}{}", seed_, ended, events_.size(),
+                       pending_.size(), number, how, under_way ? ", a durable write under way" : "");
   };
-  if (pending.size() <= kAllSubsets) {
-    for (std::size_t subset = 0; subset + 1 < (std::size_t{1} << pending.size()); ++subset) {
+  if (all.size() <= kAllSubsets) {
+    for (std::size_t subset = 0; subset + 1 < (std::size_t{1} << all.size()); ++subset) {
       std::vector<Arrival> arrivals;
-      for (std::size_t i = 0; i < pending.size(); ++i) {
-        if ((subset >> i & 1) != 0) arrivals.push_back({pending[i]});
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        if ((subset >> i & 1) != 0) arrivals.push_back(all[i]);
       }
       if (!visit_choice(ended, arrivals, describe(fmt::format("subset {:b}", subset), subset), false)) return false;
     }
   }
-  if (pending.empty()) return true;
+  if (all.empty()) return true;
   for (std::size_t variant = 0; variant < variants; ++variant) {
     std::string how;
-    const std::vector<Arrival> arrivals = choose(end, how);
+    const std::vector<Arrival> arrivals = choose(all, how);
     if (!visit_choice(ended, arrivals, describe(how, variant), false)) return false;
   }
   return true;
@@ -175,14 +168,13 @@ void CrashStates::enumerate(std::size_t variants, const Wanted& wanted, const Vi
   wanted_ = wanted;
   visit_ = visit;
   for (std::size_t ended = 0; ended <= events_.size(); ++ended) {
-    if (ended > 0 && makes_durable(events_[ended - 1].recorded)) make_durable(ended);
+    settle(ended);
     std::vector<Arrival> all;
-    for (std::size_t i = durable_; i < ended; ++i) all.push_back({i});
+    for (const std::size_t index : pending_) all.push_back({index});
     const std::string boundary = fmt::format("seed {}, boundary {} of {}", seed_, ended, events_.size());
     if (!visit_choice(ended, all, boundary, true)) return;
-    if (ended == events_.size()) return;
-    const bool durable_next = events_[ended].recorded.kind == blockio::OpKind::write_durable;
-    if (!visit_window(durable_next ? ended + 1 : ended, ended, variants)) return;
+    const bool under_way = ended < events_.size() && events_[ended].recorded.kind == blockio::OpKind::write_durable;
+    if (!visit_window(ended, under_way, variants)) return;
   }
 }
 

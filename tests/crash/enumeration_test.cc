@@ -15,11 +15,13 @@ class EnumerationTest : public ::testing::TestWithParam<Workload> {};
 
 TEST_P(EnumerationTest, EveryStateIsAPrefix) {
   const std::uint64_t wanted = scaled(5500, 150);
+  const std::uint64_t told_every = wanted / 20 + 10'000;  // a long run shows how far it is
   Checker checker;
   std::uint64_t events = 0;
+  std::uint64_t told = 0;
   std::uint64_t seed = first_seed();
   // Every other seed's run leaves data in memory (Session::Options::look).
-  for (; checker.images() < wanted || seed < first_seed() + 2; ++seed) {
+  for (; checker.tally().images < wanted || seed < first_seed() + 2; ++seed) {
     SCOPED_TRACE("ASHLAR_CRASH_SEED=" + std::to_string(seed));
     const Recording recording(GetParam(), seed);
     const blockio::RecordingDevice& device = recording.device;
@@ -29,9 +31,13 @@ TEST_P(EnumerationTest, EveryStateIsAPrefix) {
     const std::uint64_t variants = std::min<std::uint64_t>(wanted * 3 / 4 / device.event_count() + 1, 40);
     const std::optional<std::string> wrong = checker.check_run(device, recording.session.history(), seed, variants);
     ASSERT_FALSE(wrong) << *wrong;
+    if (checker.tally().images >= told + told_every) {
+      told = checker.tally().images;
+      std::cout << GetParam().name << ", up to seed " << seed << ": " << text_of(checker.tally()) << std::endl;
+    }
   }
-  std::cout << GetParam().name << ": " << checker.images() << " images, " << checker.states() << " states, " << events
-            << " device operations, " << seed - first_seed() << " seeds\n";
+  std::cout << GetParam().name << ": " << text_of(checker.tally()) << " (" << checker.distinct()
+            << " of them different), " << events << " device operations, " << seed - first_seed() << " seeds\n";
 }
 
 INSTANTIATE_TEST_SUITE_P(Workloads, EnumerationTest, ::testing::ValuesIn(workloads()),

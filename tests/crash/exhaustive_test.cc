@@ -126,9 +126,7 @@ class Exhaustion {
     ++sequences_;
   }
 
-  ~Exhaustion() {
-    std::cout << sequences_ << " sequences, " << checker_.images() << " images, " << checker_.states() << " states\n";
-  }
+  ~Exhaustion() { std::cout << sequences_ << " sequences, " << text_of(checker_.tally()) << '\n'; }
   Exhaustion() = default;
   Exhaustion(const Exhaustion&) = delete;
   Exhaustion& operator=(const Exhaustion&) = delete;

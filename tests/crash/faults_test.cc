@@ -8,6 +8,7 @@
 
 #include "blockio/faulty_device.h"
 #include "fs/format/superblock.h"
+#include "fs/format/text.h"
 #include "fs/store/superblock_io.h"
 #include "tests/crash/budget.h"
 #include "tests/crash/checker.h"
@@ -28,6 +29,18 @@ std::string state_of(blockio::BlockDevice& device, std::string& problem) {
   }
   Viewer viewer;
   return plain(viewer.look_at(**volume, context));
+}
+
+// What a mount takes the volume from says that it stopped, and why.
+void expect_reason(blockio::MemoryDevice& memory, const std::string& why) {
+  const auto io = memory.open_queue({});
+  const auto superblock = store::read_superblock(memory.geometry(), **io, false);
+  ASSERT_TRUE(superblock);
+  EXPECT_NE(superblock->flags & format::kHasErrors, 0U);
+  EXPECT_EQ(superblock->failure_count, 1U);
+  EXPECT_EQ(format::reason_text(superblock->first_failure), why.substr(0, format::kReasonSize));
+  EXPECT_EQ(format::reason_text(superblock->last_failure), why.substr(0, format::kReasonSize));
+  EXPECT_NE(superblock->last_failure.time, 0U);
 }
 
 enum class Lasting { once, for_good };
@@ -72,6 +85,7 @@ TEST_P(InputOutputErrorTest, AtEveryOperation) {
         EXPECT_FALSE(session.create("after"));
         EXPECT_NE(session.volume().store().stats().failure, "");
         EXPECT_EQ(session.history().promises.size(), before);
+        if (GetParam() == Lasting::once) expect_reason(memory, session.volume().store().stats().failure);
       }
       if (!failed && index % 2 == 0) {
         EXPECT_TRUE(session.sync_all());
@@ -100,16 +114,18 @@ TEST(FailurePolicyTest, StopsOnceAndSaysSo) {
   using blockio::OpKind;
   struct Stopper {
     OpKind kind;
+    std::uint64_t nth;
     std::function<bool(Session&)> act;
   };
   const std::vector<Stopper> stoppers = {
-      {OpKind::write_durable, [](Session& s) { return s.sync("f"); }},
-      {OpKind::write_durable, [](Session& s) { return s.commit(); }},
-      {OpKind::write_durable,
+      {OpKind::write_durable, 0, [](Session& s) { return s.sync("f"); }},
+      {OpKind::write_durable, 0, [](Session& s) { return s.commit(); }},
+      {OpKind::write_durable, 0,
        [](Session& s) { return s.volume().store().set_label(s.context().io, "name").has_value(); }},
-      {OpKind::write, [](Session& s) { return s.checkpoint(); }},
-      {OpKind::flush, [](Session& s) { return s.checkpoint(); }},
-      {OpKind::flush,
+      {OpKind::write, 0, [](Session& s) { return s.checkpoint(); }},
+      {OpKind::flush, 0, [](Session& s) { return s.checkpoint(); }},
+      {OpKind::flush, 1, [](Session& s) { return s.checkpoint(); }},  // of the superblock
+      {OpKind::flush, 0,
        [](Session& s) { return s.create("n") && s.set_flags("n", FS_NOCOW_FL) && s.write("n", 0, 8192); }},
   };
   for (const Stopper& stopper : stoppers) {
@@ -122,8 +138,7 @@ TEST(FailurePolicyTest, StopsOnceAndSaysSo) {
     ASSERT_TRUE(session.open());
     ASSERT_TRUE(session.create("f"));
     ASSERT_TRUE(session.write("f", 0, 100));
-    const auto io = memory.open_queue({});
-    faulty.set_plan(blockio::fail_nth(stopper.kind, 0));
+    faulty.set_plan(blockio::fail_nth(stopper.kind, stopper.nth));
     EXPECT_FALSE(stopper.act(session));
     EXPECT_EQ(calls, 1U);
     EXPECT_FALSE(session.sync("f"));
@@ -131,10 +146,10 @@ TEST(FailurePolicyTest, StopsOnceAndSaysSo) {
     EXPECT_FALSE(session.checkpoint());
     EXPECT_FALSE(session.close());
     EXPECT_EQ(calls, 1U);
+    const std::string why = session.volume().store().stats().failure;
+    EXPECT_FALSE(why.empty());
     session.crash();
-    const auto superblock = store::read_superblock(memory.geometry(), **io, false);
-    ASSERT_TRUE(superblock);
-    EXPECT_NE(superblock->flags & format::kHasErrors, 0U);
+    expect_reason(memory, why);
     ASSERT_NO_FATAL_FAILURE(expect_promises(memory.snapshot(), session));
   }
 }
@@ -222,6 +237,8 @@ TEST(NoSpaceTest, FillingAndEmptyingLeaksNothing) {
     EXPECT_TRUE(session.checkpoint());
     return session.volume().space().free;
   };
+  constexpr std::uint64_t kBlock = 4096;
+  constexpr std::uint64_t kMostAgain = 300'000;
   const std::uint64_t free = settled();
   const std::uint64_t cycles = scaled(50, 4);
   std::uint64_t files_in_all = 0;
@@ -249,10 +266,17 @@ TEST(NoSpaceTest, FillingAndEmptyingLeaksNothing) {
       for (std::size_t i = 0; i < names.size(); i += 2) {
         ASSERT_TRUE(session.unlink(names[i]));
       }
+      // Without a checkpoint of its own: what these removals gave back is there before anything is refused.
+      const std::uint64_t available = session.volume().space().available * kBlock;
+      std::uint64_t written = 0;
       for (std::size_t i = 0; session.create("g" + std::to_string(i)); ++i) {
         names.push_back("g" + std::to_string(i));
-        if (!session.write(names.back(), 0, 1 + session.below(300'000))) break;
+        const std::uint64_t size = 1 + session.below(kMostAgain);
+        if (!session.write(names.back(), 0, size)) break;
+        written += size;
       }
+      ASSERT_GT(available, 4'000'000U);
+      EXPECT_GT(written + available / 20 + kMostAgain, available);
     }
     for (const std::string& name : names) {
       if (!session.node(name)) continue;
@@ -264,6 +288,7 @@ TEST(NoSpaceTest, FillingAndEmptyingLeaksNothing) {
     }
     ASSERT_EQ(settled(), free);
   }
+  EXPECT_LE(last_pieces, 2 * first_pieces);
   ASSERT_TRUE(session.close());
   Checker checker;
   EXPECT_EQ(checker.examine(memory.snapshot(), Care::used).problem, "");

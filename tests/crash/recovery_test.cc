@@ -31,7 +31,7 @@ TEST_P(RecoveryTest, EveryInterruptionEndsInTheSameState) {
       ASSERT_FALSE(wrong) << "cut at " << at << ": " << *wrong;
     }
   }
-  std::cout << GetParam().name << ": " << checker.images() << " images, " << checker.states() << " states\n";
+  std::cout << GetParam().name << ": " << text_of(checker.tally()) << '\n';
 }
 
 // A device that fails while recovery is at work: the mount fails or is right, and the next one is.

@@ -190,6 +190,8 @@ bool Session::remove(const std::string& path, bool directory) {
   if (!ended("remove " + path, removed)) return false;
   at.directory->names.erase(at.name);
   --gone->links;
+  // Nobody compares it any more, and a long run makes many.
+  if (!options_.keep_history && gone->links == 0) gone->contents = std::string();
   return done("remove " + path, {gone, at.directory});
 }
 

@@ -70,6 +70,7 @@ std::vector<Seeded> seeded_bugs() {
       {SeededBug::bitmap_in_place, "bitmap_in_place"},
       {SeededBug::freed_block_reused, "freed_block_reused", "overwrite"},
       {SeededBug::log_lap_overwritten, "log_lap_overwritten", "log_wraps"},
+      {SeededBug::log_chunk_rewritten, "log_chunk_rewritten"},
       {SeededBug::log_write_not_durable, "log_write_not_durable"},
       {SeededBug::sync_without_write, "sync_without_write"},
       {SeededBug::log_checksum_unchecked, "log_checksum_unchecked"},
@@ -86,8 +87,12 @@ std::vector<Seeded> seeded_bugs() {
 INSTANTIATE_TEST_SUITE_P(Bugs, TeethTest, ::testing::ValuesIn(seeded_bugs()),
                          [](const ::testing::TestParamInfo<Seeded>& seeded) { return seeded.param.name; });
 
+// The other tests show the same of the layers as they are; this is about their build with has_bug() in it. Under a
+// sanitizer a few of the workloads, which are most of the time, do.
 TEST(TeethControlTest, WithoutABugNothingIsCaught) {
-  for (const Workload& workload : workloads()) {
+  constexpr std::size_t kStride = kSanitized ? 7 : 1;
+  for (std::size_t i = 0; i < workloads().size(); i += kStride) {
+    const Workload& workload = workloads()[i];
     const auto wrong = complaint(workload, 1);
     EXPECT_FALSE(wrong) << workload.name << ": " << *wrong;
   }

@@ -93,6 +93,7 @@ TEST_F(CtlTest, InfoAsJson) {
   EXPECT_EQ(json["block_count"], 8192);
   EXPECT_EQ(json["free_blocks"], superblock_.free_blocks.value());
   EXPECT_EQ(json["clean"], true);
+  EXPECT_EQ(json["failures"], nlohmann::json({{"count", 0}}));
   ASSERT_EQ(json["superblocks"].size(), 4U);
   EXPECT_EQ(json["superblocks"][0]["valid"], false);
   EXPECT_EQ(json["superblocks"][3]["valid"], true);
@@ -101,15 +102,26 @@ TEST_F(CtlTest, InfoAsJson) {
 TEST_F(CtlTest, InfoTakesTheNewestValidSuperblockAndTellsTheDamagedOnes) {
   format::Superblock newer = superblock_;
   newer.generation = 2;
-  newer.flags = format::kHasErrors;
+  format::note_failure(newer, 1, "lost\x1b\x9b");
+  format::note_failure(newer, ~0ULL, "\xff");
   write_superblock(0, 0, newer);
   write_superblock(0, 1, newer);
   write(format::superblock_offset(0, 1) + 40, "damage");
   const CommandResult result = ctl("info " + path_);
   ASSERT_EQ(result.status, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("has errors"));
+  EXPECT_THAT(result.output, HasSubstr("stopped      2 times\n"));
+  EXPECT_THAT(result.output, HasSubstr("first stop   1970-01-01 00:00:01 UTC: lost??\n"));
+  EXPECT_THAT(result.output, HasSubstr("last stop    out of range: ?\n"));
   EXPECT_THAT(result.output, HasSubstr("slot 0 copy 0: generation 2"));
   EXPECT_THAT(result.output, HasSubstr("slot 0 copy 1: superblock checksum mismatch"));
+  EXPECT_THAT(ctl("dump " + path_ + " superblock").output, HasSubstr("first stop   1970-01-01 00:00:01 UTC: lost??\n"));
+  const auto json = nlohmann::json::parse(ctl("info --json " + path_).output, nullptr, false);
+  ASSERT_FALSE(json.is_discarded());
+  EXPECT_EQ(json["failures"]["count"], 2);
+  EXPECT_EQ(json["failures"]["first"]["time"], 1);
+  EXPECT_EQ(json["failures"]["first"]["reason"], "lost??");
+  EXPECT_EQ(json["failures"]["last"]["time"], ~0ULL);
 }
 
 TEST_F(CtlTest, WhatIsNoVolumeIsSaidInOneLine) {

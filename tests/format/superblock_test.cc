@@ -45,6 +45,29 @@ TEST(SuperblockTest, EveryDamagedByteIsNoticed) {
   }
 }
 
+TEST(SuperblockTest, TellsTheFirstAndTheLastFailure) {
+  Superblock superblock = sample_superblock();
+  superblock.flags = kCleanlyUnmounted;
+  seal(superblock);
+  const Superblock before = superblock;
+  note_failure(superblock, 10, "the first");
+  note_failure(superblock, 20, "another");
+  note_failure(superblock, 30, std::string(kReasonSize + 9, 'x'));
+  EXPECT_EQ(superblock.flags, kCleanlyUnmounted | kHasErrors);
+  EXPECT_EQ(superblock.failure_count, 3U);
+  EXPECT_EQ(superblock.first_failure.time, 10U);
+  EXPECT_EQ(std::string(superblock.first_failure.reason), "the first");
+  EXPECT_EQ(superblock.last_failure.time, 30U);
+  EXPECT_EQ(std::string(superblock.last_failure.reason, kReasonSize), std::string(kReasonSize, 'x'));
+  note_failure(superblock, 40, "short");
+  EXPECT_EQ(std::string(superblock.last_failure.reason, kReasonSize), "short" + std::string(kReasonSize - 5, '\0'));
+  seal(superblock);
+  EXPECT_TRUE(validate(superblock, kVolumeBytes, true));
+  clear_failures(superblock);
+  seal(superblock);
+  EXPECT_EQ(std::memcmp(&superblock, &before, sizeof before), 0);
+}
+
 struct BadSuperblock {
   const char* what;
   ErrorCode code;

@@ -19,6 +19,15 @@ TEST(TextTest, ALabelIsCutAtNulAndMadeHarmless) {
   EXPECT_EQ(label_text(superblock).size(), kLabelSize);
 }
 
+TEST(TextTest, AReasonIsPrintableAscii) {
+  FailureItem failure{};
+  EXPECT_EQ(reason_text(failure), "");
+  std::memcpy(failure.reason, "a\x1b[2J\x7f\n\x9b\xc2\x9b\xff~ b\0x", 16);
+  EXPECT_EQ(reason_text(failure), "a?[2J??????~ b");
+  std::memset(failure.reason, 'r', sizeof failure.reason);
+  EXPECT_EQ(reason_text(failure), std::string(kReasonSize, 'r'));
+}
+
 TEST(TextTest, Sizes) {
   EXPECT_EQ(size_text(0), "0 bytes");
   EXPECT_EQ(size_text(1023), "1023 bytes");

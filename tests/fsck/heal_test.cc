@@ -163,7 +163,7 @@ TEST(Heal, TheMarkOfADaemonThatHadToStopIsTakenAway) {
   ImageEditor image(sample.device());
   const auto io = sample.device().open_queue({});
   ASSERT_TRUE(io);
-  image.superblock.flags = image.superblock.flags | format::kHasErrors;
+  format::note_failure(image.superblock, 1, "a reason");
   image.write_superblock();
   const Result<bool> before = is_marked_clean(sample.device(), **io);
   ASSERT_TRUE(before);
@@ -173,6 +173,7 @@ TEST(Heal, TheMarkOfADaemonThatHadToStopIsTakenAway) {
   const Result<bool> after = is_marked_clean(sample.device(), **io);
   ASSERT_TRUE(after);
   EXPECT_TRUE(*after);
+  EXPECT_EQ(ImageEditor(sample.device()).superblock.failure_count, 0U);
   EXPECT_EQ(check(sample.device()).total(), 0U);
 }
 

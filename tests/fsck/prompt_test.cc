@@ -133,7 +133,9 @@ TEST_F(Prompt, TheMarkOfErrors) {
   mark_errors();
   const std::string path = save();
   EXPECT_EQ(run("-f", path, {"n\n"}).status, 0);
-  EXPECT_NE(fsck(path).output, path + ": clean\n");
+  const std::string why = "log write? failed";
+  EXPECT_THAT(fsck("-n " + path).output, HasSubstr(path + ": a mount had to stop: " + why + "\n"));
+  EXPECT_THAT(fsck("-n --json " + path).output, HasSubstr("\"stop_reason\": \"" + why + '"'));
   EXPECT_EQ(run("-f", path, {"y\n"}).status, 0);
   EXPECT_EQ(fsck(path).output, path + ": clean\n");
 }

@@ -30,7 +30,7 @@ class Tool : public ::testing::Test {
   }
   void mark_errors() {
     volume.edit_image([](ImageEditor& image) {
-      image.superblock.flags = image.superblock.flags | format::kHasErrors;
+      format::note_failure(image.superblock, 1, "log write\x1b failed");
       image.write_superblock();
     });
   }

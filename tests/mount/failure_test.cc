@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -56,6 +57,13 @@ class FailingMount : public ::testing::TestWithParam<std::string> {
     return nlohmann::json::parse(result.output, nullptr, false);
   }
 
+  // Of the device, as `ashlarctl info --json` has it.
+  [[nodiscard]] nlohmann::json info() {
+    const CommandResult result = run({program("ashlarctl"), "info", "--json", volume_->device().path()});
+    EXPECT_TRUE(succeeded(result));
+    return nlohmann::json::parse(result.output, nullptr, false);
+  }
+
   std::unique_ptr<MountedVolume> volume_;
 };
 
@@ -91,6 +99,43 @@ TEST_P(FailingMount, TurnsReadOnlyAndTellsWhy) {
   EXPECT_EQ(contents(volume_->root() / "continue"), "acknowledged");
   EXPECT_EQ(stat()["state"], "read-write");
   ASSERT_TRUE(succeeded(volume_->unmount()));
+}
+
+// The log can no longer be written, the superblocks before it can: when and why stays until fsck has looked.
+TEST_P(FailingMount, TheReasonStaysInTheSuperblock) {
+  const nlohmann::json log = info()["log"];
+  const std::uint64_t log_at = log["first_block"].get<std::uint64_t>() * info()["block_size"].get<std::uint64_t>();
+  ASSERT_GT(log_at, 12'288U);
+  EXPECT_EQ(info()["failures"]["count"], 0);
+  const auto began = std::time(nullptr);
+  nlohmann::json first;
+  for (unsigned stop = 1; stop <= 2; ++stop) {
+    SCOPED_TRACE(stop);
+    const auto daemon = start("commit=3600,io_engine=" + GetParam());
+    ASSERT_TRUE(daemon->wait_until_mounted()) << daemon->said();
+    if (stop == 2) EXPECT_THAT(daemon->said(), HasSubstr("stopped: " + first["reason"].get<std::string>()));
+    daemon->forbid_writing(true, log_at);
+    EXPECT_FALSE(write_and_sync(volume_->root() / "lost", "not acknowledged"));
+    const std::string why = stat()["failure"];
+    ASSERT_TRUE(succeeded(run({"umount", volume_->root().string()})));
+    EXPECT_EQ(daemon->wait_until_ended(), 1) << daemon->said();
+    const nlohmann::json failures = info()["failures"];
+    EXPECT_EQ(failures["count"], stop);
+    EXPECT_EQ(failures["last"]["reason"], why);
+    EXPECT_GE(failures["last"]["time"], began);
+    EXPECT_LE(failures["last"]["time"], std::time(nullptr));
+    if (stop == 1) first = failures["last"];
+    EXPECT_EQ(failures["first"], first);
+  }
+  // A mount goes on, and forgets nothing.
+  ASSERT_TRUE(succeeded(volume_->mount(Engine::io_uring)));
+  ASSERT_TRUE(succeeded(volume_->unmount()));
+  EXPECT_EQ(info()["failures"]["count"], 2);
+  const CommandResult shown = run({program("ashlarctl"), "info", volume_->device().path()});
+  EXPECT_THAT(shown.output, HasSubstr("UTC: " + first["reason"].get<std::string>() + "\n"));
+  EXPECT_EQ(run({program("fsck.ashlarfs"), "-p", volume_->device().path()}).exit_status, 0);
+  EXPECT_EQ(info()["failures"]["count"], 0);
+  EXPECT_EQ(info()["has_errors"], false);
 }
 
 TEST_P(FailingMount, PanicEndsTheDaemonAtOnce) {

@@ -83,10 +83,10 @@ int ForegroundDaemon::wait_until_ended() {
   return exit_status_;
 }
 
-void ForegroundDaemon::forbid_writing(bool forbidden) const {
+void ForegroundDaemon::forbid_writing(bool forbidden, std::uint64_t bytes) const {
   rlimit limit{};
   prlimit(child_, RLIMIT_FSIZE, nullptr, &limit);
-  limit.rlim_cur = forbidden ? 0 : limit.rlim_max;
+  limit.rlim_cur = forbidden ? bytes : limit.rlim_max;
   if (prlimit(child_, RLIMIT_FSIZE, &limit, nullptr) != 0) throw std::runtime_error("prlimit");
 }
 

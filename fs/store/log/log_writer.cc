@@ -170,6 +170,18 @@ void LogWriter::seal_open_chunk() {
   open_ = Chunk{};
 }
 
+void LogWriter::reopen_last_chunk() {
+  const Chunk& last = sealed_.back();
+  blockio::AlignedBuffer buffer = take_buffer();
+  if (buffer.empty()) return;
+  std::memcpy(buffer.data(), last.buffer.data(), last.length);
+  format::ChunkHeader header;
+  std::memcpy(&header, last.buffer.data(), sizeof header);
+  chain_ = header.previous_crc;
+  next_start_ = last.start;
+  open_ = Chunk{std::move(buffer), last.start, last.length, last.records};
+}
+
 Status LogWriter::sync(blockio::IoQueue& io, Lsn upto) {
   std::unique_lock lock(mutex_);
   ++stats_.syncs;
@@ -184,6 +196,7 @@ Status LogWriter::sync(blockio::IoQueue& io, Lsn upto) {
   }
   leader_active_ = true;
   seal_open_chunk();
+  if (has_bug(SeededBug::log_chunk_rewritten)) reopen_last_chunk();
   std::deque<Chunk> chunks = std::move(sealed_);
   sealed_.clear();
   handed_out_ = next_start_;

@@ -110,6 +110,7 @@ class LogWriter {
   void seal_open_chunk();
   [[nodiscard]] blockio::AlignedBuffer take_buffer();
   void recycle(std::deque<Chunk>& chunks);
+  void reopen_last_chunk();  // SeededBug::log_chunk_rewritten
 
   // Without mutex_.
   [[nodiscard]] Status write_with_data(blockio::IoQueue& io, const std::deque<Chunk>& chunks) const;
