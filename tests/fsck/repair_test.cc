@@ -109,7 +109,7 @@ TEST(Repair, NoRoomForAnotherTree) {
       [&](ItemEditor& items) { items.edit_inode(volume.file, [](format::InodeItem& item) { item.links = 9; }); });
   const auto io = volume.device().open_queue({});
   ASSERT_TRUE(io);
-  const Result<GivenUp> repaired = rebuild_volume(volume.device(), **io);
+  const Result<Rebuilt> repaired = rebuild_volume(volume.device(), **io);
   if (!repaired) {
     EXPECT_EQ(repaired.error().code(), ErrorCode::no_space);
     EXPECT_EQ(names_of(check(volume.device())), Names{"link_count_wrong"});
