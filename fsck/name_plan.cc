@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::uint64_t kRoot = kRootInode.value();
 constexpr std::uint32_t kLostFoundMode = S_IFDIR | 0700;
+// A name in lost+found brings other links and another parent to what it leads to, and other links and entries to
+// lost+found; a directory that loses its name brings that, and other links and entries to where it was.
+constexpr std::uint64_t kNameBrings = 4;
+constexpr std::uint64_t kLossBrings = 1 + kNameBrings + 2;
 
 class NamePlanner {
  public:
@@ -127,7 +131,7 @@ class NamePlanner {
     }
   }
   void take_out(InodeRecord& directory) {
-    NameFix* const fix = plan_.name_fix_of(directory.number);
+    NameFix* const fix = plan_.name_fix_of(directory.number, kLossBrings);
     if (fix == nullptr) return;
     fix->gone = true;
     InodeRecord& parent = *find(directory.found_parent);
@@ -159,7 +163,7 @@ class NamePlanner {
   }
 
   void put_on_list(const InodeRecord& inode) {
-    if (plan_.admit()) lost_.push_back({inode.number, inode.mode, inode.links});
+    if (plan_.admit(kNameBrings)) lost_.push_back({inode.number, inode.mode, inode.links});
   }
 
   [[nodiscard]] Status give_places() {

@@ -27,10 +27,10 @@ struct InodeFix {
 
 // What becomes of all names that lead to one inode.
 struct NameFix {
-  bool gone = false;                          // none stays
-  std::optional<std::uint8_t> type;           // that they all have then
-  std::optional<std::uint64_t> only_in;       // the first one in this directory is the only one that stays
-  bool met = false;                           // that one, while items are handed on
+  bool gone = false;                     // none stays
+  std::optional<std::uint8_t> type;      // that they all have then
+  std::optional<std::uint64_t> only_in;  // the first one in this directory is the only one that stays
+  bool met = false;                      // that one, while items are handed on
 };
 
 // Where things differ from what they are to be: no more than `most_changes` at a time, some 250 bytes each, so that
@@ -41,12 +41,19 @@ class RepairPlan {
 
   // Null when the change is put off.
   [[nodiscard]] InodeFix* fix_of(std::uint64_t inode) { return change(fixes_, inode); }
-  [[nodiscard]] NameFix* name_fix_of(std::uint64_t target) { return change(name_fixes_, target); }
-  // Whether there is room for one more; it counts then.
-  [[nodiscard]] bool admit() {
-    if (changes_ == most_changes_) return ++put_off_, false;
-    return ++changes_, true;
+  [[nodiscard]] NameFix* name_fix_of(std::uint64_t target, std::uint64_t brings = 0) {
+    return change(name_fixes_, target, brings);
   }
+  // Whether there is room for one more change; it counts then. `brings`: others that there can be because of it.
+  [[nodiscard]] bool admit(std::uint64_t brings = 0) {
+    if (changes_ == most_changes_) {
+      put_off_ += 1 + brings;
+      return false;
+    }
+    ++changes_;
+    return true;
+  }
+  // Changes, with all that they may bring: what is put off by one repair after the other becomes less.
   [[nodiscard]] std::uint64_t put_off() const noexcept { return put_off_; }
 
   [[nodiscard]] const InodeFix* planned_for(std::uint64_t inode) const {
@@ -71,10 +78,10 @@ class RepairPlan {
 
  private:
   template <typename Fix>
-  [[nodiscard]] Fix* change(std::map<std::uint64_t, Fix>& fixes, std::uint64_t number) {
+  [[nodiscard]] Fix* change(std::map<std::uint64_t, Fix>& fixes, std::uint64_t number, std::uint64_t brings = 0) {
     const auto found = fixes.find(number);
     if (found != fixes.end()) return &found->second;
-    return admit() ? &fixes[number] : nullptr;
+    return admit(brings) ? &fixes[number] : nullptr;
   }
 
   std::size_t most_changes_;

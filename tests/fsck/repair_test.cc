@@ -4,34 +4,12 @@
 #include <random>
 
 #include "blockio/recording_device.h"
-#include "fsck/repair.h"
 #include "tests/crash/budget.h"
 #include "tests/fsck/damaged_volume.h"
+#include "tests/fsck/repairing.h"
 
 namespace ashlar::fsck::testing {
 namespace {
-
-CheckOptions healing() {
-  CheckOptions options;
-  options.heal = true;
-  return options;
-}
-
-// As `fsck -y` does.
-Report repair(blockio::BlockDevice& device) {
-  const auto io = device.open_queue({});
-  EXPECT_TRUE(io);
-  Report report = check(device, healing());
-  if (report.is_repaired()) return report;
-  const Status repaired = repair_volume(device, **io, healing(), report);
-  EXPECT_TRUE(repaired) << repaired.error().message();
-  return report;
-}
-
-void expect_clean(blockio::BlockDevice& device) {
-  const Report report = check(device);
-  EXPECT_TRUE(report.is_clean()) << report.findings().front().text;
-}
 
 // Both copies of each node in turn: what is left is a volume, and only what was in that node is lost.
 TEST(Repair, EveryNodeLostInTurn) {

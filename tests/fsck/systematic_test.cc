@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <map>
 
-#include "fsck/repair.h"
+#include "tests/fsck/repairing.h"
 #include "tests/fsck/systematic_volume.h"
 
 namespace ashlar::fsck::testing {
