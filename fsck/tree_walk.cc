@@ -77,7 +77,6 @@ TreeWalk::TreeWalk(CheckContext& context, const ItemVisitor& visit)
 TreeWalk::~TreeWalk() = default;
 
 Status TreeWalk::run() {
-  if (!reader_.has_memory()) return fail(ErrorCode::out_of_memory);
   const ExpectedNode root{format::load(context_.superblock.root), KeyRange{}};
   TRY(walk(std::span(&root, 1)));
   return items_->finish();
@@ -96,7 +95,7 @@ Status TreeWalk::walk(std::span<const ExpectedNode> nodes) {
 }
 
 Status TreeWalk::walk_below(std::span<const ExpectedNode> parents) {
-  reader_.begin(parents);
+  TRY(reader_.begin(parents));
   for (std::span<const ExpectedNode> batch = reader_.next(); !batch.empty(); batch = reader_.next()) {
     for (std::size_t i = 0; i < batch.size(); ++i) TRY(check_node(batch[i], i));
     if (context_.report.is_fatal()) return {};
