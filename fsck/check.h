@@ -25,7 +25,8 @@ struct CheckOptions {
   // Inodes and names remembered at a time, 24 to 80 bytes each, besides the directories, which are always remembered. A
   // volume with more is read several times, for one range of inode numbers after the other.
   std::size_t most_records = 8U << 20;
-  // Changes that a repair plans at a time, some 250 bytes each. Where more is wrong it makes these, and goes round again.
+  // Changes that a repair plans at a time, some 250 bytes each. Where more is wrong it makes these, and goes round
+  // again.
   std::size_t most_changes = 1U << 20;
   // Items below lost nodes that a repair remembers the places of at a time, 80 bytes each. Where there are more, the
   // leaves that hold them are read again for the next ones. At least 1.

@@ -14,9 +14,9 @@ namespace ashlar::fsck {
 class ItemFilter {
  public:
   enum class Task : std::uint8_t {
-    learn,      // fills the plan; inodes, names and orphans go into `records`
-    learn_more, // only the inodes, but for directories, and the names that the window of `records` holds
-    hand_on,    // to the sink, what the plan keeps, changed as it says
+    learn,       // fills the plan; inodes, names and orphans go into `records`
+    learn_more,  // only the inodes, but for directories, and the names that the window of `records` holds
+    hand_on,     // to the sink, what the plan keeps, changed as it says
   };
 
   // What is read is `context`'s, of which `records` may be the same. The references outlive it.

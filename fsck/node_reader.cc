@@ -55,8 +55,8 @@ void NodeReader::submit(Batch& batch) {
     for (std::size_t i = 0; i < batch.nodes.size(); ++i) {
       if (!in_bounds(batch.nodes[i].pointer)) continue;
       blockio::IoOp& read = batch.reads[place(i, copy)];
-      read = blockio::IoOp::read(context_.layout.byte_offset(batch.nodes[i].pointer.address[copy]),
-                                 bytes(batch, i, copy));
+      read =
+          blockio::IoOp::read(context_.layout.byte_offset(batch.nodes[i].pointer.address[copy]), bytes(batch, i, copy));
       batch.order[batch.submitted++] = &read;
     }
   }

@@ -42,7 +42,7 @@ class NodeReader {
   struct Batch {
     std::span<const ExpectedNode> nodes;
     blockio::AlignedBuffer buffer;
-    std::size_t room = 0;  // nodes that fit into it, both copies
+    std::size_t room = 0;                                             // nodes that fit into it, both copies
     std::array<blockio::IoOp, kBatchNodes * format::kCopies> reads;   // copy by copy
     std::array<blockio::IoOp*, kBatchNodes * format::kCopies> order;  // those of them that were submitted
     std::size_t submitted = 0;

@@ -49,8 +49,7 @@ Status SalvageCursor::skip() {
 
 Status SalvageCursor::read_window(const format::Key& behind) {
   later_.emplace(all_->first.most(), behind);
-  for (const BlockNumber place : all_->leaves)
-    static_cast<void>(later_->take(place, TRY(leaf_at(place)), all_->lost));
+  for (const BlockNumber place : all_->leaves) static_cast<void>(later_->take(place, TRY(leaf_at(place)), all_->lost));
   at_ = later_->items().begin();
   end_ = later_->items().end();
   return {};

@@ -60,7 +60,7 @@ Status TreeBuilder::add(const format::Key& key, std::span<const std::byte> value
 }
 
 Status TreeBuilder::finish_leaf() {
-  const Child leaf{lowest_, TRY(write_node())};
+  const Child leaf { lowest_, TRY(write_node()) };
   TRY(add_child(0, leaf));
   begin_node(0);
   return {};

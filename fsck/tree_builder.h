@@ -52,7 +52,7 @@ class TreeBuilder {
     bool is_first = true;  // none of them has been written
   };
   std::vector<Level> levels_;  // from the leaves up
-  format::Key lowest_;  // of the leaf being filled
+  format::Key lowest_;         // of the leaf being filled
   std::uint64_t nodes_ = 0;
   std::array<std::uint64_t, format::kItemKindLimit> item_counts_{};
 };

@@ -58,8 +58,9 @@ void change(const Edits& edits, std::span<std::byte> bytes) {
   }
 }
 
-// An input: what geometry and how much memory, then changes, each of them a kind, which structure of that kind, how many edits, and those,
-// four bytes each. All is read before anything is changed, as a change may hide what another one is about.
+// An input: what geometry and how much memory, then changes, each of them a kind, which structure of that kind, how
+// many edits, and those, four bytes each. All is read before anything is changed, as a change may hide what another one
+// is about.
 class Changes {
  public:
   Changes(std::span<const std::uint8_t> input, ImageEditor& image) : input_(input) {
