@@ -272,7 +272,7 @@ void run(std::span<const std::uint8_t> input) {
 // Each kind of structure in each geometry, every other with little memory, one input for two of them.
 std::vector<Bytes> seeds() {
   std::vector<Bytes> all;
-  for (std::uint8_t geometry = 0; geometry < kGeometries.size(); ++geometry) {
+  for (std::size_t geometry = 0; geometry < kGeometries.size(); ++geometry) {
     for (std::uint8_t kind = 0; kind < 8; ++kind) {
       const std::uint8_t which = kind * 5;
       const auto choice = static_cast<std::uint8_t>(geometry + (kind + geometry) % 2 * kGeometries.size());
