@@ -8,6 +8,15 @@
 
 namespace ashlar::fsck {
 
+CheckOptions CheckOptions::to_read_only() const {
+  CheckOptions quiet;
+  quiet.most_records = most_records;
+  quiet.most_changes = most_changes;
+  quiet.most_salvaged = most_salvaged;
+  quiet.progress = progress;
+  return quiet;
+}
+
 Status CheckContext::tell_progress(double part) const {
   const double told = progress_.from + (progress_.to - progress_.from) * part;
   if (options.progress && !options.progress(progress_.pass, told)) return fail(ErrorCode::cancelled, "cancelled");
@@ -21,9 +30,7 @@ void CheckContext::heal(const Report::Place& finding, std::uint64_t offset, std:
 }
 
 CheckContext CheckContext::to_read_again() const {
-  CheckOptions quiet;
-  quiet.progress = options.progress;
-  CheckContext again(device, io, quiet, superblock);
+  CheckContext again(device, io, options.to_read_only(), superblock);
   again.overlay = overlay;
   again.salvaged = salvaged;
   again.next_inode = next_inode;

@@ -25,10 +25,19 @@ struct CheckOptions {
   // Inodes and names remembered at a time, 24 to 80 bytes each, besides the directories, which are always remembered. A
   // volume with more is read several times, for one range of inode numbers after the other.
   std::size_t most_records = 8U << 20;
+  // Changes that a repair plans at a time, some 250 bytes each. Where more is wrong it makes these, and goes round
+  // again.
+  std::size_t most_changes = 1U << 20;
+  // Items below lost nodes that a repair remembers the places of at a time, 80 bytes each. Where there are more, the
+  // leaves that hold them are read again for the next ones. At least 1.
+  std::size_t most_salvaged = 4U << 20;
   // Inodes whose paths are told besides those that findings are about.
   std::set<std::uint64_t> also_name;
   // Called now and then with what of a pass has been looked at so far (0 to 1); false ends it all with `cancelled`.
   std::function<bool(Pass, double)> progress;
+
+  // To read what was checked before: the bounds and the progress, and nothing that changes or reports.
+  [[nodiscard]] CheckOptions to_read_only() const;
 };
 
 // The state checked is the one after the log's transactions; they are read, not applied. Contradictions are findings in

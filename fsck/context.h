@@ -32,6 +32,7 @@ struct InodeRecord {
   std::uint32_t subdirectories = 0;  // found in it
   std::uint64_t found_entries = 0;
   bool is_orphan = false;
+  bool is_placed = false;  // a directory: a repair has chosen its place
   enum class Walk : std::uint8_t { not_yet, under_way, done };
   Walk walk = Walk::not_yet;  // up to the root
 };
@@ -82,6 +83,10 @@ struct CheckContext {
   // Adds a record if the window holds it, and makes the window smaller when there are too many.
   void remember(const InodeRecord& inode);
   void remember(const NameRecord& name);
+  // Puts inodes that were remembered behind the first so many, which are in order as they are, where they belong.
+  void merge_inodes(std::size_t first);
+  // Gives back the memory of inodes and names.
+  void forget_records();
   // Leaves only the directories, and begins the window behind this one; false when there is none.
   [[nodiscard]] bool next_window();
   // Writes a bad copy anew when that was asked for.

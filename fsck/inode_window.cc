@@ -50,6 +50,17 @@ void CheckContext::shrink_window() {
   most_now_ = std::max(options.most_records, 2 * left);
 }
 
+void CheckContext::merge_inodes(std::size_t first) {
+  const auto middle = inodes.begin() + static_cast<std::ptrdiff_t>(first);
+  std::inplace_merge(inodes.begin(), middle, inodes.end(),
+                     [](const InodeRecord& a, const InodeRecord& b) { return a.number < b.number; });
+}
+
+void CheckContext::forget_records() {
+  inodes = {};
+  names = {};
+}
+
 bool CheckContext::next_window() {
   if (window.last == ~0ULL) return false;
   window = {window.last + 1, ~0ULL};

@@ -16,7 +16,6 @@ namespace {
 constexpr unsigned kPartBits = 8;
 constexpr std::uint64_t kMaxInode = 1ULL << 62;  // so that there is always a next number
 constexpr std::uint64_t kMaxSize = ~0ULL >> 1;   // of a file
-constexpr std::string_view kLostFound = "lost+found";
 
 template <typename Head>
 void append(std::vector<std::byte>& bytes, const Head& head, std::string_view name) {
@@ -36,9 +35,12 @@ format::InodeItem new_root() {
 
 }  // namespace
 
-ItemFilter::ItemFilter(const CheckContext& context, RepairPlan& plan, ItemVisitor sink)
+ItemFilter::ItemFilter(const CheckContext& context, CheckContext& records, RepairPlan& plan, Task task,
+                       ItemVisitor sink)
     : context_(context),
+      records_(records),
       plan_(plan),
+      task_(task),
       sink_(std::move(sink)),
       longest_value_(format::max_value_size(context.layout.node_size())),
       kept_(context.layout) {}
@@ -68,7 +70,7 @@ Status ItemFilter::take(const Key& key, std::span<const std::byte> value) {
 Status ItemFilter::finish() {
   TRY(ensure_root({InodeNumber{kMaxInode}, ItemKind::inode, 0}, {}));
   end_inode();
-  if (taken_ != handed_on_) plan_.changes_items = true;
+  if (task_ == Task::learn && taken_ != handed_on_) plan_.changes_items = true;
   return {};
 }
 
@@ -87,58 +89,66 @@ Status ItemFilter::ensure_root(const Key& key, std::span<const std::byte> value)
 Status ItemFilter::take_orphan(const Key& key, std::span<const std::byte> value) {
   const Result<format::OrphanItem> orphan = format::parse_orphan(value);
   if (!orphan) return {};
-  if (learning()) plan_.orphans.push_back({key.offset, format::OrphanReason{orphan->reason}});
+  if (task_ == Task::learn) records_.orphans.push_back({key.offset, format::OrphanReason{orphan->reason}});
   return plan_.dropped_orphans.contains(key.offset) ? Status{} : hand_on(key, value);
 }
 
 Status ItemFilter::begin_inode(const Key& key, const format::InodeItem& item) {
   inode_ = item;
   number_ = key.inode.value();
+  const std::vector<OrphanRecord>& orphans = records_.orphans;
   const auto orphan =
-      std::lower_bound(plan_.orphans.begin(), plan_.orphans.end(), number_,
+      std::lower_bound(orphans.begin(), orphans.end(), number_,
                        [](const OrphanRecord& record, std::uint64_t number) { return record.number < number; });
   is_truncated_ =
-      orphan != plan_.orphans.end() && orphan->number == number_ && orphan->reason == format::OrphanReason::truncated;
+      orphan != orphans.end() && orphan->number == number_ && orphan->reason == format::OrphanReason::truncated;
   if (learning()) {
     plan_.next_inode = std::max(plan_.next_inode, number_ + 1);
-    plan_.inodes.push_back(record_of(key.inode, item));
+    // Directories are remembered the first time.
+    if (task_ == Task::learn || !S_ISDIR(item.mode)) records_.remember(record_of(key.inode, item));
     return hand_on(key, std::as_bytes(std::span(&item, 1)));
   }
   format::InodeItem fixed = item;
-  if (const auto found = plan_.fixes.find(number_); found != plan_.fixes.end()) {
-    const InodeFix& fix = found->second;
-    fixed.size = fix.size.value_or(fixed.size);
-    fixed.blocks = fix.blocks.value_or(fixed.blocks);
-    fixed.entries = fix.entries.value_or(fixed.entries);
-    fixed.parent = fix.parent.value_or(fixed.parent);
-    fixed.links = fix.links.value_or(fixed.links);
-    fixed.xattrs = fix.xattrs.value_or(fixed.xattrs);
+  if (const InodeFix* const fix = plan_.planned_for(number_)) {
+    fixed.size = fix->size.value_or(fixed.size);
+    fixed.blocks = fix->blocks.value_or(fixed.blocks);
+    fixed.entries = fix->entries.value_or(fixed.entries);
+    fixed.parent = fix->parent.value_or(fixed.parent);
+    fixed.links = fix->links.value_or(fixed.links);
+    fixed.xattrs = fix->xattrs.value_or(fixed.xattrs);
   }
   return hand_on(key, std::as_bytes(std::span(&fixed, 1)));
 }
 
 void ItemFilter::end_inode() {
-  if (inode_ && learning()) {
-    std::uint32_t xattrs = xattrs_;
-    for (const auto& [id, value] : apart_) {
-      if (value.missing == 0 || inode_->links == 0) continue;
-      plan_.broken_values.emplace(number_, id);
-      --xattrs;
-    }
-    std::uint64_t size = inode_->size;
-    if (inode_->links != 0) size = std::max(size, size_needed_);
-    if (content_bytes_ || S_ISLNK(inode_->mode)) size = content_bytes_.value_or(0);
-    if (size != inode_->size && inode_->links != 0) plan_.fixes[number_].size = size;
-    if (inode_->blocks != extent_blocks_) plan_.fixes[number_].blocks = extent_blocks_;
-    if (inode_->xattrs != xattrs) plan_.fixes[number_].xattrs = xattrs;
-    note_losses(xattrs);
-  }
+  if (inode_ && task_ == Task::learn) learn_inode();
   inode_.reset();
   extent_end_ = size_needed_ = extent_blocks_ = 0;
   content_bytes_.reset();
   has_dropped_extent_ = false;
   xattrs_ = 0;
   apart_.clear();
+}
+
+void ItemFilter::learn_inode() {
+  std::uint32_t xattrs = xattrs_;
+  for (const auto& [id, value] : apart_) {
+    if (value.missing == 0 || inode_->links == 0) continue;
+    if (plan_.admit()) plan_.broken_values.emplace(number_, id);
+    --xattrs;
+  }
+  std::uint64_t size = inode_->size;
+  if (inode_->links != 0) size = std::max(size, size_needed_);
+  if (content_bytes_ || S_ISLNK(inode_->mode)) size = content_bytes_.value_or(0);
+  const bool resizes = size != inode_->size && inode_->links != 0;
+  if (resizes || inode_->blocks != extent_blocks_ || inode_->xattrs != xattrs) {
+    if (InodeFix* const fix = plan_.fix_of(number_)) {
+      if (resizes) fix->size = size;
+      fix->blocks = extent_blocks_;
+      fix->xattrs = xattrs;
+    }
+  }
+  note_losses(xattrs);
 }
 
 void ItemFilter::note_losses(std::uint32_t xattrs) {
@@ -162,6 +172,7 @@ void ItemFilter::note_losses(std::uint32_t xattrs) {
 
 Status ItemFilter::take_of_inode(const Key& key, std::span<const std::byte> value) {
   const std::uint32_t mode = inode_->mode;
+  if (task_ == Task::learn_more && key.kind != ItemKind::dirent) return {};
   switch (key.kind) {
     case ItemKind::dirent: return S_ISDIR(mode) ? take_dirents(key, value) : Status{};
     case ItemKind::xattr: return take_xattrs(key, value);
@@ -185,8 +196,6 @@ Status ItemFilter::take_dirents(const Key& key, std::span<const std::byte> value
     }
     seen.push_back(entry->name);
     std::uint8_t type = entry->type;
-    if (!learning() && next_name_ == plan_.names.size())
-      return fail(ErrorCode::io_error, "the device reads differently");
     if (!keep_name(*entry, type)) continue;
     format::DirentEntry head{};
     head.inode = entry->inode.value();
@@ -198,18 +207,17 @@ Status ItemFilter::take_dirents(const Key& key, std::span<const std::byte> value
 }
 
 bool ItemFilter::keep_name(const format::Dirent& entry, std::uint8_t& type) {
-  if (!learning()) {
-    const PlannedName& planned = plan_.names[next_name_++];
-    type = planned.type;
-    return planned.keep;
+  const std::uint64_t target = entry.inode.value();
+  if (learning()) {
+    records_.remember(NameRecord{number_, target, entry.type});
+    if (number_ == kRootInode.value() && entry.name == kLostFound) plan_.lost_found = target;
+    return true;
   }
-  plan_.names.push_back({number_, entry.inode.value(), entry.type, true});
-  if (number_ == kRootInode.value()) {
-    plan_.root_names.emplace(entry.name);
-    if (entry.name == kLostFound) plan_.lost_found = entry.inode.value();
-  }
-  if (number_ == plan_.lost_found) plan_.lost_found_names.emplace(entry.name);
-  return true;
+  NameFix* const fix = plan_.planned_for_names(target);
+  if (fix == nullptr) return true;
+  type = fix->type.value_or(type);
+  if (fix->gone) return false;
+  return !fix->only_in || (*fix->only_in == number_ && !std::exchange(fix->met, true));
 }
 
 Status ItemFilter::take_xattrs(const Key& key, std::span<const std::byte> value) {

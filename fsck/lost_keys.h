@@ -23,6 +23,7 @@ class LostKeys {
 
   [[nodiscard]] bool empty() const noexcept { return ranges_.empty(); }
   [[nodiscard]] bool holds(const format::Key& key) const { return touches(key, key); }
+  bool operator==(const LostKeys&) const = default;
   // Whether any key from `first` to `last` (that one too) is lost.
   [[nodiscard]] bool touches(const format::Key& first, const format::Key& last) const;
 

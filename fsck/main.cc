@@ -10,6 +10,7 @@
 #include <string>
 
 #include "blockio/file_device.h"
+#include "blockio/mount_table.h"
 #include "fs/base/log.h"
 #include "fsck/check.h"
 #include "fsck/command_line.h"
@@ -21,9 +22,6 @@ namespace {
 
 using namespace ashlar;
 using namespace ashlar::fsck;
-
-// A daemon that is just finishing its unmount gives up the device within this time.
-constexpr std::uint32_t kLockWaitMs = 10000;
 
 // Set by the signal handler, which can do no more.
 std::atomic<bool> cancel_requested{false};
@@ -105,11 +103,18 @@ Result<Report> check_and_repair(const CommandLine& line, blockio::BlockDevice& d
   return report;
 }
 
+Result<std::unique_ptr<blockio::FileDevice>> open(const std::string& path, blockio::DeviceOptions options) {
+  const std::string mounted_at = blockio::mount_point_of(path);
+  options.lock_wait_ms = blockio::lock_wait_ms(!mounted_at.empty());
+  auto device = blockio::open_device(path, options);
+  if (device || device.error().code() != ErrorCode::busy || mounted_at.empty()) return device;
+  return fail(ErrorCode::busy, fmt::format("{}: is mounted at {}: unmount it first", path, mounted_at));
+}
+
 Result<int> check(const CommandLine& line) {
   blockio::DeviceOptions device_options;
   device_options.read_only = line.mode == Mode::never || (line.mode == Mode::ask && isatty(STDIN_FILENO) == 0);
-  device_options.lock_wait_ms = kLockWaitMs;
-  const std::unique_ptr<blockio::FileDevice> device = TRY(blockio::open_device(line.device, device_options));
+  const std::unique_ptr<blockio::FileDevice> device = TRY(open(line.device, device_options));
   const std::unique_ptr<blockio::IoQueue> io = TRY(device->open_queue({}));
   if (!line.force) {
     const Result<bool> clean = is_marked_clean(*device, *io);

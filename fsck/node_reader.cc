@@ -7,19 +7,13 @@ namespace ashlar::fsck {
 NodeReader::NodeReader(CheckContext& context)
     : context_(context),
       node_size_(context.layout.node_size()),
-      batches_(std::make_unique<std::array<Batch, kBatches>>()) {
-  for (Batch& batch : *batches_) batch.buffer = blockio::AlignedBuffer(kBatchNodes * format::kCopies * node_size_);
-}
+      batches_(std::make_unique<std::array<Batch, kBatches>>()) {}
 
 NodeReader::~NodeReader() {
   for (Batch& batch : *batches_) wait(batch);
 }
 
-bool NodeReader::has_memory() const noexcept {
-  return std::none_of(batches_->begin(), batches_->end(), [](const Batch& batch) { return batch.buffer.empty(); });
-}
-
-void NodeReader::begin(std::span<const ExpectedNode> nodes) {
+Status NodeReader::begin(std::span<const ExpectedNode> nodes) {
   for (Batch& batch : *batches_) {
     wait(batch);
     batch.nodes = {};
@@ -28,7 +22,21 @@ void NodeReader::begin(std::span<const ExpectedNode> nodes) {
   ahead_ = nodes;
   current_ = 0;
   // next() reads into the current one, which it takes to be used up, and goes on to the one after it.
+  for (std::size_t i = 0; i < kBatches; ++i) {
+    const std::size_t before = i * kBatchNodes;
+    if (before >= nodes.size()) break;
+    TRY(make_room((*batches_)[(i + 1) % kBatches], std::min(nodes.size() - before, kBatchNodes)));
+  }
   for (std::size_t i = 1; i < kBatches; ++i) submit((*batches_)[i]);
+  return {};
+}
+
+// Most volumes are small, and are read many times where they are tested.
+Status NodeReader::make_room(Batch& batch, std::size_t nodes) const {
+  if (batch.room >= nodes) return {};
+  batch.buffer = blockio::AlignedBuffer(nodes * format::kCopies * node_size_);
+  batch.room = batch.buffer.empty() ? 0 : nodes;
+  return batch.buffer.empty() ? fail(ErrorCode::out_of_memory) : Status{};
 }
 
 std::span<const ExpectedNode> NodeReader::next() {
@@ -47,8 +55,8 @@ void NodeReader::submit(Batch& batch) {
     for (std::size_t i = 0; i < batch.nodes.size(); ++i) {
       if (!in_bounds(batch.nodes[i].pointer)) continue;
       blockio::IoOp& read = batch.reads[place(i, copy)];
-      const std::span<std::byte> bytes = batch.buffer.span().subspan(place(i, copy) * node_size_, node_size_);
-      read = blockio::IoOp::read(context_.layout.byte_offset(batch.nodes[i].pointer.address[copy]), bytes);
+      read =
+          blockio::IoOp::read(context_.layout.byte_offset(batch.nodes[i].pointer.address[copy]), bytes(batch, i, copy));
       batch.order[batch.submitted++] = &read;
     }
   }
@@ -71,7 +79,7 @@ Status NodeReader::outcome(std::size_t index, std::size_t copy) const {
 }
 
 std::span<std::byte> NodeReader::image(std::size_t index, std::size_t copy) {
-  return (*batches_)[current_].buffer.span().subspan(place(index, copy) * node_size_, node_size_);
+  return bytes((*batches_)[current_], index, copy);
 }
 
 bool NodeReader::in_bounds(const format::NodePointer& pointer) const {

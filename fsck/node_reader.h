@@ -26,10 +26,9 @@ class NodeReader {
   NodeReader(const NodeReader&) = delete;
   NodeReader& operator=(const NodeReader&) = delete;
 
-  [[nodiscard]] bool has_memory() const noexcept;
-
   // Starts to read these, which stay until next() has returned the last of them; what was begun before is given up.
-  void begin(std::span<const ExpectedNode> nodes);
+  // out_of_memory when there is none for so many.
+  [[nodiscard]] Status begin(std::span<const ExpectedNode> nodes);
   // The next batch of them in order, valid until the next call of any kind; empty at the end.
   [[nodiscard]] std::span<const ExpectedNode> next();
   // What the device answered for a copy of a node of that batch, and the bytes if that was a success.
@@ -43,6 +42,7 @@ class NodeReader {
   struct Batch {
     std::span<const ExpectedNode> nodes;
     blockio::AlignedBuffer buffer;
+    std::size_t room = 0;                                             // nodes that fit into it, both copies
     std::array<blockio::IoOp, kBatchNodes * format::kCopies> reads;   // copy by copy
     std::array<blockio::IoOp*, kBatchNodes * format::kCopies> order;  // those of them that were submitted
     std::size_t submitted = 0;
@@ -50,10 +50,14 @@ class NodeReader {
     [[nodiscard]] std::span<blockio::IoOp* const> in_order() { return std::span(order).first(submitted); }
   };
 
+  [[nodiscard]] Status make_room(Batch& batch, std::size_t nodes) const;
   void submit(Batch& batch);
   void wait(Batch& batch);
   [[nodiscard]] bool in_bounds(const format::NodePointer& pointer) const;
   [[nodiscard]] static std::size_t place(std::size_t index, std::size_t copy) { return copy * kBatchNodes + index; }
+  [[nodiscard]] std::span<std::byte> bytes(Batch& batch, std::size_t index, std::size_t copy) const {
+    return batch.buffer.span().subspan((copy * batch.room + index) * node_size_, node_size_);
+  }
 
   CheckContext& context_;
   const std::size_t node_size_;

@@ -107,9 +107,7 @@ Status read_window(CheckContext& context) {
     return Status{};
   });
   TRY(walk.run());
-  const auto middle = context.inodes.begin() + static_cast<std::ptrdiff_t>(directories);
-  std::inplace_merge(context.inodes.begin(), middle, context.inodes.end(),
-                     [](const InodeRecord& a, const InodeRecord& b) { return a.number < b.number; });
+  context.merge_inodes(directories);
   return {};
 }
 

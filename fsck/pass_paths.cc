@@ -6,7 +6,7 @@
 #include <set>
 #include <utility>
 
-#include "fsck/tree_walk.h"
+#include "fsck/directory_names.h"
 
 namespace ashlar::fsck {
 namespace {
@@ -47,29 +47,17 @@ class PathFinder {
     }
   }
 
-  [[nodiscard]] bool is_of_interest(const KeyRange& range) const {
-    // The first directory from the range's lowest key on.
-    const auto next = names_.lower_bound({range.lowest.inode.value(), 0});
-    if (next == names_.end()) return false;
-    return !range.limit || next->first.first <= range.limit->inode.value();
-  }
-
   [[nodiscard]] Status read_names() {
     CheckContext reading = context_.to_read_again();
     reading.begin_progress({Pass::names, 1.0, 1.0});
-    TreeWalk walk(reading, [this](const format::Key& key, std::span<const std::byte> value) {
-      if (key.kind == format::ItemKind::dirent) take(key.inode.value(), value);
-      return Status{};
+    const auto next = [this](std::uint64_t from) -> std::optional<std::uint64_t> {
+      const auto found = names_.lower_bound({from, 0});
+      return found == names_.end() ? std::nullopt : std::optional(found->first.first);
+    };
+    return fsck::read_names(reading, next, [this](std::uint64_t directory, const format::Dirent& entry) {
+      const auto wanted = names_.find({directory, entry.inode.value()});
+      if (wanted != names_.end() && wanted->second.empty()) wanted->second = entry.name;
     });
-    walk.look_only_at([this](const KeyRange& range) { return is_of_interest(range); });
-    return walk.run();
-  }
-  void take(std::uint64_t directory, std::span<const std::byte> value) {
-    format::DirentCursor cursor(value, format::DirentCursor::Names::any);
-    while (const std::optional<format::Dirent> entry = cursor.next()) {
-      const auto wanted = names_.find({directory, entry->inode.value()});
-      if (wanted != names_.end() && wanted->second.empty()) wanted->second = entry->name;
-    }
   }
 
   // As much of the path as is known: what has no way up to the root begins with the number of where it ends.

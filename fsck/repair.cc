@@ -1,5 +1,8 @@
 #include "fsck/repair.h"
 
+#include <limits>
+#include <utility>
+
 #include "fsck/context.h"
 #include "fsck/rebuild.h"
 #include "fsck/superblock_search.h"
@@ -12,7 +15,7 @@ constexpr int kMaxRounds = 4;
 
 }  // namespace
 
-Result<GivenUp> rebuild_volume(blockio::BlockDevice& device, blockio::IoQueue& io, const CheckOptions& options) {
+Result<Rebuilt> rebuild_volume(blockio::BlockDevice& device, blockio::IoQueue& io, const CheckOptions& options) {
   Report ignored;  // the check before told it all
   CheckOptions quiet;
   quiet.search = options.search;
@@ -36,11 +39,22 @@ Status repair_volume(blockio::BlockDevice& device, blockio::IoQueue& io, const C
   CheckOptions looking = options;
   GivenUp given_up;
   Report after;
-  for (int round = 0; round < kMaxRounds; ++round) {
-    Result<GivenUp> lost = rebuild_volume(device, io, options);
-    if (!lost && round != 0) report.mark_repaired(after);
-    given_up.merge(TRY(std::move(lost)));
+  bool was_changed = false;
+  std::uint64_t put_off = std::numeric_limits<std::uint64_t>::max();
+  for (int round = 0; round < kMaxRounds;) {
+    Result<Rebuilt> rebuilt = rebuild_volume(device, io, options);
+    if (!rebuilt) {
+      if (was_changed) report.mark_repaired(TRY(check_volume(device, io, looking)));
+      return fail(std::move(rebuilt).error());
+    }
+    was_changed = true;
+    given_up.merge(rebuilt->given_up);
     for (const auto& [inode, what] : given_up) looking.also_name.insert(inode);
+    // As long as less is put off every time, it comes to an end.
+    const std::uint64_t before = std::exchange(put_off, rebuilt->put_off);
+    if (put_off != 0 && put_off < before) continue;
+    put_off = std::numeric_limits<std::uint64_t>::max();
+    ++round;
     after = TRY(check_volume(device, io, looking));
     if (!needs_more(after)) break;
   }

@@ -8,11 +8,16 @@
 
 namespace ashlar::fsck {
 
-// Once. Damage that hid behind other damage may need another time. Where no superblock is left, or nodes are lost and
-// the one that was newer is gone, the device is searched for what it led to. no_space when the new tree has no room
-// beside the old one; errors of the superblock and the device as check_volume's.
-// What could not be saved is returned.
-[[nodiscard]] Result<GivenUp> rebuild_volume(blockio::BlockDevice& device, blockio::IoQueue& io,
+// What came of one rebuild.
+struct Rebuilt {
+  GivenUp given_up;
+  std::uint64_t put_off = 0;  // changes beyond CheckOptions::most_changes; the volume is marked as having errors then
+};
+
+// Once. Damage that hid behind other damage may need another time, and so may what was put off. Where no superblock is
+// left, or nodes are lost and the one that was newer is gone, the device is searched for what it led to. no_space when
+// the new tree has no room beside the old one; errors of the superblock and the device as check_volume's.
+[[nodiscard]] Result<Rebuilt> rebuild_volume(blockio::BlockDevice& device, blockio::IoQueue& io,
                                              const CheckOptions& options = {});
 
 // Rebuilds until a check has nothing more to repair, or it does not help. `report` is that of the check before; what

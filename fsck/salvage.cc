@@ -29,9 +29,13 @@ class Salvage {
   [[nodiscard]] Status run() {
     if (!scan_.has_memory() || node_.empty()) return fail(ErrorCode::out_of_memory);
     for (std::uint32_t group = 0; group < layout_.group_count(); ++group) TRY(scan_group(group));
-    // The newest first: what is in the map stays.
+    // The newest first: its items count.
     std::sort(found_.begin(), found_.end(), [](const Leaf& a, const Leaf& b) { return a.generation > b.generation; });
-    for (const Leaf& leaf : found_) take(leaf);
+    context_.salvaged = std::make_shared<SalvagedItems>();
+    SalvagedItems& items = *context_.salvaged;
+    items.first = SalvageWindow(context_.options.most_salvaged);
+    items.lost = context_.lost;
+    for (const Leaf& leaf : found_) take(leaf, items);
     return {};
   }
 
@@ -109,17 +113,10 @@ class Salvage {
     return context_.io.run(read) && is_leaf(place, node_.span());
   }
 
-  void take(const Leaf& leaf) {
-    if (!load(leaf.place)) return;
-    bool used = false;
-    const std::span<const format::LeafItem> items = format::leaf_items(node_.span());
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      const format::Key key = format::key_of(items[i]);
-      if (!context_.lost.holds(key)) continue;
-      context_.salvaged->try_emplace(key, SalvagedPlace{leaf.place, static_cast<std::uint32_t>(i)});
-      used = true;
-    }
-    if (used) static_cast<void>(context_.owned.claim({leaf.place, layout_.node_blocks()}));
+  void take(const Leaf& leaf, SalvagedItems& items) {
+    if (!load(leaf.place) || !items.first.take(leaf.place, node_.span(), items.lost)) return;
+    items.leaves.push_back(leaf.place);
+    static_cast<void>(context_.owned.claim({leaf.place, layout_.node_blocks()}));
   }
 
   CheckContext& context_;

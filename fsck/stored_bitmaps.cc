@@ -8,11 +8,21 @@
 
 namespace ashlar::fsck {
 
+namespace {
+
+// That there are of the table, in all slots and copies, or of the bitmaps' current versions.
+std::size_t most_blocks(const format::Layout& layout) {
+  return std::max(std::size_t{layout.group_table_blocks()} * format::kSuperblockSlots * format::kCopies,
+                  std::size_t{layout.group_count()} * format::kCopies);
+}
+
+}  // namespace
+
 StoredBitmaps::StoredBitmaps(CheckContext& context)
     : context_(context),
       layout_(context.layout),
       block_size_(context.layout.block_size()),
-      buffer_(std::min(kBufferBytes, kMostReads * block_size_)) {
+      buffer_(std::min({kBufferBytes, kMostReads * block_size_, most_blocks(context.layout) * block_size_})) {
   static_assert(kBufferBytes / format::kMaxBlockSize >= kTableCopies);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace ashlar::fsck {
 namespace {
@@ -59,44 +60,51 @@ Status TreeBuilder::add(const format::Key& key, std::span<const std::byte> value
 }
 
 Status TreeBuilder::finish_leaf() {
-  leaves_.push_back({ lowest_, TRY(write_node()) });
+  const Child leaf { lowest_, TRY(write_node()) };
+  TRY(add_child(0, leaf));
   begin_node(0);
   return {};
 }
 
 Result<format::NodePointer> TreeBuilder::finish() {
   TRY(finish_leaf());
-  std::vector<Child> level = std::move(leaves_);
-  for (std::uint8_t height = 1; level.size() > 1; ++height) TRY(build_level(height, level));
-  return level.front().pointer;
+  for (std::size_t level = 0;; ++level) {
+    const bool is_root = level + 1 == levels_.size() && levels_[level].children.size() == 1;
+    if (is_root) return levels_[level].children.front().pointer;
+    if (!levels_[level].children.empty()) TRY(finish_internal(level));
+  }
 }
 
-Status TreeBuilder::build_level(std::uint8_t level, std::vector<Child>& children) {
+Status TreeBuilder::add_child(std::size_t level, const Child& child) {
   const std::size_t most =
       format::max_internal_entries(static_cast<std::uint32_t>(node_size_)) * kFillNumerator / kFillDenominator;
-  std::vector<Child> parents;
-  for (std::size_t first = 0; first < children.size(); first += most) {
-    begin_node(level);
-    const std::size_t count = std::min(most, children.size() - first);
-    for (std::size_t i = 0; i < count; ++i) {
-      const Child& child = children[first + i];
-      // What is put below the lowest key later belongs into the first node.
-      const format::Key key = first + i == 0 ? format::kLowestKey : child.lowest;
-      format::InternalEntry entry{};
-      entry.inode = key.inode.value();
-      entry.offset = key.offset;
-      entry.kind = static_cast<std::uint8_t>(key.kind);
-      for (std::size_t copy = 0; copy < format::kCopies; ++copy)
-        entry.address[copy] = child.pointer.address[copy].value();
-      entry.generation = child.pointer.generation.value();
-      entry.crc = child.pointer.crc;
-      std::memcpy(node_.data() + sizeof(format::NodeHeader) + i * sizeof entry, &entry, sizeof entry);
-    }
-    header().count = static_cast<std::uint16_t>(count);
-    parents.push_back({ children[first].lowest, TRY(write_node()) });
-  }
-  children = std::move(parents);
+  if (level == levels_.size()) levels_.emplace_back();
+  // Not before there is another: one that is alone is the root.
+  if (levels_[level].children.size() == most) TRY(finish_internal(level));
+  levels_[level].children.push_back(child);
   return {};
+}
+
+Status TreeBuilder::finish_internal(std::size_t level) {
+  const std::vector<Child> children = std::exchange(levels_[level].children, {});
+  const bool is_first = std::exchange(levels_[level].is_first, false);
+  begin_node(static_cast<std::uint8_t>(level + 1));
+  for (std::size_t i = 0; i < children.size(); ++i) {
+    const Child& child = children[i];
+    // What is put below the lowest key later belongs into the first node.
+    const format::Key key = is_first && i == 0 ? format::kLowestKey : child.lowest;
+    format::InternalEntry entry{};
+    entry.inode = key.inode.value();
+    entry.offset = key.offset;
+    entry.kind = static_cast<std::uint8_t>(key.kind);
+    for (std::size_t copy = 0; copy < format::kCopies; ++copy)
+      entry.address[copy] = child.pointer.address[copy].value();
+    entry.generation = child.pointer.generation.value();
+    entry.crc = child.pointer.crc;
+    std::memcpy(node_.data() + sizeof(format::NodeHeader) + i * sizeof entry, &entry, sizeof entry);
+  }
+  header().count = static_cast<std::uint16_t>(children.size());
+  return add_child(level + 1, { children.front().lowest, TRY(write_node()) });
 }
 
 Result<format::NodePointer> TreeBuilder::write_node() {

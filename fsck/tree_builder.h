@@ -1,4 +1,5 @@
-// Writes a new tree, bottom-up, into blocks that nothing uses.
+// Writes a new tree, bottom-up, into blocks that nothing uses. Of each level only the node that is being filled is in
+// memory.
 #pragma once
 
 #include <array>
@@ -34,7 +35,9 @@ class TreeBuilder {
   [[nodiscard]] Status finish_leaf();
   [[nodiscard]] Result<format::NodePointer> write_node();
   [[nodiscard]] Result<BlockNumber> take_place(std::size_t copy);
-  [[nodiscard]] Status build_level(std::uint8_t level, std::vector<Child>& children);
+  // Takes a node of this level, and writes the one above when it is full.
+  [[nodiscard]] Status add_child(std::size_t level, const Child& child);
+  [[nodiscard]] Status finish_internal(std::size_t level);
 
   CheckContext& context_;
   const Generation generation_;
@@ -43,8 +46,13 @@ class TreeBuilder {
   const std::size_t node_size_;
   blockio::AlignedBuffer node_;
   std::array<std::uint64_t, format::kCopies> next_place_{};
-  std::vector<Child> leaves_;
-  format::Key lowest_;  // of the leaf being filled
+  // What waits for a node above it.
+  struct Level {
+    std::vector<Child> children;
+    bool is_first = true;  // none of them has been written
+  };
+  std::vector<Level> levels_;  // from the leaves up
+  format::Key lowest_;         // of the leaf being filled
   std::uint64_t nodes_ = 0;
   std::array<std::uint64_t, format::kItemKindLimit> item_counts_{};
 };

@@ -26,15 +26,13 @@ class ItemStream {
  public:
   ItemStream(const CheckContext& context, const ItemVisitor& visit)
       : visit_(visit),
-        reader_(context.io, context.superblock),
         log_(context.overlay->begin()),
         log_end_(context.overlay->end()),
-        salvage_(context.salvaged->begin()),
-        salvage_end_(context.salvaged->end()) {}
+        salvage_(context.io, context.superblock, context.salvaged) {}
 
   [[nodiscard]] Status take(const format::Key& key, std::span<const std::byte> value) {
     while (next_aside() != nullptr && *next_aside() < key) TRY(take_aside());
-    if (salvage_ != salvage_end_ && salvage_->first == key) ++salvage_;
+    if (salvage_.next() != nullptr && *salvage_.next() == key) TRY(salvage_.skip());
     // Replaced or erased: the log's version is handed on with what lies below the next key.
     if (log_ != log_end_ && log_->first == key) return {};
     return visit_(key, value);
@@ -47,25 +45,27 @@ class ItemStream {
  private:
   // The next key that is not from the tree.
   [[nodiscard]] const format::Key* next_aside() const {
-    if (log_ == log_end_) return salvage_ == salvage_end_ ? nullptr : &salvage_->first;
-    return salvage_ == salvage_end_ || log_->first <= salvage_->first ? &log_->first : &salvage_->first;
+    const format::Key* const salvaged = salvage_.next();
+    if (log_ == log_end_) return salvaged;
+    return salvaged == nullptr || log_->first <= *salvaged ? &log_->first : salvaged;
   }
   [[nodiscard]] Status take_aside() {
     const format::Key key = *next_aside();
     const bool from_log = log_ != log_end_ && log_->first == key;
-    const auto salvaged = salvage_;
-    if (salvage_ != salvage_end_ && salvage_->first == key) ++salvage_;
-    if (!from_log) return visit_(key, TRY(reader_.read(key, salvaged->second)));
+    if (!from_log) {
+      const std::span<const std::byte> value = TRY(salvage_.value());
+      TRY(visit_(key, value));
+    }
+    if (salvage_.next() != nullptr && *salvage_.next() == key) TRY(salvage_.skip());
+    if (!from_log) return {};
     const auto& value = (log_++)->second;
     return value ? visit_(key, *value) : Status{};
   }
 
   const ItemVisitor visit_;
-  SalvageReader reader_;
   Overlay::const_iterator log_;
   const decltype(log_) log_end_;
-  SalvagedItems::const_iterator salvage_;
-  const decltype(salvage_) salvage_end_;
+  SalvageCursor salvage_;
 };
 
 TreeWalk::TreeWalk(CheckContext& context, const ItemVisitor& visit)
@@ -77,7 +77,6 @@ TreeWalk::TreeWalk(CheckContext& context, const ItemVisitor& visit)
 TreeWalk::~TreeWalk() = default;
 
 Status TreeWalk::run() {
-  if (!reader_.has_memory()) return fail(ErrorCode::out_of_memory);
   const ExpectedNode root{format::load(context_.superblock.root), KeyRange{}};
   TRY(walk(std::span(&root, 1)));
   return items_->finish();
@@ -96,7 +95,7 @@ Status TreeWalk::walk(std::span<const ExpectedNode> nodes) {
 }
 
 Status TreeWalk::walk_below(std::span<const ExpectedNode> parents) {
-  reader_.begin(parents);
+  TRY(reader_.begin(parents));
   for (std::span<const ExpectedNode> batch = reader_.next(); !batch.empty(); batch = reader_.next()) {
     for (std::size_t i = 0; i < batch.size(); ++i) TRY(check_node(batch[i], i));
     if (context_.report.is_fatal()) return {};

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <mntent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -17,6 +16,7 @@
 #include <thread>
 
 #include "blockio/file_device.h"
+#include "blockio/mount_table.h"
 #include "fs/base/log.h"
 #include "fs/daemon/status.h"
 #include "fs/daemon/tuning.h"
@@ -26,8 +26,6 @@
 namespace ashlar::daemon {
 namespace {
 
-// A daemon that is just finishing its unmount gives up the device within this time.
-constexpr std::uint32_t kLockWaitMs = 30000;
 // A worker has one request at a time, so this many are in flight. Idle ones cost their buffers.
 constexpr unsigned kDefaultThreads = 16;
 constexpr std::uint32_t kQueueDepth = 64;
@@ -89,32 +87,10 @@ struct Mount {
   std::unique_ptr<fuse::Session> session;
 };
 
-// Where the device is mounted as a volume of ours; empty when it is not.
-std::string find_mount_of(const std::string& device) {
-  FILE* const table = setmntent("/proc/self/mounts", "r");
-  if (table == nullptr) return {};
-  std::string found;
-  while (const mntent* entry = getmntent(table)) {
-    if (device == entry->mnt_fsname && std::string_view(entry->mnt_type).ends_with("ashlarfs")) found = entry->mnt_dir;
-  }
-  endmntent(table);
-  return found;
-}
-
-std::string real_path(const std::string& path) {
-  char* const resolved = realpath(path.c_str(), nullptr);
-  std::string result = resolved != nullptr ? resolved : path;
-  free(resolved);
-  return result;
-}
-
 Status open_volume(const MountRequest& request, Mount& mount) {
   blockio::DeviceOptions device_options;
   device_options.read_only = request.read_only;
-  // A daemon that serves a mount does not let go soon. (Anybody may call a mount anything, so the lock decides and not
-  // this.)
-  const bool mounted = !find_mount_of(real_path(request.device)).empty();
-  device_options.lock_wait_ms = mounted ? 0 : kLockWaitMs;
+  device_options.lock_wait_ms = blockio::lock_wait_ms(!blockio::mount_point_of(request.device).empty());
   device_options.window_offset = request.offset;
   mount.device = TRY(blockio::open_device(request.device, device_options));
   mount.queue.engine = request.engine;
@@ -148,7 +124,7 @@ Status open_volume(const MountRequest& request, Mount& mount) {
 
 Result<std::unique_ptr<fuse::Session>> mount_session(const MountRequest& request, Mount& mount) {
   fuse::MountOptions options;
-  options.source = real_path(request.device);
+  options.source = blockio::real_path(request.device);
   options.mount_point = request.mount_point;
   options.options = request.kernel_options;
   options.transport = request.transport;

@@ -4,34 +4,12 @@
 #include <random>
 
 #include "blockio/recording_device.h"
-#include "fsck/repair.h"
 #include "tests/crash/budget.h"
 #include "tests/fsck/damaged_volume.h"
+#include "tests/fsck/repairing.h"
 
 namespace ashlar::fsck::testing {
 namespace {
-
-CheckOptions healing() {
-  CheckOptions options;
-  options.heal = true;
-  return options;
-}
-
-// As `fsck -y` does.
-Report repair(blockio::BlockDevice& device) {
-  const auto io = device.open_queue({});
-  EXPECT_TRUE(io);
-  Report report = check(device, healing());
-  if (report.is_repaired()) return report;
-  const Status repaired = repair_volume(device, **io, healing(), report);
-  EXPECT_TRUE(repaired) << repaired.error().message();
-  return report;
-}
-
-void expect_clean(blockio::BlockDevice& device) {
-  const Report report = check(device);
-  EXPECT_TRUE(report.is_clean()) << report.findings().front().text;
-}
 
 // Both copies of each node in turn: what is left is a volume, and only what was in that node is lost.
 TEST(Repair, EveryNodeLostInTurn) {
@@ -109,7 +87,7 @@ TEST(Repair, NoRoomForAnotherTree) {
       [&](ItemEditor& items) { items.edit_inode(volume.file, [](format::InodeItem& item) { item.links = 9; }); });
   const auto io = volume.device().open_queue({});
   ASSERT_TRUE(io);
-  const Result<GivenUp> repaired = rebuild_volume(volume.device(), **io);
+  const Result<Rebuilt> repaired = rebuild_volume(volume.device(), **io);
   if (!repaired) {
     EXPECT_EQ(repaired.error().code(), ErrorCode::no_space);
     EXPECT_EQ(names_of(check(volume.device())), Names{"link_count_wrong"});

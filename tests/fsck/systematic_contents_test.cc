@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "fs/format/places.h"
-#include "fsck/repair.h"
+#include "tests/fsck/repairing.h"
 #include "tests/fsck/systematic_volume.h"
 
 namespace ashlar::fsck::testing {

@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <map>
 
-#include "fsck/repair.h"
+#include "tests/crash/budget.h"
+#include "tests/fsck/repairing.h"
 #include "tests/fsck/systematic_volume.h"
 
 namespace ashlar::fsck::testing {
@@ -37,6 +38,8 @@ class Systematic : public SystematicVolume, public ::testing::TestWithParam<std:
       format::seal_node(older);
       all.emplace_back("an older generation", std::move(older));
     }
+    // One way after the other where a sanitizer makes it slow.
+    if (crash_test::kSanitized && !damages_all()) return {all[index % all.size()]};
     return all;
   }
 

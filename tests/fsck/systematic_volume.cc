@@ -81,12 +81,6 @@ std::vector<std::size_t> share_of(std::size_t shard, std::size_t count, std::siz
   return share;
 }
 
-CheckOptions healing() {
-  CheckOptions options;
-  options.heal = true;
-  return options;
-}
-
 SystematicVolume::SystematicVolume() : rig(volume::testing::kMiddleNodes) {
   fill(rig);
   rig.unmount();

@@ -20,8 +20,6 @@ inline constexpr std::size_t kShards = 2;
 // Of `count` things those that a shard looks at: about `sample` in all shards together, or each.
 [[nodiscard]] std::vector<std::size_t> share_of(std::size_t shard, std::size_t count, std::size_t sample);
 
-[[nodiscard]] CheckOptions healing();
-
 // One block of a file's contents.
 struct DataBlock {
   InodeNumber inode;

@@ -107,7 +107,7 @@ TEST_F(ToolRefusalTest, FsckOfAMountedVolumeIsAnOperationalError) {
   ASSERT_TRUE(succeeded(volume().format()));
   ASSERT_TRUE(succeeded(volume().mount(Engine::io_uring)));
   const CommandResult result = run({program("fsck.ashlarfs"), "-n", "-f", image()});
-  EXPECT_TRUE(refused(result, {image()}));
+  EXPECT_TRUE(refused(result, {image(), "is mounted at " + volume().root().string()}));
   EXPECT_EQ(result.exit_status, kOperationalError);
 }
 
