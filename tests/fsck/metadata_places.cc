@@ -13,8 +13,9 @@ std::vector<MetadataPiece> metadata_pieces(ImageEditor& image) {
     return piece;
   };
   // `offset_of`: of a slot's copy.
-  const auto add_in_slot = [&add](std::string name, std::size_t length, std::size_t slot, const auto& offset_of) {
-    add(std::move(name), length, [&](std::size_t copy) { return offset_of(slot, copy); }).other_slot =
+  const auto add_in_slot = [&add](const std::string& name, std::size_t length, std::size_t slot,
+                                  const auto& offset_of) {
+    add(name, length, [&](std::size_t copy) { return offset_of(slot, copy); }).other_slot =
         offset_of(1 - slot, std::size_t{0});
   };
   add_in_slot("superblock", format::kSuperblockSize, image.superblock.generation % format::kSuperblockSlots,

@@ -113,7 +113,9 @@ TEST_P(FailingMount, TheReasonStaysInTheSuperblock) {
     SCOPED_TRACE(stop);
     const auto daemon = start("commit=3600,io_engine=" + GetParam());
     ASSERT_TRUE(daemon->wait_until_mounted()) << daemon->said();
-    if (stop == 2) EXPECT_THAT(daemon->said(), HasSubstr("stopped: " + first["reason"].get<std::string>()));
+    if (stop == 2) {
+      EXPECT_THAT(daemon->said(), HasSubstr("stopped: " + first["reason"].get<std::string>()));
+    }
     daemon->forbid_writing(true, log_at);
     EXPECT_FALSE(write_and_sync(volume_->root() / "lost", "not acknowledged"));
     const std::string why = stat()["failure"];
