@@ -22,7 +22,8 @@ namespace ashlar::posix_test {
 
 // Where AshlarFS may differ from ext4, each with its reason.
 enum class Deviation {
-  // Unless mounted with relatime or strictatime, reading does not change access times, as with noatime: the kernel keeps
+  // Unless mounted with relatime or strictatime, reading does not change access times, as with noatime: the kernel
+  // keeps
   // none for FUSE filesystems, so each opening of a file would cost a request.
   reading_keeps_access_time,
   // With strictatime, only what is read first through a descriptor counts: the daemon does not see reads from the page

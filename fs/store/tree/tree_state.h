@@ -86,7 +86,7 @@ struct TreeState {
   TreeConfig config;
   NodeSource& source;
   mutable FairSharedMutex lock;
-  NodeCache cache;  // outlives the roots below
+  NodeCache cache;           // outlives the roots below
   RecentPlaces leaf_misses;  // children of a parent, by index
 
   RootSlot root;

@@ -95,8 +95,8 @@ TEST(StoreFailureTest, AFailedLogWriteIsNeverRetriedIntoSuccess) {
   ASSERT_TRUE(workload.step(**store, *io));
   // The data that is gathered for it reaches the device: only the log does not.
   const format::Layout& layout = (*store)->layout();
-  faulty.set_plan([first = layout.byte_offset(layout.log().first), end = layout.byte_offset(layout.log().end())](
-                      const blockio::FaultQuestion& question) {
+  faulty.set_plan([first = layout.byte_offset(layout.log().first),
+                   end = layout.byte_offset(layout.log().end())](const blockio::FaultQuestion& question) {
     return first <= question.op.offset && question.op.offset < end ? blockio::Fault::fail : blockio::Fault::none;
   });
   EXPECT_FALSE((*store)->sync(*io));
