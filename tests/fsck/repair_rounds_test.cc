@@ -27,18 +27,8 @@ std::multiset<std::string> texts_of(const Report& report) {
   return texts;
 }
 
-// All that have a repair; some where a sanitizer makes them slow.
 std::vector<DamageCase> repaired_cases() {
-  constexpr std::size_t kStride = crash_test::kSanitized ? 4 : 1;
-  std::vector<DamageCase> found;
-  std::size_t index = 0;
-  for (const std::vector<DamageCase>& some : {structure_cases(), item_cases()}) {
-    for (const DamageCase& damage : some) {
-      const Repair repair = kind_of(damage.id).repair;
-      if ((repair == Repair::rebuild || repair == Repair::recount) && index++ % kStride == 0) found.push_back(damage);
-    }
-  }
-  return found;
+  return cases_repaired_by([](Repair repair) { return repair == Repair::rebuild || repair == Repair::recount; });
 }
 
 class LittleMemory : public ::testing::TestWithParam<std::size_t> {};

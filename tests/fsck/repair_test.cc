@@ -204,19 +204,8 @@ TEST(Repair, IsEndedAnywhere) {
   EXPECT_GT(ended, 4U);
 }
 
-// All that there are; some where a sanitizer makes them slow.
 std::vector<DamageCase> cases_with_repairs() {
-  constexpr std::size_t kStride = crash_test::kSanitized ? 4 : 1;
-  std::vector<DamageCase> found;
-  std::size_t index = 0;
-  for (const std::vector<DamageCase>& some : {structure_cases(), item_cases()}) {
-    for (const DamageCase& damage : some) {
-      const Repair repair = kind_of(damage.id).repair;
-      if (repair == Repair::none || repair == Repair::impossible) continue;
-      if (index++ % kStride == 0) found.push_back(damage);
-    }
-  }
-  return found;
+  return cases_repaired_by([](Repair repair) { return repair != Repair::none && repair != Repair::impossible; });
 }
 
 class PowerCut : public ::testing::TestWithParam<std::size_t> {};

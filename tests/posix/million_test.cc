@@ -16,6 +16,7 @@
 #include "fs/volume/volume.h"
 #include "tests/mount/daemon_memory.h"
 #include "tests/mount/mounted_volume.h"
+#include "tests/posix/errno_of.h"
 
 namespace ashlar::posix_test {
 namespace {
@@ -29,8 +30,6 @@ constexpr int kFiles = 1'000'000;
 constexpr int kPerDirectory = 100;
 constexpr int kDirectoriesPerParent = 100;
 constexpr std::uint64_t kVolumeBytes = 16ULL << 30;  // sparse
-
-#define ERRNO_OF(call) ((call) == -1 ? errno : 0)
 
 template <typename Value>
 Value must(Result<Value> result) {

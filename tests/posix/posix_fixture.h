@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/posix/errno_of.h"
 #include "tests/posix/filesystem.h"
 
 namespace ashlar::posix_test {
@@ -23,8 +23,7 @@ namespace ashlar::posix_test {
 // Where AshlarFS may differ from ext4, each with its reason.
 enum class Deviation {
   // Unless mounted with relatime or strictatime, reading does not change access times, as with noatime: the kernel
-  // keeps
-  // none for FUSE filesystems, so each opening of a file would cost a request.
+  // keeps none for FUSE filesystems, so each opening of a file would cost a request.
   reading_keeps_access_time,
   // With strictatime, only what is read first through a descriptor counts: the daemon does not see reads from the page
   // cache, which it can empty when a file is opened.
@@ -49,9 +48,6 @@ enum class Deviation {
   // The size of a file may reach 2^63 - 1, not 16 TiB.
   larger_files,
 };
-
-// 0, or the errno that the call left: ERRNO_OF(mkdir(path, mode)).
-#define ERRNO_OF(call) ((call) == -1 ? errno : 0)
 
 // Who makes a call.
 struct Caller {

@@ -17,6 +17,7 @@
 
 #include "tests/mount/daemon_memory.h"
 #include "tests/mount/mounted_volume.h"
+#include "tests/posix/errno_of.h"
 
 namespace ashlar::posix_test {
 namespace {
@@ -25,8 +26,6 @@ using mount_test::DeviceKind;
 using mount_test::Engine;
 using mount_test::MountedVolume;
 using mount_test::succeeded;
-
-#define ERRNO_OF(call) ((call) == -1 ? errno : 0)
 
 constexpr std::chrono::hours kDeadline{4};  // of a program that removes a million files; ctest's is shorter
 
