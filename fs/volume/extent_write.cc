@@ -101,12 +101,20 @@ Status ExtentWrite::choose_targets(const ExtentWindow& window) {
 }
 
 Status ExtentWrite::allocate(const ExtentWindow& window, std::uint64_t first, std::uint64_t end) {
+  if (first >= end) return {};
+  AllocationStream& stream = inode_.allocation_stream;
+  std::unique_lock<std::mutex> streaming;
   store::AllocationRequest request;
-  if (first < end) request.goal = window.goal_for(first);
+  if (end - first >= AllocationStream::kLeastBlocks) {
+    streaming = std::unique_lock(stream.lock);
+    request.goal = stream.goal_for(first, end - first);
+  }
+  if (request.goal == BlockNumber{0}) request.goal = window.goal_for(first);
   while (first < end) {
     request.maximum = end - first;
     store::Allocation allocation = TRY(volume_.store->allocate(io_, request, kind_));
     const BlockRun run = allocation.run();
+    if (streaming) stream.note(first, run);
     targets_.push_back({first, run, Target::Kind::fresh});
     allocations_.push_back(std::move(allocation));
     first += run.count;

@@ -18,7 +18,7 @@ namespace ashlar::volume {
 class ExtentWrite {
  public:
   // `kind`: of the commit that is to hold it.
-  ExtentWrite(VolumeState& volume, blockio::IoQueue& io, const Inode& inode,
+  ExtentWrite(VolumeState& volume, blockio::IoQueue& io, Inode& inode,
               store::CommitKind kind = store::CommitKind::ordinary)
       : volume_(volume), io_(io), inode_(inode), kind_(kind), no_copy_on_write_(volume.no_copy_on_write(inode.item)) {}
 
@@ -54,7 +54,7 @@ class ExtentWrite {
 
   VolumeState& volume_;
   blockio::IoQueue& io_;
-  const Inode& inode_;
+  Inode& inode_;
   const store::CommitKind kind_;
   const bool no_copy_on_write_;
   BlockSource source_;

@@ -16,6 +16,7 @@
 #include "fs/base/types.h"
 #include "fs/format/items.h"
 #include "fs/store/store.h"
+#include "fs/volume/allocation_stream.h"
 
 namespace ashlar::volume {
 
@@ -41,6 +42,8 @@ class Inode {
   // The access time that reading moved, in nanoseconds since 1970, while the item does not have it; or 0. Set with the
   // lock shared, taken into the item with it exclusive.
   std::atomic<std::int64_t> accessed{0};
+  // Where the next long write had best go.
+  AllocationStream allocation_stream;
   // The log up to here holds all that was done to the inode.
   std::atomic<std::uint64_t> changed_lsn{0};
 
