@@ -72,7 +72,8 @@ Status TreeState::install(NodeRef& node, const Missing& missing) {
 
 Status TreeState::load_missing(blockio::IoQueue& io, const Missing& missing) {
   if (missing.pointer.level == 0) {
-    const std::vector<Missing> around = missing_around(missing);
+    ReadAheadClaims::Claimed claimed(read_ahead_claims);
+    const std::vector<Missing> around = missing_around(missing, claimed);
     if (!around.empty() && load_together(io, missing, around)) return {};
   }
   NodeRef node{new Node(config.node_size)};
@@ -90,8 +91,9 @@ Status TreeState::load_missing(blockio::IoQueue& io, const Missing& missing) {
   return {};
 }
 
-// Its siblings in the same part of their parent: parts do not overlap, so that a walk loads each leaf once.
-std::vector<Missing> TreeState::missing_around(const Missing& leaf) {
+// Its siblings in the same part of their parent: parts do not overlap, so that a walk loads each leaf once. What others
+// are reading ahead already is left to them.
+std::vector<Missing> TreeState::missing_around(const Missing& leaf, ReadAheadClaims::Claimed& claimed) {
   std::vector<Missing> around;
   if (config.cache_bytes / config.node_size < kReadTogether * kCacheShare) return around;
   const std::shared_lock guard(lock);
@@ -101,8 +103,12 @@ std::vector<Missing> TreeState::missing_around(const Missing& leaf) {
   const std::uint32_t first = slot->index - slot->index % kReadTogether;
   const std::uint32_t end = std::min(first + kReadTogether, parent.count());
   for (std::uint32_t index = first; index < end; ++index) {
-    if (index == slot->index || parent.children[index]) continue;
-    around.push_back({internal::pointer_at(parent, index), internal::key_at(parent, index)});
+    if (parent.children[index]) continue;
+    const format::NodePointer pointer = internal::pointer_at(parent, index);
+    // The caller needs its own leaf now, whoever else is reading it.
+    if (claimed.add(pointer.address[0]) && index != slot->index) {
+      around.push_back({pointer, internal::key_at(parent, index)});
+    }
   }
   return around;
 }

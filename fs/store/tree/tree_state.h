@@ -9,6 +9,7 @@
 #include "fs/store/recent_places.h"
 #include "fs/store/tree/fair_shared_mutex.h"
 #include "fs/store/tree/node_cache.h"
+#include "fs/store/tree/read_ahead_claims.h"
 #include "fs/store/tree/tree.h"
 
 namespace ashlar::format {
@@ -88,6 +89,7 @@ struct TreeState {
   mutable FairSharedMutex lock;
   NodeCache cache;           // outlives the roots below
   RecentPlaces leaf_misses;  // children of a parent, by index
+  ReadAheadClaims read_ahead_claims;
 
   RootSlot root;
   Generation current;  // nodes of this generation belong to the live tree alone and may be changed
@@ -119,7 +121,8 @@ struct TreeState {
   [[nodiscard]] std::optional<Slot> find_slot(const Missing& missing) const;
   [[nodiscard]] static Status check_fits(const Node& node, const Slot& slot);
   [[nodiscard]] Status install(NodeRef& node, const Missing& missing);
-  [[nodiscard]] std::vector<Missing> missing_around(const Missing& leaf);  // takes the lock
+  // Takes the lock.
+  [[nodiscard]] std::vector<Missing> missing_around(const Missing& leaf, ReadAheadClaims::Claimed& claimed);
   [[nodiscard]] bool load_together(blockio::IoQueue& io, const Missing& needed, std::span<const Missing> others);
   [[nodiscard]] bool neighbours_ready(const format::Key& key, Missing& missing) const;
   void evict_node(Node& node);

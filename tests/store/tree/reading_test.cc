@@ -1,6 +1,8 @@
 // Loading and evicting.
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "tests/store/tree/tree_harness.h"
 
 namespace ashlar::store {
@@ -56,6 +58,31 @@ TEST(TreeReading, ALeafThatNobodyNeedsMayBeBad) {
   harness.expect_equal();
 }
 
+// While a batch is under way another worker misses a leaf that it brings.
+TEST(TreeReading, WhatSomebodyReadsAheadNobodyElseDoes) {
+  TreeHarness harness;
+  fill(harness, 2000);
+  harness.checkpoint();
+  harness.reopen();
+  harness.expect_get(key_of(10));
+  const std::size_t before = harness.nodes().reads();
+  bool missed_meanwhile = false;
+  harness.nodes().before_read = [&]() -> Status {
+    if (harness.nodes().batches == 1 && !std::exchange(missed_meanwhile, true)) harness.expect_get(key_of(200));
+    return {};
+  };
+  harness.expect_get(key_of(300));
+  harness.nodes().before_read = {};
+  EXPECT_TRUE(missed_meanwhile);
+  EXPECT_EQ(harness.nodes().batches, 1U);
+  const std::size_t reads = harness.nodes().reads() - before;
+  harness.expect_scan(key_of(10), key_of(300));
+  EXPECT_EQ(harness.nodes().reads() - before, reads);
+  EXPECT_LE(reads, 17U);  // the sixteen, and what the other one needed
+  harness.expect_scan(format::kLowestKey, format::kHighestKey);
+  EXPECT_GT(harness.nodes().batches, 1U);  // nothing stays claimed
+}
+
 // What a batch could not read of what is needed is read by itself, with whatever that takes.
 TEST(TreeReading, ANeededLeafIsTriedAgainAlone) {
   TreeHarness harness;
@@ -93,7 +120,7 @@ TEST(TreeReading, FloorLooksIntoTheLeafBeforeOnlyWhenItMay) {
     harness.expect_floor(key_of(key), key_of(key));
   }
   harness.expect_floor(key_of(0), format::kHighestKey);
-  harness.expect_floor(key_of(500), key_of(400));
+  harness.expect_floor(key_of(500), key_of(200));
 }
 
 TEST(TreeReading, ScanStopsWhenTold) {
