@@ -29,23 +29,44 @@ DeviceQueue::DeviceQueue(std::unique_ptr<Engine> engine, const Geometry& geometr
       merge_(setup.merge),
       send_early_(setup.send_early),
       wakeable_(waker_ != nullptr),
-      slots_(setup.selection.depth),
-      segments_(std::make_unique_for_overwrite<iovec[]>(slots_.size() * kMaxSegments)) {
+      open_engine_(std::move(setup.open_engine)) {
   selection_ = std::move(setup.selection);
-  free_.reserve(slots_.size());
-  ready_.reserve(slots_.size());
-  for (std::size_t i = slots_.size(); i > 0; --i) {
+  make_slots(selection_.depth);
+  wake_.kind = OpKind::watch;
+  wake_.slot = kNowhere;
+}
+
+DeviceQueue::~DeviceQueue() { drain(); }
+
+void DeviceQueue::make_slots(std::size_t count) {
+  slots_ = std::vector<OpSlot>(count);
+  segments_ = std::make_unique_for_overwrite<iovec[]>(count * kMaxSegments);
+  free_.clear();
+  free_.reserve(count);
+  ready_.reserve(count);
+  for (std::size_t i = count; i > 0; --i) {
     OpSlot& slot = slots_[i - 1];
     slot.queue = this;
     slot.run = help;
     slot.segments = segments_.get() + (i - 1) * kMaxSegments;
     free_.push_back(&slot);
   }
-  wake_.kind = OpKind::watch;
-  wake_.slot = kNowhere;
 }
 
-DeviceQueue::~DeviceQueue() { drain(); }
+Status DeviceQueue::resize(std::uint32_t depth) {
+  TRY(check_depth(depth));
+  if (!is_idle() || is_completing()) return fail(ErrorCode::busy, "operations are in flight");
+  if (!open_engine_) return fail(ErrorCode::not_supported, "the engine has one depth");
+  OpenedEngine opened = TRY(open_engine_(*this, depth));
+  engine_ = std::move(opened.engine);
+  // The watch ended with the engine that had it.
+  wake_armed_ = wake_refused_ = false;
+  unsent_ = false;
+  opened.selection.reason = std::move(selection_.reason);
+  selection_ = std::move(opened.selection);
+  make_slots(selection_.depth);
+  return {};
+}
 
 void DeviceQueue::submit(std::span<IoOp* const> ops) {
   enqueue(ops);

@@ -1,6 +1,7 @@
 // The queue of a real device: all policy above the engines.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -19,9 +20,13 @@ namespace ashlar::blockio {
 inline constexpr std::uint32_t kMostRetries = 100;
 inline constexpr std::uint32_t kImmediateRetries = 8;
 
+// Opens an engine of another depth for the queue, whose own is still there.
+using EngineOpener = std::function<Result<OpenedEngine>(const IoQueue& queue, std::uint32_t depth)>;
+
 // What the queue needs besides its engine.
 struct DeviceQueueSetup {
   EngineSelection selection;
+  EngineOpener open_engine;          // for resize()
   std::unique_ptr<Waker> waker;      // of a wakeable queue
   HelperThreads* helpers = nullptr;  // outlives the queue; none: their work is done on the owner's thread
   int descriptor = -1;               // of the device, for them
@@ -43,6 +48,7 @@ class DeviceQueue final : public IoQueue {
   void advance(std::size_t min) override;
   void drain() override;
   void cancel(IoOp& op) override;
+  [[nodiscard]] Status resize(std::uint32_t depth) override;
   [[nodiscard]] Waker* waker() noexcept override { return wakeable_ ? waker_.get() : nullptr; }
   [[nodiscard]] int ring_descriptor() const noexcept override { return engine_->ring_descriptor(); }
 
@@ -60,6 +66,8 @@ class DeviceQueue final : public IoQueue {
     if (engine_->failure()) give_up();
   }
   [[noreturn]] void give_up() const noexcept;
+
+  void make_slots(std::size_t count);
 
   // submission (device_queue.cc)
   // Leaves them to the wait after it, which enters the kernel anyway.
@@ -103,6 +111,7 @@ class DeviceQueue final : public IoQueue {
   const bool merge_;
   const bool send_early_;
   const bool wakeable_;
+  const EngineOpener open_engine_;
   std::vector<OpSlot> slots_;
   std::unique_ptr<iovec[]> segments_;  // of the slots; memory that no step needs is never touched
   std::vector<OpSlot*> free_;

@@ -40,12 +40,8 @@ FaultPlan at_random(std::uint64_t seed, std::uint32_t one_in, Fault fault) {
 class FaultyQueue final : public IoQueue {
  public:
   FaultyQueue(FaultyDevice& device, std::unique_ptr<IoQueue> inner, std::unique_ptr<Waker> waker)
-      : device_(device), inner_(std::move(inner)), waker_(std::move(waker)), copies_(inner_->selection().depth) {
-    sent_.reserve(copies_.size());
-    for (Copy& copy : copies_) {
-      copy.queue = this;
-      free_.push_back(&copy);
-    }
+      : device_(device), inner_(std::move(inner)), waker_(std::move(waker)) {
+    make_copies();
   }
   ~FaultyQueue() override { drain(); }
 
@@ -84,6 +80,13 @@ class FaultyQueue final : public IoQueue {
     if (found != copies_.end() && found->inside) inner_->cancel(*found);
   }
 
+  Status resize(std::uint32_t depth) override {
+    if (in_flight() != 0 || is_completing()) return fail(ErrorCode::busy, "operations are in flight");
+    TRY(inner_->resize(depth));
+    make_copies();
+    return {};
+  }
+
   [[nodiscard]] Waker* waker() noexcept override { return waker_.get(); }
   [[nodiscard]] const QueueStatistics& statistics() const noexcept override { return inner_->statistics(); }
   [[nodiscard]] const EngineSelection& selection() const noexcept override { return inner_->selection(); }
@@ -99,6 +102,16 @@ class FaultyQueue final : public IoQueue {
     std::optional<ErrorCode> error;
     std::int64_t due = 0;  // of one that ended
   };
+
+  void make_copies() {
+    copies_ = std::vector<Copy>(inner_->selection().depth);
+    sent_.reserve(copies_.size());
+    free_.clear();
+    for (Copy& copy : copies_) {
+      copy.queue = this;
+      free_.push_back(&copy);
+    }
+  }
 
   [[nodiscard]] std::size_t in_flight() const noexcept { return copies_.size() - free_.size(); }
 

@@ -260,26 +260,37 @@ Result<EngineSelection> FileDevice::select_engine(const QueueConfig& config) {
 }
 
 Result<std::unique_ptr<IoQueue>> FileDevice::open_queue(const QueueConfig& config) {
-  TRY(check_depth(config));
+  TRY(check_depth(config.depth));
   Resolved resolved{config, {}, {}};
   resolved.selection.reason = "as asked for";
   const bool works = config.engine == EngineChoice::aio ? aio_works_ : uring_works_;
   const bool wishes = config.poll_device != Wish::no || config.submission_thread != Wish::no;
   if (config.engine == EngineChoice::automatic || !works || wishes) resolved = TRY(resolve(config));
-  Result<OpenedEngine> opened = resolved.config.engine == EngineChoice::io_uring
-                                    ? open_uring_engine(descriptor_, resolved.config)
-                                    : open_aio_engine(descriptor_, resolved.config);
-  if (!opened) return fail(std::move(opened).error().with_context(path_));
+  OpenedEngine opened = TRY(open_engine(resolved));
   DeviceQueueSetup setup;
-  setup.selection = std::move(opened->selection);
-  setup.selection.reason = std::move(resolved.selection.reason);
-  add_dropped(setup.selection, resolved.dropped);
+  setup.selection = std::move(opened.selection);
+  setup.selection.reason = resolved.selection.reason;
   if (config.wakeable) setup.waker = TRY(Waker::create());
   setup.helpers = &helpers_;
   setup.descriptor = descriptor_;
   setup.merge = config.merge;
   setup.send_early = config.send_early;
-  return enrolled(std::make_unique<DeviceQueue>(std::move(opened->engine), geometry_, std::move(setup)));
+  setup.open_engine = [this, resolved](const IoQueue& queue, std::uint32_t depth) mutable {
+    resolved.config.depth = depth;
+    // The one it shared with may be gone; its own ring has the same workers.
+    if (resolved.config.share_workers_with != nullptr) resolved.config.share_workers_with = &queue;
+    return open_engine(resolved);
+  };
+  return enrolled(std::make_unique<DeviceQueue>(std::move(opened.engine), geometry_, std::move(setup)));
+}
+
+Result<OpenedEngine> FileDevice::open_engine(const Resolved& resolved) const {
+  Result<OpenedEngine> opened = resolved.config.engine == EngineChoice::aio
+                                    ? open_aio_engine(descriptor_, resolved.config)
+                                    : open_uring_engine(descriptor_, resolved.config);
+  if (!opened) return fail(std::move(opened).error().with_context(path_));
+  add_dropped(opened->selection, resolved.dropped);
+  return opened;
 }
 
 Result<std::uint64_t> FileDevice::current_size() const {

@@ -64,6 +64,7 @@ class FileDevice final : public BlockDevice {
   [[nodiscard]] Result<EngineSelection> try_engine(const QueueConfig& config) const;
   [[nodiscard]] Result<Resolved> resolve(const QueueConfig& config);
   [[nodiscard]] Result<Resolved> resolve_aio(const QueueConfig& config, std::string uring_refusal);
+  [[nodiscard]] Result<OpenedEngine> open_engine(const Resolved& resolved) const;
 
   std::string path_;
   int descriptor_;

@@ -11,7 +11,7 @@ namespace ashlar::blockio {
 
 Result<std::unique_ptr<IoQueue>> ImmediateQueue::open(const Geometry& geometry, const QueueConfig& config,
                                                       ImmediateActions actions) {
-  TRY(check_depth(config));
+  TRY(check_depth(config.depth));
   std::unique_ptr<Waker> waker;
   if (config.wakeable) waker = TRY(Waker::create());
   return std::unique_ptr<IoQueue>(new ImmediateQueue(geometry, config, std::move(actions), std::move(waker)));
@@ -25,6 +25,14 @@ ImmediateQueue::ImmediateQueue(const Geometry& geometry, const QueueConfig& conf
 }
 
 ImmediateQueue::~ImmediateQueue() { drain(); }
+
+Status ImmediateQueue::resize(std::uint32_t depth) {
+  TRY(check_depth(depth));
+  if (in_flight() != 0 || is_completing()) return fail(ErrorCode::busy, "operations are in flight");
+  selection_.depth = depth;
+  depth_ = depth;
+  return {};
+}
 
 void ImmediateQueue::submit(std::span<IoOp* const> ops) {
   for (IoOp* op : ops) {

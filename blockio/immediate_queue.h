@@ -32,6 +32,7 @@ class ImmediateQueue final : public IoQueue {
   void advance(std::size_t min) override { progress(min, kNever, false); }
   void drain() override;
   void cancel(IoOp& op) override;
+  [[nodiscard]] Status resize(std::uint32_t depth) override;
   [[nodiscard]] Waker* waker() noexcept override { return waker_.get(); }
 
  private:
@@ -51,7 +52,7 @@ class ImmediateQueue final : public IoQueue {
   void run_outcomes();
 
   const Geometry& geometry_;
-  const std::size_t depth_;
+  std::size_t depth_;
   ImmediateActions actions_;
   std::unique_ptr<Waker> waker_;
   bool woken_ = false;

@@ -62,7 +62,10 @@ void IoQueue::finish(IoOp& op, std::int64_t time) noexcept {
   op.time_ = std::max<std::int64_t>(time - op.time_, 0);
   figures.latency.add(static_cast<std::uint64_t>(op.time_));
   op.done_ = true;
-  if (op.complete != nullptr) op.complete(op);
+  if (op.complete == nullptr) return;
+  ++completions_running_;
+  op.complete(op);
+  --completions_running_;
 }
 
 std::int64_t IoQueue::deadline_of(const IoOp& op) noexcept {

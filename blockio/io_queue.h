@@ -43,6 +43,10 @@ class IoQueue {
   // helper thread, and a watch, can always be stopped, unless merged; a transfer under way hardly ever.
   virtual void cancel(IoOp& /*op*/) {}
 
+  // So many operations may be in flight from now on. `busy` while any is, and in a completion; invalid_argument outside
+  // 1 to kMaxQueueDepth. With any other error there is no engine of that depth, and the queue is as it was.
+  [[nodiscard]] virtual Status resize(std::uint32_t depth) = 0;
+
   // Submits all and waits until these completed (others may complete too). The first error, if any. Each operation
   // keeps its own outcome.
   [[nodiscard]] Status run(std::span<IoOp* const> ops);
@@ -71,6 +75,7 @@ class IoQueue {
   static void begin(IoOp& op, std::int64_t time) noexcept;
   static void decide(IoOp& op, std::optional<ErrorCode> error) noexcept;
   void finish(IoOp& op, std::int64_t time) noexcept;
+  [[nodiscard]] bool is_completing() const noexcept { return completions_running_ != 0; }
 
   [[nodiscard]] static std::uint32_t& place_of(IoOp& op) noexcept { return op.place_; }
   [[nodiscard]] static IoOp*& next_of(IoOp& op) noexcept { return op.next_; }
@@ -84,6 +89,7 @@ class IoQueue {
  private:
   friend class QueueLedger;
   QueueLedger* ledger_ = nullptr;  // that counts what this queue did
+  std::uint32_t completions_running_ = 0;
 };
 
 }  // namespace ashlar::blockio

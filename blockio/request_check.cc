@@ -48,10 +48,10 @@ std::optional<ErrorCode> check_request(const Geometry& geometry, const IoOp& op)
   return std::nullopt;
 }
 
-Status check_depth(const QueueConfig& config) {
-  if (config.depth >= 1 && config.depth <= kMaxQueueDepth) return {};
+Status check_depth(std::uint32_t depth) {
+  if (depth >= 1 && depth <= kMaxQueueDepth) return {};
   return fail(ErrorCode::invalid_argument,
-              fmt::format("queue depth {} is not between 1 and {}", config.depth, kMaxQueueDepth));
+              fmt::format("queue depth {} is not between 1 and {}", depth, kMaxQueueDepth));
 }
 
 }  // namespace ashlar::blockio

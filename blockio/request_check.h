@@ -14,6 +14,6 @@ namespace ashlar::blockio {
 [[nodiscard]] std::optional<ErrorCode> check_request(const Geometry& geometry, const IoOp& op) noexcept;
 
 // invalid_argument unless the depth is within its limits.
-[[nodiscard]] Status check_depth(const QueueConfig& config);
+[[nodiscard]] Status check_depth(std::uint32_t depth);
 
 }  // namespace ashlar::blockio
