@@ -46,7 +46,7 @@ blockio_row() {
     function median(of, count, i, j, t) {
       for (i = 2; i <= count; ++i)
         for (j = i; j > 1 && of[j - 1] > of[j]; --j) { t = of[j]; of[j] = of[j - 1]; of[j - 1] = t }
-      return of[int((count + 1) / 2)]
+      return (of[int((count + 1) / 2)] + of[int((count + 2) / 2)]) / 2
     }
     END {
       below = median(ratio, NR) < least ? " slower" : ""
@@ -90,7 +90,7 @@ bench_blockio_flags() {
           for (i = 1; i <= count; ++i) all[i] = of[key, i]
           for (i = 2; i <= count; ++i)
             for (j = i; j > 1 && all[j - 1] > all[j]; --j) { t = all[j]; all[j] = all[j - 1]; all[j - 1] = t }
-          return all[int((count + 1) / 2)]
+          return (all[int((count + 1) / 2)] + all[int((count + 2) / 2)]) / 2
         }
         !($2 in times) { order[++names] = $2; times[$2] = 0 }
         $3 == "-" { next }

@@ -67,22 +67,24 @@ constexpr std::array kVariants = {
 // Every operation, completed, is submitted again elsewhere until the time is up.
 class Runner {
  public:
-  Runner(IoQueue& queue, const Load& load, std::uint64_t device_size)
-      : queue_(queue), load_(load), blocks_(device_size / load.block) {}
-
-  // Operations done, or the first error.
-  Result<std::uint64_t> run(BufferPool& pool) {
-    std::vector<PooledBuffer> buffers;
-    std::vector<IoOp> ops(queue_.selection().depth);
-    std::vector<IoOp*> pointers;
-    for (IoOp& op : ops) {
-      buffers.push_back(pool.take());
+  Runner(IoQueue& queue, const Load& load, std::uint64_t device_size, BufferPool& pool)
+      : queue_(queue), load_(load), blocks_(device_size / load.block), ops_(queue.selection().depth) {
+    for (IoOp& op : ops_) {
+      buffers_.push_back(pool.take());
+      const std::span<std::byte> buffer = buffers_.back().span();
       // Memory that nobody has written to is slow to send: the kernel looks up its page of zeros each time.
-      std::ranges::generate(buffers.back().span(), [this] { return static_cast<std::byte>(random_()); });
-      op = load_.reads ? IoOp::read(0, buffers.back().span()) : IoOp::write(0, buffers.back().span());
-      op.offset = next_offset();
+      std::ranges::generate(buffer, [this] { return static_cast<std::byte>(random_()); });
+      op = load_.reads ? IoOp::read(0, buffer) : IoOp::write(0, buffer);
       op.context = this;
       op.complete = [](IoOp& done) noexcept { static_cast<Runner*>(done.context)->again(done); };
+    }
+  }
+
+  // Operations done, or the first error.
+  Result<std::uint64_t> run() {
+    std::vector<IoOp*> pointers;
+    for (IoOp& op : ops_) {
+      op.offset = next_offset();
       pointers.push_back(&op);
     }
     end_ = Clock::now() + load_.length;
@@ -114,6 +116,8 @@ class Runner {
   IoQueue& queue_;
   const Load load_;
   const std::uint64_t blocks_;
+  std::vector<IoOp> ops_;
+  std::vector<PooledBuffer> buffers_;
   std::minstd_rand random_{1};
   std::uint64_t next_ = 0;
   std::uint64_t done_ = 0;
@@ -158,9 +162,10 @@ Status measure(int count, char** arguments) {
     variant->change(config);
   }
   const auto queue = TRY(device->open_queue(config));
+  Runner runner(*queue, load, device->geometry().size, *pool);
   const double before = processor_seconds();
   const Clock::time_point began = Clock::now();
-  const std::uint64_t done = TRY(Runner(*queue, load, device->geometry().size).run(*pool));
+  const std::uint64_t done = TRY(runner.run());
   const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
   const LatencyHistogram& latency = queue->statistics().of(load.reads ? OpKind::read : OpKind::write).latency;
   fmt::print("{:.0f} {:.2f} {:.1f} {:.1f}\n", static_cast<double>(done) / seconds,
