@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -133,13 +134,27 @@ def grow_fullness(session: Session, scale: Scale) -> Iterator[tuple[str, str, fl
         target.unlink()
 
 
-def extents_per_file(paths: list[Path]) -> float | None:
-    """By FIEMAP, which the kernel keeps from FUSE filesystems: None for those."""
-    try:
-        lines = run(["filefrag", *paths]).splitlines()
-    except BenchError:
-        return None
-    counts = [int(line.rsplit(":", 1)[1].split()[0]) for line in lines if "extent" in line]
+def _extents_of_ours(session: Session, path: Path) -> int:
+    """From the device, as of the last checkpoint; what lies together counts once, however many items describe it."""
+    device, inode = session.mounted.device, str(path.stat().st_ino)
+    text = run([session.programs / "ashlarctl", "dump", device, "inode", inode])
+    count, after = 0, None
+    for first, last, at in re.findall(r"file blocks (\d+) to (\d+) at (\d+)", text):
+        count += after != (int(first), int(at))
+        after = (int(last) + 1, int(at) + int(last) + 1 - int(first))
+    return count
+
+
+def extents_per_file(session: Session, paths: list[Path]) -> float | None:
+    """Of a filesystem that was mounted anew; None where it does not tell. The kernel keeps FIEMAP from FUSE."""
+    if session.mounted.filesystem.kind == "ashlarfs":
+        counts = [_extents_of_ours(session, path) for path in paths]
+    else:
+        try:
+            lines = run(["filefrag", *paths]).splitlines()
+        except BenchError:
+            return None
+        counts = [int(line.rsplit(":", 1)[1].split()[0]) for line in lines if "extent" in line]
     return sum(counts) / len(counts) if counts else None
 
 
@@ -165,7 +180,7 @@ def age(session: Session, scale: Scale) -> Iterator[tuple[str, str, float]]:
         yield at, "written, MB/s", float(megabytes)
     paths = sorted(top.glob("*/*"))[:SAMPLED_FILES]
     yield "at the end", "reading aged files, MB/s", _read_rate(session, paths)
-    extents = extents_per_file(paths)
+    extents = extents_per_file(session, paths)
     if extents is not None:
         yield "at the end", "extents per file", extents
 
