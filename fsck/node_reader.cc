@@ -63,12 +63,12 @@ void NodeReader::submit(Batch& batch) {
   if (batch.submitted != 0) context_.io.submit(batch.in_order());
 }
 
-// Not by the nodes, which may be gone when a walk ends early.
+// For this batch alone: more at once would also wait for the batches behind it, and the device would run dry. Not by
+// the nodes, which may be gone when a walk ends early.
 void NodeReader::wait(Batch& batch) {
-  const auto missing = [&batch] {
-    return std::ranges::count_if(batch.in_order(), [](const blockio::IoOp* read) { return !read->done(); });
-  };
-  while (const auto count = missing()) context_.io.wait(static_cast<std::size_t>(count));
+  for (const blockio::IoOp* read : batch.in_order()) {
+    while (!read->done()) context_.io.wait(1);
+  }
 }
 
 Status NodeReader::outcome(std::size_t index, std::size_t copy) const {
