@@ -34,7 +34,10 @@ Status NodeReader::begin(std::span<const ExpectedNode> nodes) {
 // Most volumes are small, and are read many times where they are tested.
 Status NodeReader::make_room(Batch& batch, std::size_t nodes) const {
   if (batch.room >= nodes) return {};
-  batch.buffer = blockio::AlignedBuffer(nodes * format::kCopies * node_size_);
+  const std::size_t bytes = nodes * format::kCopies * node_size_;
+  // Huge pages are pinned for a transfer, and make its segments, in a fraction of the time.
+  batch.buffer =
+      bytes < blockio::kHugePageSize ? blockio::AlignedBuffer(bytes) : blockio::AlignedBuffer::in_huge_pages(bytes);
   batch.room = batch.buffer.empty() ? 0 : nodes;
   return batch.buffer.empty() ? fail(ErrorCode::out_of_memory) : Status{};
 }
