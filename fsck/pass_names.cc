@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 
 #include "fsck/tree_walk.h"
 
@@ -113,11 +114,19 @@ Status read_window(CheckContext& context) {
 
 }  // namespace
 
+// No number comes twice, so there are no more records below and above one than there are numbers: where most numbers
+// are in use, little is left to search.
 InodeRecord* find_inode(std::vector<InodeRecord>& inodes, std::uint64_t number) noexcept {
+  if (inodes.empty() || number < inodes.front().number || number > inodes.back().number) return nullptr;
+  const std::size_t last = inodes.size() - 1;
+  const std::size_t lowest = last - std::min<std::uint64_t>(inodes.back().number - number, last);
+  const std::size_t highest = std::min<std::uint64_t>(number - inodes.front().number, last);
+  const std::span candidates = std::span(inodes).first(std::max(highest, lowest)).subspan(lowest);
   const auto found =
-      std::lower_bound(inodes.begin(), inodes.end(), number,
+      std::lower_bound(candidates.begin(), candidates.end(), number,
                        [](const InodeRecord& record, std::uint64_t wanted) { return record.number < wanted; });
-  return found != inodes.end() && found->number == number ? &*found : nullptr;
+  InodeRecord& record = inodes[lowest + static_cast<std::size_t>(found - candidates.begin())];
+  return record.number == number ? &record : nullptr;
 }
 
 Status pass_names(CheckContext& context) {

@@ -1,10 +1,11 @@
-// What fsck keeps of blocks and of keys, against the plainest way to keep it.
+// What fsck keeps of blocks, keys and inodes, against the plainest way to keep it.
 #include <gtest/gtest.h>
 
 #include <random>
 #include <set>
 
 #include "fsck/block_map.h"
+#include "fsck/context.h"
 #include "fsck/lost_keys.h"
 
 namespace ashlar::fsck {
@@ -73,6 +74,34 @@ TEST(LostKeys, AgainstAListOfRanges) {
         ASSERT_EQ(lost.holds(a), holds);
         ASSERT_EQ(lost.touches(a, b), touches);
       }
+    }
+  }
+}
+
+// Numbers in a row, with gaps, and far apart.
+TEST(Inodes, AreFoundByTheirNumber) {
+  std::mt19937_64 random(7);
+  for (const std::uint64_t most_apart : {1ULL, 2ULL, 20ULL, 1ULL << 40}) {
+    for (std::size_t count = 0; count < 80; ++count) {
+      std::vector<InodeRecord> inodes;
+      std::set<std::uint64_t> numbers;
+      std::uint64_t number = random() % 3;
+      for (std::size_t i = 0; i < count; ++i) {
+        inodes.emplace_back().number = number;
+        numbers.insert(number);
+        number += 1 + random() % most_apart;
+      }
+      const auto expect_right = [&](std::uint64_t wanted) {
+        const InodeRecord* const found = find_inode(inodes, wanted);
+        ASSERT_EQ(found != nullptr, numbers.contains(wanted));
+        EXPECT_TRUE(found == nullptr || found->number == wanted);
+      };
+      for (const std::uint64_t each : numbers) {
+        expect_right(each);
+        expect_right(each + 1);
+        expect_right(each - 1);
+      }
+      for (const std::uint64_t each : {std::uint64_t{0}, number, ~std::uint64_t{0}}) expect_right(each);
     }
   }
 }
