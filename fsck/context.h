@@ -80,6 +80,9 @@ struct CheckContext {
   void begin_progress(const ProgressSpan& span) { progress_ = span; }
   // Tells how much of that is done (0 to 1); `cancelled` when it is to end.
   [[nodiscard]] Status tell_progress(double part) const;
+  // Room for all inodes and names, so that they need not be moved as they come. What the superblock says of their
+  // number is believed as far as the volume has room for so many, and memory is used only as they come.
+  void reserve_records();
   // Adds a record if the window holds it, and makes the window smaller when there are too many.
   void remember(const InodeRecord& inode);
   void remember(const NameRecord& name);
@@ -129,6 +132,7 @@ struct CheckContext {
   std::size_t most_now_;              // records besides those
 };
 
+// Null when it is not among them, which are ascending.
 [[nodiscard]] InodeRecord* find_inode(std::vector<InodeRecord>& inodes, std::uint64_t number) noexcept;
 
 [[nodiscard]] InodeRecord record_of(InodeNumber number, const format::InodeItem& item) noexcept;

@@ -17,6 +17,16 @@ InodeRecord record_of(InodeNumber number, const format::InodeItem& item) noexcep
   return record;
 }
 
+void CheckContext::reserve_records() {
+  const std::uint64_t most_bytes = layout.block_count() * layout.block_size() / format::kCopies;
+  const auto expected = [&](format::ItemKind kind, std::size_t bytes) -> std::size_t {
+    const std::uint64_t told = superblock.item_count[static_cast<std::size_t>(kind)];
+    return std::min<std::uint64_t>({told, most_bytes / (sizeof(format::LeafItem) + bytes), options.most_records});
+  };
+  inodes.reserve(expected(format::ItemKind::inode, sizeof(format::InodeItem)));
+  names.reserve(expected(format::ItemKind::dirent, sizeof(format::DirentEntry)));
+}
+
 void CheckContext::remember(const InodeRecord& inode) {
   if (!S_ISDIR(inode.mode) && !window.holds(inode.number)) return;
   inodes.push_back(inode);

@@ -5,6 +5,7 @@
 namespace ashlar::fsck {
 
 Status pass_tree(CheckContext& context) {
+  context.reserve_records();
   ItemChecker checker(context);
   TreeWalk walk(context, [&checker](const format::Key& key, std::span<const std::byte> value) {
     return checker.take(key, value);
