@@ -50,6 +50,7 @@ class TreeWalk {
   [[nodiscard]] Status walk(std::span<const ExpectedNode> nodes);
   [[nodiscard]] Status walk_below(std::span<const ExpectedNode> parents);
   [[nodiscard]] Status check_node(const ExpectedNode& expected, std::size_t index);
+  [[nodiscard]] Outcomes validate_copies(const ExpectedNode& expected, std::size_t index);
   bool claim_blocks(const format::NodePointer& pointer);
   [[nodiscard]] Status take_node(const ExpectedNode& expected, std::span<const std::byte> node);
   [[nodiscard]] Status take_leaf(const ExpectedNode& expected, std::span<const std::byte> node);
