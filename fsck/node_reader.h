@@ -37,7 +37,7 @@ class NodeReader {
   [[nodiscard]] std::span<std::byte> image(std::size_t index, std::size_t copy);
 
  private:
-  static constexpr std::size_t kBatches = 4;  // one is looked at while the others are read
+  static constexpr std::size_t kBatches = 8;  // one is looked at while the others are read
 
   struct Batch {
     std::span<const ExpectedNode> nodes;
