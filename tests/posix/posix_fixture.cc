@@ -136,9 +136,9 @@ int PosixTest::errno_as(const Caller& caller, const std::function<int()>& call) 
 }
 
 void PosixTest::let_time_pass() {
-  // Filesystems take their times from a clock that goes by ticks, and that may be some of them behind on a busy machine;
-  // but where a time has been looked at, the next one is exact (multigrain timestamps). All that was stamped before is
-  // before what the ticking clock says once it has passed the exact one.
+  // Filesystems take their times from a clock that goes by ticks, and that may be some of them behind on a busy
+  // machine; but where a time has been looked at, the next one is exact (multigrain timestamps). All that was stamped
+  // before is before what the ticking clock says once it has passed the exact one.
   const timespec start = time_of(CLOCK_REALTIME);
   while (compare(start, time_of(CLOCK_REALTIME_COARSE)) != '+') {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

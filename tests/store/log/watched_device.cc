@@ -17,6 +17,7 @@ class WatchedQueue final : public blockio::IoQueue {
     return behind_->wait(min, timeout);
   }
   void drain() override { behind_->drain(); }
+  [[nodiscard]] Status resize(std::uint32_t depth) override { return behind_->resize(depth); }
   [[nodiscard]] const blockio::QueueStatistics& statistics() const noexcept override { return behind_->statistics(); }
   [[nodiscard]] const blockio::EngineSelection& selection() const noexcept override { return behind_->selection(); }
 

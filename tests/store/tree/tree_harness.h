@@ -21,6 +21,7 @@ class NoQueue final : public blockio::IoQueue {
   void submit(std::span<blockio::IoOp* const>) override {}
   std::size_t wait(std::size_t, std::optional<std::chrono::nanoseconds>) override { return 0; }
   void drain() override {}
+  [[nodiscard]] Status resize(std::uint32_t) override { return {}; }
 };
 
 [[nodiscard]] format::Key key_of(std::uint64_t inode, std::uint64_t offset = 0,
