@@ -68,7 +68,7 @@ class WritesOutOfOrder : public ::testing::Test {
 
 TEST_F(WritesOutOfOrder, LieInOrder) {
   const std::uint64_t piece = kCount * rig.block_size();
-  for (const std::uint64_t index : std::array{0, 2, 1, 4, 3, 7, 6, 5}) {
+  for (const std::uint64_t index : std::array<std::uint64_t, 8>{0, 2, 1, 4, 3, 7, 6, 5}) {
     rig.write(file, index * piece, pattern(piece, static_cast<unsigned>(index)));
   }
   EXPECT_EQ(runs(), 1);
