@@ -28,8 +28,9 @@ std::string read_all(const fs::path& path) {
 
 void write_all(const fs::path& path, const std::string& text) {
   std::ofstream stream(path, std::ios::trunc);
+  ASSERT_TRUE(stream) << "opening " << path << ": " << std::strerror(errno);
   stream << text;
-  ASSERT_TRUE(stream.flush()) << path;
+  ASSERT_TRUE(stream.flush()) << "writing " << path << ": " << std::strerror(errno);
 }
 
 struct stat attributes_of(const fs::path& path) {
