@@ -128,6 +128,7 @@ void DeviceQueue::join(OpSlot& slot, IoOp& op) {
   slot.length += op.length;
   slot.segment_count += std::max<std::size_t>(op.segments.size(), 1);
   place_of(op) = place_of(*slot.first);
+  ++joined_;
   statistics_.merged.add(1);
 }
 
@@ -236,7 +237,9 @@ void DeviceQueue::reap(std::size_t min, std::int64_t time, std::int64_t until) {
   }
   if (in_engine_ != 0 || wake_armed_) {
     const bool plain = unplain_ == 0 && !wake_armed_ && ready_.empty();
-    const std::size_t wanted = plain ? std::min(min, in_engine_) : std::min<std::size_t>(min, 1);
+    // One transfer may end as many operations as have joined others.
+    const std::size_t transfers = std::max(min - std::min(min, joined_), std::min<std::size_t>(min, 1));
+    const std::size_t wanted = plain ? std::min(transfers, in_engine_) : std::min<std::size_t>(min, 1);
     static_cast<void>(reap_engine(wanted, timeout));
   } else if (unwatched) {
     await_wake(timeout);

@@ -127,6 +127,7 @@ class DeviceQueue final : public IoQueue {
   std::uint32_t completing_ = 0;      // calls of run_ended() under way
   std::size_t in_engine_ = 0;         // transfers, without wake_
   std::size_t helped_in_flight_ = 0;  // slots at the helpers
+  std::size_t joined_ = 0;            // operations beyond the first of their slot
   std::size_t unplain_ = 0;           // slots that are
   std::uint64_t completed_ = 0;       // completions run so far
   std::int64_t next_timer_ = kNever;  // not after the earliest deadline or resumption

@@ -195,6 +195,7 @@ void DeviceQueue::end_first(OpSlot& slot, std::optional<ErrorCode> error) {
   const bool alone = slot.first == slot.last;
   slot.first = next_of(op);
   slot.length -= op.length;
+  if (!alone) --joined_;
   decide(op, error);
   place_of(op) = kNowhere;
   ended_.push(op);

@@ -51,6 +51,7 @@ void ScriptedEngine::perform(Transfer& transfer, const Verdict& verdict) {
 std::size_t ScriptedEngine::reap(std::size_t min, std::optional<std::chrono::nanoseconds> timeout,
                                  std::span<Transfer*> finished) {
   ++reaps;
+  most_awaited = std::max(most_awaited, min);
   if (failure_) return 0;
   if (timeout) longest_timeout = std::max(longest_timeout, *timeout);
   if (most_wait) timeout = std::min(timeout.value_or(*most_wait), *most_wait);

@@ -49,6 +49,7 @@ class ScriptedEngine final : public Engine {
   std::vector<Transfer> started;  // as they were
   int kicks = 0;
   int reaps = 0;
+  std::size_t most_awaited = 0;  // transfers, at one reap()
 
  private:
   void perform(Transfer& transfer, const Verdict& verdict);
