@@ -19,7 +19,7 @@ Result<std::unique_ptr<IoQueue>> ImmediateQueue::open(const Geometry& geometry, 
 
 ImmediateQueue::ImmediateQueue(const Geometry& geometry, const QueueConfig& config, ImmediateActions actions,
                                std::unique_ptr<Waker> waker)
-    : geometry_(geometry), depth_(config.depth), actions_(std::move(actions)), waker_(std::move(waker)) {
+    : geometry_(geometry), actions_(std::move(actions)), waker_(std::move(waker)) {
   selection_.reason = "a double";
   selection_.depth = config.depth;
 }
@@ -30,7 +30,6 @@ Status ImmediateQueue::resize(std::uint32_t depth) {
   TRY(check_depth(depth));
   if (in_flight() != 0 || is_completing()) return fail(ErrorCode::busy, "operations are in flight");
   selection_.depth = depth;
-  depth_ = depth;
   return {};
 }
 
@@ -41,7 +40,7 @@ void ImmediateQueue::submit(std::span<IoOp* const> ops) {
     std::size_t ticket = kNoTicket;
     std::optional<ErrorCode> error = check_request(geometry_, *op);
     if (!error) {
-      while (in_flight() >= depth_) progress(1, kNever, false);
+      while (in_flight() >= selection_.depth) progress(1, kNever, false);
       statistics_.count_slot(in_flight() + 1);
       if (op->kind == OpKind::watch) {
         if (!draining_) {

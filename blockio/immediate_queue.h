@@ -52,13 +52,12 @@ class ImmediateQueue final : public IoQueue {
   void run_outcomes();
 
   const Geometry& geometry_;
-  std::size_t depth_;
   ImmediateActions actions_;
   std::unique_ptr<Waker> waker_;
   bool woken_ = false;
   bool draining_ = false;
   std::uint64_t completed_ = 0;
-  std::deque<Outcome> outcomes_;  // with the watches at most depth_
+  std::deque<Outcome> outcomes_;  // with the watches at most the depth
   std::vector<IoOp*> watches_;
 };
 
