@@ -148,6 +148,10 @@ bool answer_directly(Edge& edge, Worker& worker, std::span<const std::byte> requ
     case FUSE_SYNCFS: sync_volume(edge, worker, header); return true;
     case FUSE_TMPFILE: make_unnamed(edge, worker, header, request.subspan(sizeof header)); return true;
     case kStatxOpcode: statx_inode(edge, worker, header); return true;
+    // Nothing here waits for anything but the device, and the protocol lets a filesystem ignore an interrupt. libfuse
+    // keeps one whose request is over and refuses it from the thread of a later request: through a ring that would be
+    // the later request's answer.
+    case FUSE_INTERRUPT: return true;
     case FUSE_DESTROY: {
       // The kernel waits for the answer when a fuseblk mount ends, so that what was written is durable when umount
       // returns. A failure is in the volume's status and in the log.

@@ -1,4 +1,4 @@
-// Requests that libfuse 3.14 does not know: SYNCFS, TMPFILE, STATX.
+// Requests that libfuse 3.14 does not know (SYNCFS, TMPFILE, STATX) or does not handle as rings need it (INTERRUPT).
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,8 @@
 
 namespace ashlar::fuse {
 
-// Answers a request of such a kind; false: it is libfuse's. DESTROY is libfuse's too, after all was made durable.
+// Answers or drops a request of such a kind; false: it is libfuse's. DESTROY is libfuse's too, after all was made
+// durable.
 [[nodiscard]] bool answer_directly(Edge& edge, Worker& worker, std::span<const std::byte> request);
 
 }  // namespace ashlar::fuse

@@ -158,6 +158,11 @@ void UringTransport::answer_error(int error) noexcept {
 ssize_t UringTransport::send(std::span<const iovec> answer) {
   UringHeaders& headers = headers_in(headers_);
   if (!unanswered_ || answer.empty() || answer[0].iov_len != sizeof(fuse_out_header)) return -EINVAL;
+  fuse_in_header request;
+  fuse_out_header reply;
+  std::memcpy(&request, headers.in_out, sizeof request);
+  std::memcpy(&reply, answer[0].iov_base, sizeof reply);
+  if (reply.unique != request.unique) return -ENOENT;  // as /dev/fuse refuses an answer to what it does not wait for
   std::size_t size = 0;
   for (const iovec& part : answer.subspan(1)) {
     if (part.iov_len > kMaxTransfer - size) return -EINVAL;
@@ -166,7 +171,7 @@ ssize_t UringTransport::send(std::span<const iovec> answer) {
     }
     size += part.iov_len;
   }
-  std::memcpy(headers.in_out, answer[0].iov_base, sizeof(fuse_out_header));
+  std::memcpy(headers.in_out, &reply, sizeof reply);
   headers.entry.payload_size = static_cast<std::uint32_t>(size);
   unanswered_ = false;
   return static_cast<ssize_t>(sizeof(fuse_out_header) + size);

@@ -4,10 +4,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -180,6 +182,43 @@ TEST_P(OperationsTest, WrongUseGetsTheRightErrno) {
   EXPECT_EQ(mkdir(path(std::string(256, 'n')).c_str(), 0755), -1);
   EXPECT_EQ(errno, ENAMETOOLONG);
   EXPECT_EQ(mkdir(path(std::string(255, 'n')).c_str(), 0755), 0);
+}
+
+// Sends this process a signal ten thousand times a second.
+class SignalStorm {
+ public:
+  SignalStorm() {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    action.sa_flags = SA_RESTART;
+    EXPECT_EQ(sigaction(SIGALRM, &action, &before_), 0);
+    const itimerval often{{0, kPeriodMicroseconds}, {0, kPeriodMicroseconds}};
+    EXPECT_EQ(setitimer(ITIMER_REAL, &often, nullptr), 0);
+  }
+  ~SignalStorm() {
+    const itimerval never{};
+    EXPECT_EQ(setitimer(ITIMER_REAL, &never, nullptr), 0);
+    EXPECT_EQ(sigaction(SIGALRM, &before_, nullptr), 0);
+  }
+  SignalStorm(const SignalStorm&) = delete;
+  SignalStorm& operator=(const SignalStorm&) = delete;
+
+ private:
+  static constexpr suseconds_t kPeriodMicroseconds = 100;
+  struct sigaction before_ {};
+};
+
+// The kernel tells a daemon of signals that come while a request is under way, late as often as not.
+TEST_P(OperationsTest, SignalsDisturbNoOperation) {
+  constexpr int kRounds = 1000;
+  const SignalStorm storm;
+  for (int i = 0; i < kRounds; ++i) {
+    const std::string name = path("d" + std::to_string(i % 2));
+    ASSERT_EQ(mkdir(name.c_str(), 0700), 0) << std::strerror(errno) << " in round " << i;
+    ASSERT_EQ(access((name + "/absent").c_str(), F_OK), -1);
+    ASSERT_EQ(errno, ENOENT) << "in round " << i;
+    ASSERT_EQ(rmdir(name.c_str()), 0) << std::strerror(errno) << " in round " << i;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Mount, OperationsTest, every_setup(), setup_name);
