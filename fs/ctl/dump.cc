@@ -1,11 +1,10 @@
 // ashlarctl dump DEVICE superblock | group N | node BLOCK | inode N | path PATH | log
 #include <fmt/format.h>
 
-#include <memory>
 #include <optional>
 #include <vector>
 
-#include "fs/ctl/command.h"
+#include "fs/ctl/commands.h"
 #include "fs/ctl/dump_items.h"
 #include "fs/ctl/dump_log.h"
 #include "fs/ctl/item_text.h"
@@ -17,14 +16,6 @@
 
 namespace ashlar::ctl {
 namespace {
-
-struct DumpOptions {
-  std::string device;
-  std::uint32_t group = 0;
-  std::uint64_t block = 0;
-  std::uint64_t inode = 0;
-  std::string path;
-};
 
 struct Volume {
   VolumeReader reader;
@@ -168,6 +159,16 @@ Status dump_node(const DumpOptions& options) {
   return {};
 }
 
+Status dump_one_inode(const DumpOptions& options) {
+  const Volume volume = TRY(open_volume(options.device));
+  return dump_inode(volume.reader, volume.superblock, options.inode);
+}
+
+Status dump_one_path(const DumpOptions& options) {
+  const Volume volume = TRY(open_volume(options.device));
+  return dump_path(volume.reader, volume.superblock, options.path);
+}
+
 Status dump_whole_log(const DumpOptions& options) {
   const Volume volume = TRY(open_volume(options.device));
   return dump_log(volume.reader, volume.superblock);
@@ -175,36 +176,16 @@ Status dump_whole_log(const DumpOptions& options) {
 
 }  // namespace
 
-void add_dump(CLI::App& app, Action& action) {
-  const auto options = std::make_shared<DumpOptions>();
-  CLI::App* command = app.add_subcommand("dump", "Prints structures of a volume as they are on the device");
-  command->add_option("DEVICE", options->device, "Block device or image file")->required();
-  command->require_subcommand(1);
-  const auto add = [&](const char* name, const char* what, Status (*run)(const DumpOptions&)) {
-    CLI::App* part = command->add_subcommand(name, what);
-    part->callback([options, &action, run] { action = [options, run] { return run(*options); }; });
-    return part;
-  };
-  add("superblock", "All four superblocks", dump_superblocks);
-  add("group", "A block group's table entry and bitmap", dump_group)
-      ->add_option("N", options->group, "Number of the group, from 0")
-      ->required();
-  add("node", "A tree node", dump_node)->add_option("BLOCK", options->block, "First block of either copy")->required();
-  add("inode", "All items of an inode",
-      [](const DumpOptions& chosen) -> Status {
-        const Volume volume = TRY(open_volume(chosen.device));
-        return dump_inode(volume.reader, volume.superblock, chosen.inode);
-      })
-      ->add_option("N", options->inode, "Its number, as ls -i shows it")
-      ->required();
-  add("path", "The names on the way to a file, and its items",
-      [](const DumpOptions& chosen) -> Status {
-        const Volume volume = TRY(open_volume(chosen.device));
-        return dump_path(volume.reader, volume.superblock, chosen.path);
-      })
-      ->add_option("PATH", options->path, "From the volume's root")
-      ->required();
-  add("log", "The records that a mount would replay", dump_whole_log);
+Status dump(const DumpOptions& options) {
+  switch (options.part) {
+    case DumpPart::superblock: return dump_superblocks(options);
+    case DumpPart::group: return dump_group(options);
+    case DumpPart::node: return dump_node(options);
+    case DumpPart::inode: return dump_one_inode(options);
+    case DumpPart::path: return dump_one_path(options);
+    case DumpPart::log: break;
+  }
+  return dump_whole_log(options);
 }
 
 }  // namespace ashlar::ctl

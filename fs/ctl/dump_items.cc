@@ -61,7 +61,7 @@ Status dump_path(const VolumeReader& reader, const format::Superblock& superbloc
     Result<std::uint64_t> next = look_up(tree, superblock, at, name);
     if (!next && next.error().code() == ErrorCode::not_found) {
       return fail(ErrorCode::not_found,
-                  fmt::format("{}: there is no {} as of the last checkpoint", reader.path(), quoted(path)));
+                  fmt::format("{}: there is no {} as of the last checkpoint", reader.path(), in_quotes(path)));
     }
     if (!next) return fail(std::move(next).error());
     at = *next;

@@ -6,7 +6,7 @@
 
 namespace ashlar::ctl {
 // Names are any bytes; only printable ASCII goes to the terminal as it is.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string result = "'";
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -41,7 +41,7 @@ std::string dirent_text(std::span<const std::byte> value) {
   std::string text;
   format::DirentCursor cursor(value);
   while (const auto entry = cursor.next()) {
-    text += fmt::format("{}{} -> {} (type {})", text.empty() ? "" : ", ", quoted(entry->name), entry->inode.value(),
+    text += fmt::format("{}{} -> {} (type {})", text.empty() ? "" : ", ", in_quotes(entry->name), entry->inode.value(),
                         entry->type);
   }
   return cursor.malformed() ? text + " malformed" : text;
@@ -51,7 +51,7 @@ std::string xattr_text(std::span<const std::byte> value) {
   std::string text;
   format::XattrCursor cursor(value);
   while (const auto entry = cursor.next()) {
-    text += fmt::format("{}{}: {} bytes{}", text.empty() ? "" : ", ", quoted(entry->name), entry->value_size,
+    text += fmt::format("{}{}: {} bytes{}", text.empty() ? "" : ", ", in_quotes(entry->name), entry->value_size,
                         entry->value_id ? " apart" : "");
   }
   return cursor.malformed() ? text + " malformed" : text;
@@ -103,7 +103,8 @@ std::string value_text(const format::Key& key, std::span<const std::byte> value,
     case format::ItemKind::dirent: return dirent_text(value);
     case format::ItemKind::xattr: return xattr_text(value);
     case format::ItemKind::extent: return extent_text(key, value, block_count);
-    case format::ItemKind::symlink: return "to " + quoted({reinterpret_cast<const char*>(value.data()), value.size()});
+    case format::ItemKind::symlink:
+      return "to " + in_quotes({reinterpret_cast<const char*>(value.data()), value.size()});
     case format::ItemKind::orphan: return orphan_text(value);
     case format::ItemKind::xattr_value:
     case format::ItemKind::inline_data: break;

@@ -14,7 +14,7 @@ namespace ashlar::ctl {
 [[nodiscard]] std::string kind_text(format::ItemKind kind);
 
 // Any bytes, between quotes, safe for a terminal.
-[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string in_quotes(std::string_view text);
 
 // "(7 dirent 0x1234)"
 [[nodiscard]] std::string key_text(const format::Key& key);

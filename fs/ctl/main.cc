@@ -1,31 +1,16 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
+#include <variant>
 
-#include "fs/ctl/command.h"
+#include "fs/ctl/command_line.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Looks into AshlarFS volumes.", "ashlarctl");
-  app.set_version_flag("-V,--version", "ashlarctl " ASHLAR_VERSION);
-  app.require_subcommand(1);
-  ashlar::ctl::Action action;
-  ashlar::ctl::add_info(app, action);
-  ashlar::ctl::add_dump(app, action);
-  ashlar::ctl::add_metadump(app, action);
+  const auto parsed = ashlar::ctl::parse_command_line(argc, argv);
+  if (const int* status = std::get_if<int>(&parsed)) return *status;
   int exit_status = 0;
-  ashlar::ctl::add_scrub(app, action, exit_status);
-  ashlar::ctl::add_stat(app, action);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& success) {  // --help, --version
-    return app.exit(success);
-  } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "ashlarctl: {} (see ashlarctl --help)\n", error.what());
-    return 1;
-  }
-  const ashlar::Status status = action();
-  if (status) return exit_status;
-  fmt::print(stderr, "ashlarctl: {}\n", status.error().message());
+  const ashlar::Status done = std::get<ashlar::ctl::Action>(parsed)(exit_status);
+  if (done) return exit_status;
+  fmt::print(stderr, "ashlarctl: {}\n", done.error().message());
   return exit_status == 0 ? 1 : exit_status;
 }

@@ -7,11 +7,10 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
-#include <memory>
 #include <optional>
 #include <utility>
 
-#include "fs/ctl/command.h"
+#include "fs/ctl/commands.h"
 #include "fs/ctl/log_scrambler.h"
 #include "fs/ctl/name_scrambler.h"
 #include "fs/ctl/tree_reader.h"
@@ -200,21 +199,9 @@ Status write_metadump(const VolumeReader& reader, const std::string& path) {
   return image.finish();
 }
 
-void add_metadump(CLI::App& app, Action& action) {
-  struct Options {
-    std::string device;
-    std::string image;
-  };
-  const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("metadump", "Writes an image of the metadata alone, with names scrambled");
-  command->add_option("DEVICE", options->device, "Block device or image file")->required();
-  command->add_option("IMAGE", options->image, "Sparse file to be made; must not exist")->required();
-  command->callback([options, &action] {
-    action = [options]() -> Status {
-      const VolumeReader reader = TRY(VolumeReader::open(options->device));
-      return write_metadump(reader, options->image);
-    };
-  });
+Status metadump(const MetadumpOptions& options) {
+  const VolumeReader reader = TRY(VolumeReader::open(options.device));
+  return write_metadump(reader, options.image);
 }
 
 }  // namespace ashlar::ctl

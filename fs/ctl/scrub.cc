@@ -10,10 +10,9 @@
 #include <csignal>
 #include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <thread>
 
-#include "fs/ctl/command.h"
+#include "fs/ctl/commands.h"
 #include "fs/ctl/mount_lookup.h"
 #include "fs/ctl/name_search.h"
 #include "fs/ctl/scrub_report.h"
@@ -31,17 +30,9 @@ constexpr int kFailedStatus = 8;
 constexpr int kCancelledStatus = 32;
 
 constexpr std::uint64_t kMiB = 1U << 20;
-constexpr std::uint64_t kDefaultRate = 100;  // MiB/s
-constexpr std::uint64_t kMaxRate = 1U << 20;
 constexpr std::uint64_t kStepBytes = 2 * kMiB;
 constexpr std::uint64_t kStepsPerSecond = 10;  // at least, so that a slow scrub does not come in bursts
 constexpr std::uint64_t kLeastStep = 64U << 10;
-
-struct ScrubOptions {
-  std::string target;
-  std::uint64_t rate = kDefaultRate;
-  bool json = false;
-};
 
 volatile std::sig_atomic_t cancelled = 0;
 
@@ -138,6 +129,8 @@ int status_of(const ScrubReport& report) {
   return damage | (report.cancelled ? kCancelledStatus : 0);
 }
 
+}  // namespace
+
 Status scrub(const ScrubOptions& options, int& exit_status) {
   exit_status = kFailedStatus;
   const std::string mount_point = TRY(find_mount_point(options.target));
@@ -150,26 +143,12 @@ Status scrub(const ScrubOptions& options, int& exit_status) {
   if (!checked && report.findings.empty()) return checked;
   if (!report.cancelled) find_damaged_files(mount_point, report);
   if (options.json) {
-    fmt::print("{}\n", report_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}\n", report_json(report));
   } else {
     print_report(mount_point, report);
   }
   if (checked) exit_status = status_of(report);
   return checked;
-}
-
-}  // namespace
-
-void add_scrub(CLI::App& app, Action& action, int& exit_status) {
-  const auto options = std::make_shared<ScrubOptions>();
-  CLI::App* command = app.add_subcommand("scrub", "Reads all of a mounted volume, heals metadata, names damaged files");
-  command->add_option("MNT", options->target, "Mount point, or the mounted device or image file")->required();
-  command->add_option("--rate", options->rate, "MiB a second at most; 0: as fast as it goes")
-      ->check(CLI::Range(std::uint64_t{0}, kMaxRate))
-      ->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback(
-      [options, &action, &exit_status] { action = [options, &exit_status] { return scrub(*options, exit_status); }; });
 }
 
 }  // namespace ashlar::ctl

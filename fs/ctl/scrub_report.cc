@@ -84,7 +84,7 @@ std::string summary_text(const ScrubReport& report) {
   return text;
 }
 
-nlohmann::ordered_json report_json(const ScrubReport& report) {
+std::string report_json(const ScrubReport& report) {
   nlohmann::ordered_json json;
   json["finished"] = !report.cancelled;
   json["metadata_bytes"] = report.metadata_bytes;
@@ -108,7 +108,7 @@ nlohmann::ordered_json report_json(const ScrubReport& report) {
   for (const ScrubReport::Name& name : report.names) {
     json["files"].push_back({{"path", name.path}, {"inode", name.inode}});
   }
-  return json;
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace ashlar::ctl

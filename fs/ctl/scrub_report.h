@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -38,6 +37,6 @@ struct ScrubReport {
 // One line, safe for a terminal.
 [[nodiscard]] std::string finding_text(const fuse::ScrubFinding& finding);
 [[nodiscard]] std::string summary_text(const ScrubReport& report);
-[[nodiscard]] nlohmann::ordered_json report_json(const ScrubReport& report);
+[[nodiscard]] std::string report_json(const ScrubReport& report);
 
 }  // namespace ashlar::ctl

@@ -2,10 +2,9 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <memory>
 #include <nlohmann/json.hpp>
 
-#include "fs/ctl/command.h"
+#include "fs/ctl/commands.h"
 #include "fs/ctl/mount_lookup.h"
 #include "fs/format/text.h"
 
@@ -13,11 +12,6 @@ namespace ashlar::ctl {
 namespace {
 
 using nlohmann::json;
-
-struct StatOptions {
-  std::string target;
-  bool json = false;
-};
 
 // A daemon of another version may leave figures out: they show as 0 or empty.
 class Figures {
@@ -48,11 +42,11 @@ class Figures {
 };
 
 template <typename Value>
-void print_line(const char* name, const Value& value) {
+void print_row(const char* name, const Value& value) {
   fmt::print("  {:<13} {}\n", name, value);
 }
 
-std::string time_text(std::uint64_t nanoseconds) {
+std::string duration_text(std::uint64_t nanoseconds) {
   if (nanoseconds < 1000) return fmt::format("{} ns", nanoseconds);
   const auto microseconds = static_cast<double>(nanoseconds) / 1e3;
   if (microseconds < 1e3) return fmt::format("{:.0f} us", microseconds);
@@ -70,41 +64,41 @@ void print_state(const Figures& status) {
   const std::string failure = status.text("/failure");
   std::string state = status.text("/state");
   if (!failure.empty()) state = fmt::format("read-only since a failure: {}", failure);
-  print_line("state", state);
-  print_line("errors=", status.text("/errors_policy"));
-  print_line("device", status.text("/device"));
-  print_line("label", status.text("/label").empty() ? "(none)" : status.text("/label"));
-  print_line("uuid", status.text("/uuid"));
-  print_line("I/O engine", fmt::format("{}{}, depth {}: {}", status.text("/io_engine/name"),
-                                       in_brackets(status.text("/io_engine/flags")), status.number("/io_engine/depth"),
-                                       status.text("/io_engine/reason")));
+  print_row("state", state);
+  print_row("errors=", status.text("/errors_policy"));
+  print_row("device", status.text("/device"));
+  print_row("label", status.text("/label").empty() ? "(none)" : status.text("/label"));
+  print_row("uuid", status.text("/uuid"));
+  print_row("I/O engine", fmt::format("{}{}, depth {}: {}", status.text("/io_engine/name"),
+                                      in_brackets(status.text("/io_engine/flags")), status.number("/io_engine/depth"),
+                                      status.text("/io_engine/reason")));
   if (const std::string dropped = status.text("/io_engine/dropped"); !dropped.empty()) {
-    print_line("without", dropped);
+    print_row("without", dropped);
   }
-  print_line("FUSE through", fmt::format("{}: {}", status.text("/transport/name"), status.text("/transport/reason")));
+  print_row("FUSE through", fmt::format("{}: {}", status.text("/transport/name"), status.text("/transport/reason")));
 }
 
 void print_space(const Figures& status) {
   const std::uint64_t block_size = status.number("/space/block_size");
   const auto size = [&](const char* path) { return format::size_text(status.number(path) * block_size); };
-  print_line("space", fmt::format("{} of {} free, {} for ordinary writers; {} inodes", size("/space/free"),
-                                  size("/space/blocks"), size("/space/available"), status.number("/space/inodes")));
-  print_line("cache", fmt::format("{} of {}; {} nodes read, {} written, {} changed and not yet written",
-                                  format::size_text(status.number("/nodes/cache_bytes")),
-                                  format::size_text(status.number("/nodes/cache_limit")), status.number("/nodes/read"),
-                                  status.number("/nodes/written"), status.number("/nodes/dirty")));
-  print_line("log", fmt::format("{:.0f} % of {} in use", status.real("/log/fill") * 100,
-                                format::size_text(status.number("/log/bytes"))));
-  print_line("checkpoints",
-             fmt::format("{}, generation {}", status.number("/checkpoints"), status.number("/generation")));
-  print_line("transactions",
-             fmt::format("{}, {} of log; {} replayed at mount", status.number("/log/records"),
-                         format::size_text(status.number("/log/record_bytes")), status.number("/replayed/records")));
+  print_row("space", fmt::format("{} of {} free, {} for ordinary writers; {} inodes", size("/space/free"),
+                                 size("/space/blocks"), size("/space/available"), status.number("/space/inodes")));
+  print_row("cache", fmt::format("{} of {}; {} nodes read, {} written, {} changed and not yet written",
+                                 format::size_text(status.number("/nodes/cache_bytes")),
+                                 format::size_text(status.number("/nodes/cache_limit")), status.number("/nodes/read"),
+                                 status.number("/nodes/written"), status.number("/nodes/dirty")));
+  print_row("log", fmt::format("{:.0f} % of {} in use", status.real("/log/fill") * 100,
+                               format::size_text(status.number("/log/bytes"))));
+  print_row("checkpoints",
+            fmt::format("{}, generation {}", status.number("/checkpoints"), status.number("/generation")));
+  print_row("transactions",
+            fmt::format("{}, {} of log; {} replayed at mount", status.number("/log/records"),
+                        format::size_text(status.number("/log/record_bytes")), status.number("/replayed/records")));
   const std::uint64_t answered = status.number("/fsync/answered");
   const std::uint64_t writes = status.number("/fsync/log_writes");
   const std::uint64_t flushes = status.number("/fsync/device_flushes");
-  print_line("fsync", fmt::format("{} answered; {} log writes ({:.2f} each), {} device flushes ({:.2f} each)", answered,
-                                  writes, ratio(writes, answered), flushes, ratio(flushes, answered)));
+  print_row("fsync", fmt::format("{} answered; {} log writes ({:.2f} each), {} device flushes ({:.2f} each)", answered,
+                                 writes, ratio(writes, answered), flushes, ratio(flushes, answered)));
 }
 
 void print_errors(const Figures& status) {
@@ -112,8 +106,8 @@ void print_errors(const Figures& status) {
     return fmt::format("metadata {} found, {} healed; data {}", status.number((at + "/metadata").c_str()),
                        status.number((at + "/metadata_healed").c_str()), status.number((at + "/data").c_str()));
   };
-  print_line("errors", line("/errors/since_mkfs"));
-  print_line("  this mount", line("/errors/since_mount"));
+  print_row("errors", line("/errors/since_mkfs"));
+  print_row("  this mount", line("/errors/since_mount"));
 }
 
 void print_io(const Figures& status) {
@@ -122,16 +116,19 @@ void print_io(const Figures& status) {
   for (const auto& [name, figures] : status.at("/io/operations").items()) {
     const Figures one(figures);
     fmt::print("    {:<11} {:>10} {:>7} {:>12} {:>9} {:>9} {:>9}\n", format::printable(name), one.number("/completed"),
-               one.number("/failed"), format::size_text(one.number("/bytes")), time_text(one.number("/latency_ns/p50")),
-               time_text(one.number("/latency_ns/p99")), time_text(one.number("/latency_ns/max")));
+               one.number("/failed"), format::size_text(one.number("/bytes")),
+               duration_text(one.number("/latency_ns/p50")), duration_text(one.number("/latency_ns/p99")),
+               duration_text(one.number("/latency_ns/max")));
   }
-  print_line("  transfers",
-             fmt::format("{} steps, {} merged, {} repeated, {} shortened, at most {} in flight",
-                         status.number("/io/steps"), status.number("/io/merged"), status.number("/io/retried"),
-                         status.number("/io/shortened"), status.number("/io/most_in_flight")));
+  print_row("  transfers",
+            fmt::format("{} steps, {} merged, {} repeated, {} shortened, at most {} in flight",
+                        status.number("/io/steps"), status.number("/io/merged"), status.number("/io/retried"),
+                        status.number("/io/shortened"), status.number("/io/most_in_flight")));
 }
 
-Status show(const StatOptions& options) {
+}  // namespace
+
+Status show_status(const StatOptions& options) {
   const std::string mount_point = TRY(find_mount_point(options.target));
   const std::string text = TRY(read_status(mount_point));
   json status = json::parse(text, nullptr, false);
@@ -149,16 +146,6 @@ Status show(const StatOptions& options) {
   print_errors(figures);
   print_io(figures);
   return {};
-}
-
-}  // namespace
-
-void add_stat(CLI::App& app, Action& action) {
-  const auto options = std::make_shared<StatOptions>();
-  CLI::App* command = app.add_subcommand("stat", "Shows what the daemon of a mounted volume does and has met");
-  command->add_option("MNT", options->target, "Mount point, or the mounted device or image file")->required();
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &action] { action = [options] { return show(*options); }; });
 }
 
 }  // namespace ashlar::ctl

@@ -39,6 +39,51 @@ nlohmann::ordered_json failure_json(const format::FailureItem& failure) {
   return {{"time", failure.time.value()}, {"reason", format::reason_text(failure)}};
 }
 
+nlohmann::ordered_json superblock_json(const format::Superblock& superblock) {
+  const auto layout = format::Layout::of(superblock);
+  nlohmann::ordered_json json;
+  json["label"] = format::label_text(superblock);
+  json["uuid"] = format::uuid_text(superblock.uuid);
+  json["version"] = superblock.version.value();
+  json["features"] = {{"compatible", superblock.compatible.value()},
+                      {"read_only_compatible", superblock.read_only_compatible.value()},
+                      {"incompatible", superblock.incompatible.value()}};
+  json["block_size"] = superblock.block_size.value();
+  json["node_size"] = superblock.node_size.value();
+  json["block_count"] = superblock.block_count.value();
+  json["free_blocks"] = superblock.free_blocks.value();
+  json["group_count"] = layout.group_count();
+  json["generation"] = superblock.generation.value();
+  json["clean"] = (superblock.flags & format::kCleanlyUnmounted) != 0;
+  json["has_errors"] = (superblock.flags & format::kHasErrors) != 0;
+  json["root"] = {{"blocks", {superblock.root.address[0].value(), superblock.root.address[1].value()}},
+                  {"generation", superblock.root.generation.value()},
+                  {"level", superblock.root.level}};
+  json["node_count"] = superblock.node_count.value();
+  json["inode_count"] = count_of(superblock, format::ItemKind::inode);
+  json["next_inode"] = superblock.next_inode.value();
+  json["group_table"] = {
+      {"first_blocks", {superblock.group_table_first[0].value(), superblock.group_table_first[1].value()}},
+      {"blocks", superblock.group_table_blocks.value()}};
+  json["log"] = {{"first_block", superblock.log_first.value()},
+                 {"blocks", superblock.log_blocks.value()},
+                 {"epoch", superblock.log_epoch.value()},
+                 {"start_lsn", superblock.log_start.value()}};
+  json["created"] = superblock.created_time.value();
+  json["mounted"] = superblock.mounted_time.value();
+  json["written"] = superblock.written_time.value();
+  json["mount_count"] = superblock.mount_count.value();
+  json["errors"] = {{"metadata", superblock.metadata_errors.value()},
+                    {"metadata_healed", superblock.metadata_healed.value()},
+                    {"data", superblock.data_errors.value()}};
+  json["failures"] = {{"count", superblock.failure_count.value()}};
+  if (superblock.failure_count != 0) {
+    json["failures"]["first"] = failure_json(superblock.first_failure);
+    json["failures"]["last"] = failure_json(superblock.last_failure);
+  }
+  return json;
+}
+
 }  // namespace
 
 std::string state_text(const format::Superblock& superblock) {
@@ -92,49 +137,22 @@ void print_superblock(const format::Superblock& superblock) {
   print_line("last stop", failure_text(superblock.last_failure));
 }
 
-nlohmann::ordered_json superblock_json(const format::Superblock& superblock) {
-  const auto layout = format::Layout::of(superblock);
-  nlohmann::ordered_json json;
-  json["label"] = format::label_text(superblock);
-  json["uuid"] = format::uuid_text(superblock.uuid);
-  json["version"] = superblock.version.value();
-  json["features"] = {{"compatible", superblock.compatible.value()},
-                      {"read_only_compatible", superblock.read_only_compatible.value()},
-                      {"incompatible", superblock.incompatible.value()}};
-  json["block_size"] = superblock.block_size.value();
-  json["node_size"] = superblock.node_size.value();
-  json["block_count"] = superblock.block_count.value();
-  json["free_blocks"] = superblock.free_blocks.value();
-  json["group_count"] = layout.group_count();
-  json["generation"] = superblock.generation.value();
-  json["clean"] = (superblock.flags & format::kCleanlyUnmounted) != 0;
-  json["has_errors"] = (superblock.flags & format::kHasErrors) != 0;
-  json["root"] = {{"blocks", {superblock.root.address[0].value(), superblock.root.address[1].value()}},
-                  {"generation", superblock.root.generation.value()},
-                  {"level", superblock.root.level}};
-  json["node_count"] = superblock.node_count.value();
-  json["inode_count"] = count_of(superblock, format::ItemKind::inode);
-  json["next_inode"] = superblock.next_inode.value();
-  json["group_table"] = {
-      {"first_blocks", {superblock.group_table_first[0].value(), superblock.group_table_first[1].value()}},
-      {"blocks", superblock.group_table_blocks.value()}};
-  json["log"] = {{"first_block", superblock.log_first.value()},
-                 {"blocks", superblock.log_blocks.value()},
-                 {"epoch", superblock.log_epoch.value()},
-                 {"start_lsn", superblock.log_start.value()}};
-  json["created"] = superblock.created_time.value();
-  json["mounted"] = superblock.mounted_time.value();
-  json["written"] = superblock.written_time.value();
-  json["mount_count"] = superblock.mount_count.value();
-  json["errors"] = {{"metadata", superblock.metadata_errors.value()},
-                    {"metadata_healed", superblock.metadata_healed.value()},
-                    {"data", superblock.data_errors.value()}};
-  json["failures"] = {{"count", superblock.failure_count.value()}};
-  if (superblock.failure_count != 0) {
-    json["failures"]["first"] = failure_json(superblock.first_failure);
-    json["failures"]["last"] = failure_json(superblock.last_failure);
+std::string info_json(const VolumeReader& volume, const format::Superblock& superblock) {
+  nlohmann::ordered_json json = superblock_json(superblock);
+  json["device"] = volume.path();
+  json["device_size"] = volume.device_size();
+  const auto places = volume.superblocks();
+  for (std::size_t place = 0; place < places.size(); ++place) {
+    const Status status = format::validate(places[place], volume.device_size(), false);
+    nlohmann::ordered_json entry = {{"slot", slot_of_place(place)},
+                                    {"copy", copy_of_place(place)},
+                                    {"valid", status.has_value()},
+                                    {"state", place_text(places[place], volume.device_size())}};
+    if (status) entry["generation"] = places[place].generation.value();
+    json["superblocks"].push_back(std::move(entry));
   }
-  return json;
+  // A label need not be UTF-8.
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace ashlar::ctl

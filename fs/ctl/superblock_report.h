@@ -1,7 +1,6 @@
 // A superblock and its siblings, for people and as JSON.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "fs/ctl/volume_reader.h"
@@ -16,6 +15,8 @@ namespace ashlar::ctl {
 [[nodiscard]] std::string place_text(const format::Superblock& superblock, std::uint64_t device_size);
 
 void print_superblock(const format::Superblock& superblock);
-[[nodiscard]] nlohmann::ordered_json superblock_json(const format::Superblock& superblock);
+
+// As print_superblock(), with all the places.
+[[nodiscard]] std::string info_json(const VolumeReader& volume, const format::Superblock& superblock);
 
 }  // namespace ashlar::ctl

@@ -1,0 +1,106 @@
+#include "fs/ctl/command_line.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "fs/ctl/commands.h"
+
+namespace ashlar::ctl {
+namespace {
+
+constexpr int kFailed = 1;
+
+// Each adds its command to `app` and, when it is the one chosen, sets `action`, which outlives the parsing.
+
+void add_info(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<InfoOptions>();
+  CLI::App* command = app.add_subcommand("info", "Shows a volume's superblock and geometry; also of a mounted one");
+  command->add_option("DEVICE", options->device, "Block device or image file")->required();
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback([options, &action] { action = [options](int&) { return show_info(*options); }; });
+}
+
+void add_dump(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<DumpOptions>();
+  CLI::App* command = app.add_subcommand("dump", "Prints structures of a volume as they are on the device");
+  command->add_option("DEVICE", options->device, "Block device or image file")->required();
+  command->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, DumpPart part) {
+    CLI::App* subcommand = command->add_subcommand(name, what);
+    subcommand->callback([options, &action, part] {
+      options->part = part;
+      action = [options](int&) { return dump(*options); };
+    });
+    return subcommand;
+  };
+  add("superblock", "All four superblocks", DumpPart::superblock);
+  add("group", "A block group's table entry and bitmap", DumpPart::group)
+      ->add_option("N", options->group, "Number of the group, from 0")
+      ->required();
+  add("node", "A tree node", DumpPart::node)
+      ->add_option("BLOCK", options->block, "First block of either copy")
+      ->required();
+  add("inode", "All items of an inode", DumpPart::inode)
+      ->add_option("N", options->inode, "Its number, as ls -i shows it")
+      ->required();
+  add("path", "The names on the way to a file, and its items", DumpPart::path)
+      ->add_option("PATH", options->path, "From the volume's root")
+      ->required();
+  add("log", "The records that a mount would replay", DumpPart::log);
+}
+
+void add_metadump(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<MetadumpOptions>();
+  CLI::App* command = app.add_subcommand("metadump", "Writes an image of the metadata alone, with names scrambled");
+  command->add_option("DEVICE", options->device, "Block device or image file")->required();
+  command->add_option("IMAGE", options->image, "Sparse file to be made; must not exist")->required();
+  command->callback([options, &action] { action = [options](int&) { return metadump(*options); }; });
+}
+
+void add_scrub(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<ScrubOptions>();
+  CLI::App* command = app.add_subcommand("scrub", "Reads all of a mounted volume, heals metadata, names damaged files");
+  command->add_option("MNT", options->target, "Mount point, or the mounted device or image file")->required();
+  command->add_option("--rate", options->rate, "MiB a second at most; 0: as fast as it goes")
+      ->check(CLI::Range(std::uint64_t{0}, kMaxScrubRate))
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback(
+      [options, &action] { action = [options](int& exit_status) { return scrub(*options, exit_status); }; });
+}
+
+void add_stat(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<StatOptions>();
+  CLI::App* command = app.add_subcommand("stat", "Shows what the daemon of a mounted volume does and has met");
+  command->add_option("MNT", options->target, "Mount point, or the mounted device or image file")->required();
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback([options, &action] { action = [options](int&) { return show_status(*options); }; });
+}
+
+}  // namespace
+
+std::variant<Action, int> parse_command_line(int argc, const char* const* argv) {
+  CLI::App app("Looks into AshlarFS volumes.", "ashlarctl");
+  app.set_version_flag("-V,--version", "ashlarctl " ASHLAR_VERSION);
+  app.require_subcommand(1);
+  Action action;
+  add_info(app, action);
+  add_dump(app, action);
+  add_metadump(app, action);
+  add_scrub(app, action);
+  add_stat(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "ashlarctl: {} (see ashlarctl --help)\n", error.what());
+    return kFailed;
+  }
+  return action;
+}
+
+}  // namespace ashlar::ctl

@@ -1,0 +1,54 @@
+// The commands of ashlarctl, one file each. They print to standard output; an error's message is for people and names
+// the device.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "fs/base/result.h"
+
+namespace ashlar::ctl {
+
+struct InfoOptions {
+  std::string device;
+  bool json = false;
+};
+[[nodiscard]] Status show_info(const InfoOptions& options);
+
+enum class DumpPart : std::uint8_t { superblock, group, node, inode, path, log };
+
+struct DumpOptions {
+  std::string device;
+  DumpPart part = DumpPart::superblock;
+  // The one that belongs to the part.
+  std::uint32_t group = 0;
+  std::uint64_t block = 0;
+  std::uint64_t inode = 0;
+  std::string path;
+};
+[[nodiscard]] Status dump(const DumpOptions& options);
+
+struct MetadumpOptions {
+  std::string device;
+  std::string image;
+};
+[[nodiscard]] Status metadump(const MetadumpOptions& options);
+
+inline constexpr std::uint64_t kDefaultScrubRate = 100;  // MiB/s
+inline constexpr std::uint64_t kMaxScrubRate = 1U << 20;
+
+struct ScrubOptions {
+  std::string target;
+  std::uint64_t rate = kDefaultScrubRate;  // 0: as fast as it goes; at most kMaxScrubRate
+  bool json = false;
+};
+// `exit_status`: what to exit with, after an error, too.
+[[nodiscard]] Status scrub(const ScrubOptions& options, int& exit_status);
+
+struct StatOptions {
+  std::string target;
+  bool json = false;
+};
+[[nodiscard]] Status show_status(const StatOptions& options);
+
+}  // namespace ashlar::ctl
