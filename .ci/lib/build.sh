@@ -26,8 +26,9 @@ build_release() {
     "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG"
 }
 
+# Eight sources in one: half the time. A name that two of them have is an error here; it wants one place or two names.
 SANITIZE_FLAGS=(-DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Sanitize
-  "-DCMAKE_CXX_FLAGS_SANITIZE=-O1 -gline-tables-only")
+  "-DCMAKE_CXX_FLAGS_SANITIZE=-O1 -gline-tables-only" -DCMAKE_UNITY_BUILD=ON)
 
 # By clang. What does not run under AddressSanitizer and UBSan, clang sees in the lint stages.
 build_asan() { build_tree "$BUILD_ASAN" "$1" "${SANITIZE_FLAGS[@]}" -DASHLAR_SANITIZE=address,undefined; }

@@ -26,6 +26,9 @@ function(ashlar_test name)
   endif()
   add_executable(${name} ${TEST_SOURCES})
   target_link_libraries(${name} PRIVATE ashlar_options ${TEST_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
+  # What is tested, and what tests share, is optimized as the build says. What they assert need not be: -O2 takes a quarter
+  # longer to compile; -O0 is so slow that compiling faster does not pay.
+  target_compile_options(${name} PRIVATE -O1)
   foreach(label IN LISTS TEST_LABELS)
     if(NOT TARGET tests_${label})
       add_custom_target(tests_${label})
