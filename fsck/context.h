@@ -20,6 +20,8 @@
 
 namespace ashlar::fsck {
 
+inline constexpr std::uint64_t kRootNumber = kRootInode.value();
+
 // An inode in 64 bytes: all that later passes need of it.
 struct InodeRecord {
   std::uint64_t number = 0;

@@ -15,7 +15,6 @@ using format::Key;
 namespace {
 
 // Of the offset of a part of an xattr's value, its number.
-constexpr unsigned kPartBits = 8;
 
 }  // namespace
 
@@ -199,10 +198,10 @@ void ItemChecker::take_xattrs(const Key& key, std::span<const std::byte> value) 
 
 void ItemChecker::take_xattr_part(const Key& key, std::span<const std::byte> value) {
   if (is_being_removed()) return;
-  const auto owner = apart_.find(key.offset >> kPartBits);
+  const auto owner = apart_.find(key.offset >> format::kXattrPartBits);
   if (owner == apart_.end()) return malformed(key);
   ApartValue& whole = owner->second;
-  const std::uint64_t part = key.offset & ((1U << kPartBits) - 1);
+  const std::uint64_t part = key.offset & ((1U << format::kXattrPartBits) - 1);
   if (part != whole.next_part || value.size() > whole.missing) return malformed(key);
   ++whole.next_part;
   whole.missing -= value.size();

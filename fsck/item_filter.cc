@@ -13,7 +13,6 @@ using format::Key;
 
 namespace {
 
-constexpr unsigned kPartBits = 8;
 constexpr std::uint64_t kMaxInode = 1ULL << 62;  // so that there is always a next number
 constexpr std::uint64_t kMaxSize = ~0ULL >> 1;   // of a file
 
@@ -243,10 +242,10 @@ Status ItemFilter::take_xattrs(const Key& key, std::span<const std::byte> value)
 
 Status ItemFilter::take_xattr_part(const Key& key, std::span<const std::byte> value) {
   if (inode_->links == 0) return hand_on(key, value);  // half removed
-  const auto owner = apart_.find(key.offset >> kPartBits);
+  const auto owner = apart_.find(key.offset >> format::kXattrPartBits);
   if (owner == apart_.end()) return {};
   ApartValue& whole = owner->second;
-  const std::uint64_t part = key.offset & ((1U << kPartBits) - 1);
+  const std::uint64_t part = key.offset & ((1U << format::kXattrPartBits) - 1);
   if (part != whole.next_part || value.size() > whole.missing) return {};
   ++whole.next_part;
   whole.missing -= value.size();

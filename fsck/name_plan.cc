@@ -10,7 +10,6 @@
 namespace ashlar::fsck {
 namespace {
 
-constexpr std::uint64_t kRoot = kRootInode.value();
 constexpr std::uint32_t kLostFoundMode = S_IFDIR | 0700;
 // A name in lost+found brings other links and another parent to what it leads to, and other links and entries to
 // lost+found; a directory that loses its name brings that, and other links and entries to where it was.
@@ -53,7 +52,7 @@ class NamePlanner {
 
   [[nodiscard]] InodeRecord* find(std::uint64_t number) { return find_inode(context_.inodes, number); }
   [[nodiscard]] static bool is_lost(const InodeRecord& inode) {
-    return S_ISDIR(inode.mode) && inode.names == 0 && !inode.is_orphan && inode.number != kRoot;
+    return S_ISDIR(inode.mode) && inode.names == 0 && !inode.is_orphan && inode.number != kRootNumber;
   }
   [[nodiscard]] static std::uint8_t type_of(std::uint32_t mode) {
     return static_cast<std::uint8_t>((mode & S_IFMT) >> 12);
@@ -79,7 +78,7 @@ class NamePlanner {
   // A directory has one place: where it says it is, if there is a name for it, else its first name.
   void choose(const NameRecord& name) {
     InodeRecord* const target = find(name.target);
-    if (target == nullptr || name.target == kRoot) {
+    if (target == nullptr || name.target == kRootNumber) {
       if (NameFix* const fix = plan_.name_fix_of(name.target)) fix->gone = true;
       return;
     }
@@ -96,7 +95,7 @@ class NamePlanner {
 
   void count(const NameRecord& name) {
     InodeRecord* const target = find(name.target);
-    if (target == nullptr || name.target == kRoot) return;
+    if (target == nullptr || name.target == kRootNumber) return;
     if (!S_ISDIR(target->mode)) {
       ++target->names;
       ++find(name.directory)->found_entries;
@@ -121,7 +120,7 @@ class NamePlanner {
       if (!S_ISDIR(start.mode)) continue;
       path.clear();
       InodeRecord* at = &start;
-      while (at != nullptr && at->walk == Walk::not_yet && at->number != kRoot) {
+      while (at != nullptr && at->walk == Walk::not_yet && at->number != kRootNumber) {
         at->walk = Walk::under_way;
         path.push_back(at);
         at = at->names == 0 ? nullptr : find(at->found_parent);
@@ -146,7 +145,7 @@ class NamePlanner {
   }
   void settle(const OrphanRecord& orphan, InodeRecord& inode) {
     if (orphan.reason != format::OrphanReason::unlinked) return;
-    if (inode.names != 0 || inode.number == kRoot) {
+    if (inode.names != 0 || inode.number == kRootNumber) {
       drop(orphan);
     } else {
       inode.is_orphan = true;
@@ -170,14 +169,14 @@ class NamePlanner {
     if (lost_.empty()) return {};
     std::sort(lost_.begin(), lost_.end(), [](const Lost& a, const Lost& b) { return a.number < b.number; });
     const InodeRecord* const found = find(plan_.lost_found);
-    const bool is_there = found != nullptr && S_ISDIR(found->mode) && found->found_parent == kRoot;
+    const bool is_there = found != nullptr && S_ISDIR(found->mode) && found->found_parent == kRootNumber;
     FreeNames free_names;
     for (const Lost& lost : lost_) free_names.want(name_of(lost));
     FreeNames root_names;
     root_names.want(std::string(kLostFound));
     const std::uint64_t lost_found = plan_.lost_found;
-    TRY(readers_.names_in({kRoot, lost_found}, [&](std::uint64_t directory, const format::Dirent& entry) {
-      if (directory == kRoot) root_names.note(entry.name);
+    TRY(readers_.names_in({kRootNumber, lost_found}, [&](std::uint64_t directory, const format::Dirent& entry) {
+      if (directory == kRootNumber) root_names.note(entry.name);
       if (directory == lost_found) free_names.note(entry.name);
     }));
     if (!is_there) {
@@ -202,9 +201,9 @@ class NamePlanner {
     InodeRecord record;
     record.number = made_ = plan_.lost_found = plan_.next_inode++;
     record.mode = kLostFoundMode;
-    record.parent = kRoot;
+    record.parent = kRootNumber;
     context_.inodes.push_back(record);
-    add_name(kRoot, name, record.number, record.mode);
+    add_name(kRootNumber, name, record.number, record.mode);
   }
   void write_lost_found() {
     const InodeRecord& record = *find(made_);
@@ -212,7 +211,7 @@ class NamePlanner {
     item.mode = kLostFoundMode;
     item.links = 2 + record.subdirectories;
     item.entries = record.found_entries;
-    item.parent = kRoot;
+    item.parent = kRootNumber;
     for (format::TimeItem* time : {&item.accessed, &item.modified, &item.changed, &item.born})
       time->seconds = context_.superblock.written_time;
     const auto bytes = std::as_bytes(std::span(&item, 1));
@@ -239,10 +238,10 @@ class NamePlanner {
   void fix_directory(const InodeRecord& inode) {
     // One whose place was put off is looked at when it has one.
     if (!S_ISDIR(inode.mode) || inode.number == made_ || is_lost(inode)) return;
-    const bool is_root = inode.number == kRoot;
+    const bool is_root = inode.number == kRootNumber;
     const bool has_place = inode.names != 0 || is_root;
     fix_links(inode.number, inode.links, has_place ? 2 + inode.subdirectories : 0);
-    const std::uint64_t parent = is_root ? kRoot : inode.found_parent;
+    const std::uint64_t parent = is_root ? kRootNumber : inode.found_parent;
     if (has_place && inode.parent != parent) {
       if (InodeFix* const fix = plan_.fix_of(inode.number)) fix->parent = parent;
     }

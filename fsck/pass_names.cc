@@ -10,8 +10,6 @@
 namespace ashlar::fsck {
 namespace {
 
-constexpr std::uint64_t kRoot = kRootInode.value();
-
 void count_name(CheckContext& context, const NameRecord& name) {
   Report& report = context.report;
   InodeRecord* const directory = find_inode(context.inodes, name.directory);
@@ -21,7 +19,8 @@ void count_name(CheckContext& context, const NameRecord& name) {
   ++target->names;
   if (!S_ISDIR(target->mode)) return;
   if (directory != nullptr) ++directory->subdirectories;
-  if (target->names > 1 || name.target == kRoot) return report.add(FindingId::directory_linked_twice, name.target);
+  if (target->names > 1 || name.target == kRootNumber)
+    return report.add(FindingId::directory_linked_twice, name.target);
   target->found_parent = name.directory;
   if (target->parent != name.directory)
     report.add(FindingId::parent_wrong, name.target, target->parent, name.directory);
@@ -44,9 +43,10 @@ void mark_orphans(CheckContext& context) {
 void check_links(CheckContext& context, const InodeRecord& inode) {
   Report& report = context.report;
   const bool is_directory = S_ISDIR(inode.mode);
-  const bool has_place = inode.names != 0 || inode.number == kRoot;
+  const bool has_place = inode.names != 0 || inode.number == kRootNumber;
   if (!has_place && !inode.is_orphan) report.add(FindingId::unreachable, inode.number);
-  if (inode.number == kRoot && inode.parent != kRoot) report.add(FindingId::parent_wrong, kRoot, inode.parent, kRoot);
+  if (inode.number == kRootNumber && inode.parent != kRootNumber)
+    report.add(FindingId::parent_wrong, kRootNumber, inode.parent, kRootNumber);
   const std::uint64_t links = is_directory ? (has_place ? 2 + std::uint64_t{inode.subdirectories} : 0) : inode.names;
   if (inode.links != links) report.add(FindingId::link_count_wrong, inode.number, inode.links, links);
 }
@@ -59,7 +59,7 @@ void check_loops(CheckContext& context) {
     if (!S_ISDIR(start.mode)) continue;
     path.clear();
     InodeRecord* at = &start;
-    while (at != nullptr && at->walk == Walk::not_yet && at->number != kRoot && at->names != 0) {
+    while (at != nullptr && at->walk == Walk::not_yet && at->number != kRootNumber && at->names != 0) {
       at->walk = Walk::under_way;
       path.push_back(at);
       at = find_inode(context.inodes, at->found_parent);
@@ -130,7 +130,7 @@ InodeRecord* find_inode(std::vector<InodeRecord>& inodes, std::uint64_t number) 
 }
 
 Status pass_names(CheckContext& context) {
-  const InodeRecord* const root = find_inode(context.inodes, kRoot);
+  const InodeRecord* const root = find_inode(context.inodes, kRootNumber);
   if (root == nullptr || !S_ISDIR(root->mode)) {
     context.report.add(FindingId::root_missing);
     return {};

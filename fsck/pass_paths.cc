@@ -11,7 +11,6 @@
 namespace ashlar::fsck {
 namespace {
 
-constexpr std::uint64_t kRoot = kRootInode.value();
 // Names on a path; what a hostile tree nests deeper, or in a circle, is told from there on.
 constexpr std::size_t kMostNames = 128;
 
@@ -23,7 +22,7 @@ class PathFinder {
     std::set<std::uint64_t> wanted = context_.report.inodes_found();
     wanted.insert(context_.options.also_name.begin(), context_.options.also_name.end());
     for (const std::uint64_t inode : wanted) climb(inode);
-    if (names_.empty() && !wanted.contains(kRoot)) return {};
+    if (names_.empty() && !wanted.contains(kRootNumber)) return {};
     TRY(read_names());
     for (const std::uint64_t inode : wanted) tell(inode);
     return {};
@@ -39,7 +38,7 @@ class PathFinder {
   }
 
   void climb(std::uint64_t inode) {
-    for (std::size_t i = 0; i < kMostNames && inode != kRoot; ++i) {
+    for (std::size_t i = 0; i < kMostNames && inode != kRootNumber; ++i) {
       const std::uint64_t directory = directory_of(inode);
       // What lies above one that was met before is known too.
       if (directory == 0 || !names_.try_emplace({directory, inode}).second) return;
@@ -64,15 +63,15 @@ class PathFinder {
   void tell(std::uint64_t inode) {
     std::string path;
     std::uint64_t at = inode;
-    for (std::size_t i = 0; i < kMostNames && at != kRoot; ++i) {
+    for (std::size_t i = 0; i < kMostNames && at != kRootNumber; ++i) {
       const std::uint64_t directory = directory_of(at);
       const auto name = names_.find({directory, at});
       if (name == names_.end() || name->second.empty()) break;
       path = "/" + name->second + path;
       at = directory;
     }
-    if (at == inode && at != kRoot) return;
-    if (at != kRoot) path = fmt::format("#{}", at) + path;
+    if (at == inode && at != kRootNumber) return;
+    if (at != kRootNumber) path = fmt::format("#{}", at) + path;
     context_.report.set_path(inode, path.empty() ? "/" : std::move(path));
   }
 

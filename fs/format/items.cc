@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "fs/format/head.h"
 #include "fs/format/node.h"
 
 namespace ashlar::format {
@@ -15,14 +16,6 @@ namespace {
 constexpr std::uint32_t kNanosecondsPerSecond = 1'000'000'000;
 constexpr std::uint64_t kMaxFileSize = std::numeric_limits<std::int64_t>::max();
 constexpr std::uint64_t kMaxFileBlocks = kMaxFileSize / kMinBlockSize + 1;
-
-// The fixed head of an entry or item at the start of `bytes`, which hold it whole.
-template <typename Head>
-Head head_of(std::span<const std::byte> bytes) noexcept {
-  Head head;
-  std::memcpy(&head, bytes.data(), sizeof head);
-  return head;
-}
 
 std::string_view text_of(std::span<const std::byte> bytes) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

@@ -60,7 +60,7 @@ struct XattrEntry {
   std::uint8_t flags;  // kXattrValueApart
   std::uint8_t reserved;
   le32 value_size;
-  le64 value_id;  // kXattrValueApart: its xattr_value items have offset value_id << 8 | part
+  le64 value_id;  // kXattrValueApart: its xattr_value items have offset value_id << kXattrPartBits | part
   // the name follows, then the value unless it lies apart
 };
 static_assert(sizeof(XattrEntry) == 16);

@@ -13,7 +13,7 @@ enum class ItemKind : std::uint8_t {
   inode = 1,        // offset 0                       InodeItem
   dirent = 2,       // offset = hash of the name      one or more DirentEntry
   xattr = 3,        // offset = hash of the name      one or more XattrEntry
-  xattr_value = 4,  // offset = value id << 8 | part  bytes of a value too large for its xattr item
+  xattr_value = 4,  // offset = value id << kXattrPartBits | part   bytes of a value too large for its xattr item
   extent = 5,       // offset = file block            ExtentItem and checksums
   inline_data = 6,  // offset 0                       the file's contents
   symlink = 7,      // offset = part number           the target
@@ -22,6 +22,7 @@ enum class ItemKind : std::uint8_t {
 };
 
 inline constexpr std::size_t kItemKindLimit = 16;  // kinds are below this
+inline constexpr unsigned kXattrPartBits = 8;
 
 // The inode number under which all orphan items lie.
 inline constexpr InodeNumber kOrphanOwner{0};

@@ -4,20 +4,14 @@
 #include <cstring>
 
 #include "fs/format/checksum.h"
+#include "fs/format/head.h"
 
 namespace ashlar::format {
 namespace {
 
-constexpr std::size_t kCrcOffset = offsetof(ChunkHeader, crc);
+constexpr std::size_t kChunkCrcOffset = offsetof(ChunkHeader, crc);
 
-template <typename Head>
-Head head_of(std::span<const std::byte> bytes) noexcept {
-  Head head;
-  std::memcpy(&head, bytes.data(), sizeof head);
-  return head;
-}
-
-tl::unexpected<Error> corrupt(std::string_view what) {
+tl::unexpected<Error> corrupt_record(std::string_view what) {
   return fail(ErrorCode::corrupt_structure, std::string("log record: ").append(what));
 }
 
@@ -27,7 +21,7 @@ constexpr std::size_t padded(std::size_t size) noexcept { return (size + 3) & ~s
 
 void seal_chunk(std::span<std::byte> chunk) noexcept {
   auto& header = *reinterpret_cast<ChunkHeader*>(chunk.data());
-  header.crc = crc32c_except(chunk.first(std::min<std::size_t>(header.length, chunk.size())), kCrcOffset);
+  header.crc = crc32c_except(chunk.first(std::min<std::size_t>(header.length, chunk.size())), kChunkCrcOffset);
 }
 
 Result<ChunkHeader> validate_chunk(std::span<const std::byte> bytes, const std::uint8_t (&uuid)[16],
@@ -42,7 +36,7 @@ Result<ChunkHeader> validate_chunk(std::span<const std::byte> bytes, const std::
   if (header.length < sizeof header || header.length > kMaxChunkSize || header.length > bytes.size()) {
     return fail(ErrorCode::bad_checksum, "log chunk whose length is damaged");
   }
-  if (header.crc != crc32c_except(bytes.first(header.length), kCrcOffset)) {
+  if (header.crc != crc32c_except(bytes.first(header.length), kChunkCrcOffset)) {
     return fail(ErrorCode::bad_checksum, "log chunk checksum mismatch");
   }
   return header;
@@ -56,12 +50,13 @@ RecordCursor::RecordCursor(std::span<const std::byte> chunk) noexcept
 Result<std::span<const std::byte>> RecordCursor::next() {
   const auto rest = chunk_.subspan(offset_);
   if (left_ == 0) {
-    if (!rest.empty()) return corrupt("bytes after the last one of the chunk");
+    if (!rest.empty()) return corrupt_record("bytes after the last one of the chunk");
     return rest;
   }
-  if (rest.size() < sizeof(RecordHeader)) return corrupt("cut off");
+  if (rest.size() < sizeof(RecordHeader)) return corrupt_record("cut off");
   const std::size_t length = head_of<RecordHeader>(rest).length;
-  if (length < sizeof(RecordHeader) || length % 4 != 0 || length > rest.size()) return corrupt("length out of range");
+  if (length < sizeof(RecordHeader) || length % 4 != 0 || length > rest.size())
+    return corrupt_record("length out of range");
   --left_;
   offset_ += length;
   return rest.first(length);
@@ -75,10 +70,10 @@ LogOpCursor::LogOpCursor(std::span<const std::byte> record) noexcept
 Result<bool> LogOpCursor::next(LogOpView& view) {
   auto rest = record_.subspan(offset_);
   if (left_ == 0) {
-    if (!rest.empty()) return corrupt("bytes after the last operation");
+    if (!rest.empty()) return corrupt_record("bytes after the last operation");
     return false;
   }
-  if (rest.size() < sizeof(LogOp)) return corrupt("operation cut off");
+  if (rest.size() < sizeof(LogOp)) return corrupt_record("operation cut off");
   const auto op = head_of<LogOp>(rest);
   rest = rest.subspan(sizeof op);
   std::size_t length = sizeof op;
@@ -88,23 +83,23 @@ Result<bool> LogOpCursor::next(LogOpView& view) {
   switch (view.op) {
     case LogOpKind::put:
     case LogOpKind::erase:
-      if (op.key_kind == 0 || op.key_kind >= kItemKindLimit) return corrupt("unknown kind of item");
+      if (op.key_kind == 0 || op.key_kind >= kItemKindLimit) return corrupt_record("unknown kind of item");
       view.key = Key{InodeNumber{op.a}, ItemKind{op.key_kind}, op.b};
       if (view.op == LogOpKind::erase) break;
-      if (padded(op.size) > rest.size()) return corrupt("value cut off");
+      if (padded(op.size) > rest.size()) return corrupt_record("value cut off");
       view.value = rest.first(op.size);
       length += padded(op.size);
       break;
     case LogOpKind::allocate:
     case LogOpKind::free:
-      if (op.b == 0 || op.a > ~0ULL - op.b) return corrupt("run of blocks out of range");
+      if (op.b == 0 || op.a > ~0ULL - op.b) return corrupt_record("run of blocks out of range");
       view.run = BlockRun{BlockNumber{op.a}, op.b};
       break;
     case LogOpKind::witness: {
       const std::size_t size = std::size_t{op.size} * sizeof(le32);
-      if (op.size == 0 || op.a > ~0ULL - op.size) return corrupt("run of blocks out of range");
+      if (op.size == 0 || op.a > ~0ULL - op.size) return corrupt_record("run of blocks out of range");
       if (op.b < sizeof(RecordHeader) || op.b > record_.size() || size > record_.size() - op.b) {
-        return corrupt("checksums out of range");
+        return corrupt_record("checksums out of range");
       }
       view.run = BlockRun{BlockNumber{op.a}, op.size};
       // Right behind this operation they are its payload; anywhere else, another operation's.
@@ -113,12 +108,12 @@ Result<bool> LogOpCursor::next(LogOpView& view) {
       break;
     }
     case LogOpKind::counter:
-      if (Counter{op.key_kind} != Counter::next_inode) return corrupt("unknown counter");
+      if (Counter{op.key_kind} != Counter::next_inode) return corrupt_record("unknown counter");
       view.counter = Counter{op.key_kind};
       view.counter_value = op.a;
       break;
     case LogOpKind::patch:
-    default: return corrupt("unknown operation");
+    default: return corrupt_record("unknown operation");
   }
   --left_;
   offset_ += length;

@@ -12,7 +12,7 @@
 namespace ashlar::format {
 namespace {
 
-constexpr std::size_t kCrcOffset = offsetof(NodeHeader, crc);
+constexpr std::size_t kNodeCrcOffset = offsetof(NodeHeader, crc);
 
 // Which bytes of a node's value area are taken, to find values that overlap in time linear in the node.
 class ByteMap {
@@ -42,7 +42,7 @@ Status corrupt(const NodeHeader& header, std::string_view what) {
 
 Status check_identity(const NodeHeader& header, std::span<const std::byte> node, const std::uint8_t (&uuid)[16]) {
   if (header.magic != kNodeMagic) return fail(ErrorCode::bad_checksum, "not a tree node");
-  if (header.crc != crc32c_except(node, kCrcOffset))
+  if (header.crc != crc32c_except(node, kNodeCrcOffset))
     return fail(ErrorCode::bad_checksum, "tree node checksum mismatch");
   if (std::memcmp(header.uuid, uuid, sizeof uuid) != 0) {
     return fail(ErrorCode::misdirected_block, "tree node of another volume");
@@ -146,7 +146,7 @@ NodePointerItem store(const NodePointer& pointer) noexcept {
 
 void seal_node(std::span<std::byte> node) noexcept {
   auto& header = *reinterpret_cast<NodeHeader*>(node.data());
-  header.crc = crc32c_except(node, kCrcOffset);
+  header.crc = crc32c_except(node, kNodeCrcOffset);
 }
 
 Status validate_node(std::span<const std::byte> node, const std::uint8_t (&uuid)[16], const NodePointer* expected) {

@@ -17,20 +17,20 @@
 namespace ashlar::format {
 namespace {
 
-constexpr std::size_t kCrcOffset = offsetof(Superblock, crc);
+constexpr std::size_t kSuperblockCrcOffset = offsetof(Superblock, crc);
 constexpr std::uint64_t kLastLogStart = 1ULL << 62;  // leaves LSNs enough for ever without overflow
 
 std::span<const std::byte> bytes_of(const Superblock& superblock) noexcept {
   return std::as_bytes(std::span(&superblock, 1));
 }
 
-tl::unexpected<Error> corrupt(std::string_view what) {
+tl::unexpected<Error> corrupt_superblock(std::string_view what) {
   return fail(ErrorCode::corrupt_structure, fmt::format("superblock: {}", what));
 }
 
 Status check_integrity(const Superblock& superblock) {
   if (superblock.magic != kSuperblockMagic) return fail(ErrorCode::not_a_volume);
-  if (superblock.crc != crc32c_except(bytes_of(superblock), kCrcOffset)) {
+  if (superblock.crc != crc32c_except(bytes_of(superblock), kSuperblockCrcOffset)) {
     return fail(ErrorCode::bad_checksum, "superblock checksum mismatch");
   }
   return {};
@@ -59,15 +59,15 @@ Status check_sizes(const Superblock& superblock, std::uint64_t device_size) {
   const std::uint32_t block_size = superblock.block_size;
   const std::uint32_t node_size = superblock.node_size;
   if (!std::has_single_bit(block_size) || block_size < kMinBlockSize || block_size > kMaxBlockSize) {
-    return corrupt("block size out of range");
+    return corrupt_superblock("block size out of range");
   }
   if (!std::has_single_bit(node_size) || node_size < kMinNodeSize || node_size > kMaxNodeSize ||
       node_size < block_size) {
-    return corrupt("node size out of range");
+    return corrupt_superblock("node size out of range");
   }
   const std::uint64_t blocks = superblock.block_count;
   if (blocks < kMinVolumeBytes / block_size || blocks > std::numeric_limits<std::int64_t>::max() / block_size) {
-    return corrupt("block count out of range");
+    return corrupt_superblock("block count out of range");
   }
   if (blocks > device_size / block_size) {
     return fail(ErrorCode::device_too_small,
@@ -75,36 +75,39 @@ Status check_sizes(const Superblock& superblock, std::uint64_t device_size) {
                             device_size));
   }
   const std::uint64_t group_blocks = std::uint64_t{block_size} * 8;
-  if (blocks / group_blocks >= std::numeric_limits<std::uint32_t>::max()) return corrupt("too many block groups");
+  if (blocks / group_blocks >= std::numeric_limits<std::uint32_t>::max())
+    return corrupt_superblock("too many block groups");
   return {};
 }
 
 Status check_root(const Superblock& superblock, const Layout& layout) {
   const NodePointer root = load(superblock.root);
   if (auto status = check_node_places(layout, root.address); !status) {
-    return corrupt(fmt::format("root node {}", status.error().message()));
+    return corrupt_superblock(fmt::format("root node {}", status.error().message()));
   }
-  if (root.level > kMaxTreeLevel) return corrupt("tree too high");
+  if (root.level > kMaxTreeLevel) return corrupt_superblock("tree too high");
   if (root.generation.value() == 0 || root.generation.value() > superblock.generation) {
-    return corrupt("root node of a later generation");
+    return corrupt_superblock("root node of a later generation");
   }
   return {};
 }
 
 Status check_state(const Superblock& superblock, const Layout& layout) {
-  if (superblock.generation == 0) return corrupt("generation 0");
-  if (superblock.group_table_blocks != layout.group_table_blocks()) return corrupt("wrong size of the group table");
-  if (auto status = layout.check(); !status) return corrupt(status.error().message());
-  if (layout.log().count < kMinLogBytes / layout.block_size()) return corrupt("log too small");
-  if (layout.log().count > kMaxLogBytes / layout.block_size()) return corrupt("log too large");
-  if (superblock.log_epoch == 0) return corrupt("log epoch 0");
+  if (superblock.generation == 0) return corrupt_superblock("generation 0");
+  if (superblock.group_table_blocks != layout.group_table_blocks())
+    return corrupt_superblock("wrong size of the group table");
+  if (auto status = layout.check(); !status) return corrupt_superblock(status.error().message());
+  if (layout.log().count < kMinLogBytes / layout.block_size()) return corrupt_superblock("log too small");
+  if (layout.log().count > kMaxLogBytes / layout.block_size()) return corrupt_superblock("log too large");
+  if (superblock.log_epoch == 0) return corrupt_superblock("log epoch 0");
   if (superblock.log_start > kLastLogStart || superblock.log_start % layout.block_size() != 0) {
-    return corrupt("log start out of range");
+    return corrupt_superblock("log start out of range");
   }
-  if (superblock.free_blocks > layout.block_count() - layout.fixed_blocks()) return corrupt("too many free blocks");
+  if (superblock.free_blocks > layout.block_count() - layout.fixed_blocks())
+    return corrupt_superblock("too many free blocks");
   if (superblock.node_count == 0 || superblock.node_count > layout.block_count())
-    return corrupt("node count out of range");
-  if (superblock.next_inode <= kRootInode.value()) return corrupt("next inode number out of range");
+    return corrupt_superblock("node count out of range");
+  if (superblock.next_inode <= kRootInode.value()) return corrupt_superblock("next inode number out of range");
   return check_root(superblock, layout);
 }
 
@@ -127,7 +130,9 @@ void clear_failures(Superblock& superblock) noexcept {
   superblock.last_failure = {};
 }
 
-void seal(Superblock& superblock) noexcept { superblock.crc = crc32c_except(bytes_of(superblock), kCrcOffset); }
+void seal(Superblock& superblock) noexcept {
+  superblock.crc = crc32c_except(bytes_of(superblock), kSuperblockCrcOffset);
+}
 
 Status validate(const Superblock& superblock, std::uint64_t device_size, bool for_writing) {
   TRY(check_integrity(superblock));

@@ -64,12 +64,12 @@ void send(Worker& worker, std::uint64_t unique, int error_number, std::span<cons
   static_cast<void>(worker.transport().send(std::span(parts).first(body.empty() ? 1 : 2)));
 }
 
-volume::Context context_of(Worker& worker, const fuse_in_header& header) {
+volume::Context context_for(Worker& worker, const fuse_in_header& header) {
   return {worker.io(), time_now(), header.uid, header.gid};
 }
 
 void sync_volume(Edge& edge, Worker& worker, const fuse_in_header& header) {
-  volume::Context context = context_of(worker, header);
+  volume::Context context = context_for(worker, header);
   const Status synced = edge.volume.sync_all(context);
   send(worker, header.unique, synced ? 0 : synced.error().error_number(), {});
 }
@@ -99,7 +99,7 @@ void make_unnamed(Edge& edge, Worker& worker, const fuse_in_header& header, std:
   fuse_create_in in;
   if (body.size() < sizeof in) return send(worker, header.unique, EINVAL, {});
   std::memcpy(&in, body.data(), sizeof in);
-  volume::Context context = context_of(worker, header);
+  volume::Context context = context_for(worker, header);
   context.umask = in.umask;
   const Result<volume::Attributes> made = edge.volume.make_unnamed(context, InodeNumber{header.nodeid}, {in.mode, 0});
   if (!made) return send(worker, header.unique, made.error().error_number(), {});
@@ -114,7 +114,7 @@ void make_unnamed(Edge& edge, Worker& worker, const fuse_in_header& header, std:
 StatxTime to_statx(const timespec& time) { return {time.tv_sec, static_cast<std::uint32_t>(time.tv_nsec), 0}; }
 
 void statx_inode(Edge& edge, Worker& worker, const fuse_in_header& header) {
-  volume::Context context = context_of(worker, header);
+  volume::Context context = context_for(worker, header);
   const Result<volume::Attributes> found = edge.volume.attributes(context, InodeNumber{header.nodeid});
   if (!found) return send(worker, header.unique, found.error().error_number(), {});
   const struct stat status = to_stat(*found);
@@ -155,7 +155,7 @@ bool answer_directly(Edge& edge, Worker& worker, std::span<const std::byte> requ
     case FUSE_DESTROY: {
       // The kernel waits for the answer when a fuseblk mount ends, so that what was written is durable when umount
       // returns. A failure is in the volume's status and in the log.
-      volume::Context context = context_of(worker, header);
+      volume::Context context = context_for(worker, header);
       static_cast<void>(edge.volume.sync_all(context));
       return false;
     }

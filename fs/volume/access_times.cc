@@ -18,10 +18,6 @@ constexpr time_t kRelatimeSeconds = 24L * 60 * 60;
 
 std::int64_t to_nanoseconds(const timespec& time) noexcept { return time.tv_sec * kNanoseconds + time.tv_nsec; }
 
-bool not_after(const timespec& left, const timespec& right) noexcept {
-  return left.tv_sec != right.tv_sec ? left.tv_sec < right.tv_sec : left.tv_nsec <= right.tv_nsec;
-}
-
 // `inode` with its lock held exclusively.
 Status write_locked(VolumeState& volume, blockio::IoQueue& io, Inode& inode) {
   // Whoever changed it meanwhile has written it; without names, nobody will see it after the next mount.

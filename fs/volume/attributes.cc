@@ -38,10 +38,6 @@ bool equal(const timespec& left, const timespec& right) noexcept {
   return left.tv_sec == right.tv_sec && left.tv_nsec == right.tv_nsec;
 }
 
-bool not_after(const timespec& left, const timespec& right) noexcept {
-  return left.tv_sec != right.tv_sec ? left.tv_sec < right.tv_sec : left.tv_nsec <= right.tv_nsec;
-}
-
 // Whether the kernel brings the times of what it did before: to the contents, through who has them open to write; or
 // what moved the change time alone (a new name, an attribute). utimensat(2) looks the same but for that.
 bool brings_times(const AttributeChange& change, const format::InodeItem& item) noexcept {

@@ -29,6 +29,10 @@ timespec to_timespec(const format::TimeItem& time) noexcept {
   return result;
 }
 
+bool not_after(const timespec& left, const timespec& right) noexcept {
+  return left.tv_sec != right.tv_sec ? left.tv_sec < right.tv_sec : left.tv_nsec <= right.tv_nsec;
+}
+
 Attributes to_attributes(const VolumeState& volume, InodeNumber number, const format::InodeItem& item) noexcept {
   constexpr std::uint64_t kStatBlock = 512;
   Attributes attributes;

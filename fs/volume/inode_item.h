@@ -21,6 +21,7 @@ inline constexpr std::uint64_t kMaxFileSize = 0x7fff'ffff'ffff'ffffULL;  // byte
 
 [[nodiscard]] format::TimeItem to_item(const timespec& time) noexcept;
 [[nodiscard]] timespec to_timespec(const format::TimeItem& time) noexcept;
+[[nodiscard]] bool not_after(const timespec& left, const timespec& right) noexcept;
 
 [[nodiscard]] Attributes to_attributes(const VolumeState& volume, InodeNumber number,
                                        const format::InodeItem& item) noexcept;

@@ -20,9 +20,8 @@
 namespace ashlar::volume {
 namespace {
 
-constexpr unsigned kPartBits = 8;
-constexpr std::uint64_t kMaxParts = 1U << kPartBits;
-constexpr std::uint64_t kMaxValueId = (1ULL << (64 - kPartBits)) - 1;
+constexpr std::uint64_t kMaxParts = 1U << format::kXattrPartBits;
+constexpr std::uint64_t kMaxValueId = (1ULL << (64 - format::kXattrPartBits)) - 1;
 constexpr std::string_view kCapabilities = "security.capability";
 
 tl::unexpected<Error> malformed() { return fail(ErrorCode::corrupt_structure, "malformed extended attribute"); }
@@ -63,7 +62,7 @@ class XattrItem {
     return (value_size + part_size() - 1) / part_size();
   }
   [[nodiscard]] format::Key part_key(std::uint64_t id, std::uint64_t part) const noexcept {
-    return {key_.inode, format::ItemKind::xattr_value, id << kPartBits | part};
+    return {key_.inode, format::ItemKind::xattr_value, id << format::kXattrPartBits | part};
   }
   Result<std::uint64_t> unused_value_id();
   void stage(store::Transaction& transaction);
@@ -139,7 +138,7 @@ Result<std::uint64_t> XattrItem::unused_value_id() {
   const bool any =
       TRY(volume_.store->floor(io_, part_key(0, 0), part_key(kMaxValueId, kMaxParts - 1), highest, ignored));
   if (!any) return 0;
-  const std::uint64_t last = highest.offset >> kPartBits;
+  const std::uint64_t last = highest.offset >> format::kXattrPartBits;
   if (last == kMaxValueId) return fail(ErrorCode::no_space);
   return last + 1;
 }

@@ -25,7 +25,6 @@ std::atomic<std::uint64_t> allocations{0};
 namespace ashlar::blockio::testing {
 namespace {
 
-constexpr std::size_t kBlock = 4096;
 constexpr std::size_t kCount = 32;
 
 class Allocation : public OnEveryDevice {};

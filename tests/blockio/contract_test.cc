@@ -10,8 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kBlock = 4096;
-
 class Contract : public OnEveryDevice {
  protected:
   void expect_contents(IoQueue& queue, std::uint64_t offset, std::span<const std::byte> expected) {

@@ -9,7 +9,6 @@
 namespace ashlar::blockio::testing {
 namespace {
 
-constexpr std::size_t kBlock = 4096;
 constexpr std::size_t kSector = 512;
 
 class Recording : public ::testing::Test {

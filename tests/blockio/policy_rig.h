@@ -12,7 +12,6 @@
 
 namespace ashlar::blockio::testing {
 
-inline constexpr std::size_t kBlock = 4096;
 inline constexpr std::uint64_t kSize = 8U << 20;
 
 class Policy : public ::testing::Test {

@@ -4,8 +4,6 @@
 namespace ashlar::blockio::testing {
 namespace {
 
-constexpr std::size_t kBlock = 4096;
-
 class Refusal : public OnEveryDevice {
  protected:
   void expect_refused(IoOp op, ErrorCode code) {

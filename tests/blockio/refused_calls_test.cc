@@ -19,8 +19,6 @@ using ashlar::testing::CallArgument;
 using ashlar::testing::in_child;
 using ashlar::testing::refuse;
 
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
-
 class RefusedCalls : public ::testing::Test {
  protected:
   // A device that no engine was tried on.

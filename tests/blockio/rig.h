@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "blockio/aligned_buffer.h"
@@ -28,6 +29,11 @@ enum class Subject : std::uint8_t {
 };
 
 inline constexpr std::uint64_t kDeviceSize = 16U << 20;
+inline constexpr std::size_t kBlock = 4096;  // what most operations of the tests are long
+
+[[nodiscard]] inline bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 [[nodiscard]] std::string name_of(Subject subject);
 [[nodiscard]] bool is_real(Subject subject);

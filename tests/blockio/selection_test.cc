@@ -19,8 +19,6 @@ using ashlar::testing::in_child;
 using ashlar::testing::refuse;
 using ::testing::Test;
 
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
-
 class Selection : public Test {
  protected:
   Selection() {

@@ -15,9 +15,9 @@
 namespace ashlar::crash_test {
 namespace {
 
-constexpr std::size_t kBlock = 4096;
+constexpr std::size_t kDataBlock = 4096;
 constexpr std::size_t kBlocks = 4;
-constexpr std::size_t kVariants = 60;
+constexpr std::size_t kStates = 60;
 
 class CrashStatesTest : public ::testing::Test {
  protected:
@@ -31,9 +31,9 @@ class CrashStatesTest : public ::testing::Test {
     std::vector<blockio::AlignedBuffer> buffers;
     std::vector<blockio::IoOp> ops;
     for (const Write& one : writes) {
-      buffers.emplace_back(kBlock);
-      std::memset(buffers.back().data(), one.letter, kBlock);
-      const std::uint64_t offset = one.block * kBlock;
+      buffers.emplace_back(kDataBlock);
+      std::memset(buffers.back().data(), one.letter, kDataBlock);
+      const std::uint64_t offset = one.block * kDataBlock;
       ops.push_back(one.kind == blockio::OpKind::write ? blockio::IoOp::write(offset, buffers.back().span())
                                                        : blockio::IoOp::write_durable(offset, buffers.back().span()));
     }
@@ -51,8 +51,8 @@ class CrashStatesTest : public ::testing::Test {
   [[nodiscard]] static std::string show(const blockio::MemoryImage& image) {
     std::string text;
     for (std::size_t block = 0; block < kBlocks; ++block) {
-      std::vector<std::byte> bytes(kBlock);
-      image.read(block * kBlock, bytes);
+      std::vector<std::byte> bytes(kDataBlock);
+      image.read(block * kDataBlock, bytes);
       const bool same = std::all_of(bytes.begin(), bytes.end(), [&](std::byte b) { return b == bytes[0]; });
       text += !same ? '?' : (bytes[0] == std::byte{0} ? '.' : static_cast<char>(bytes[0]));
     }
@@ -63,7 +63,7 @@ class CrashStatesTest : public ::testing::Test {
     std::set<std::string> all;
     CrashStates states(device_, 1);
     states.enumerate(
-        kVariants, [](const CrashState&) { return true; },
+        kStates, [](const CrashState&) { return true; },
         [&](const CrashState& state) {
           if (state.events == events) all.insert(show(*state.image));
           return true;
@@ -71,7 +71,7 @@ class CrashStatesTest : public ::testing::Test {
     return all;
   }
 
-  blockio::RecordingDevice device_{blockio::MemoryImage(kBlocks * kBlock)};
+  blockio::RecordingDevice device_{blockio::MemoryImage(kBlocks * kDataBlock)};
   std::unique_ptr<blockio::IoQueue> queue_ = *device_.open_queue({});
 };
 

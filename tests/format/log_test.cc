@@ -17,7 +17,7 @@ using testing::kOtherUuid;
 using testing::kUuid;
 
 template <typename T>
-void append(Bytes& bytes, const T& value) {
+void append_struct(Bytes& bytes, const T& value) {
   const auto view = std::as_bytes(std::span(&value, 1));
   bytes.insert(bytes.end(), view.begin(), view.end());
 }
@@ -30,7 +30,7 @@ void append_op(Bytes& bytes, LogOpKind kind, std::uint8_t key_kind, std::uint64_
   op.size = static_cast<std::uint16_t>(value.size());
   op.a = a;
   op.b = b;
-  append(bytes, op);
+  append_struct(bytes, op);
   for (const char c : value) bytes.push_back(static_cast<std::byte>(c));
   bytes.resize((bytes.size() + 3) / 4 * 4);
 }
@@ -40,7 +40,7 @@ Bytes record_of(const Bytes& ops, std::uint16_t count) {
   header.length = static_cast<std::uint32_t>(sizeof header + ops.size());
   header.op_count = count;
   Bytes record;
-  append(record, header);
+  append_struct(record, header);
   record.insert(record.end(), ops.begin(), ops.end());
   return record;
 }
@@ -142,7 +142,7 @@ TEST(LogOpCursorTest, AWitnessViewsTheChecksumsOfAnotherOperation) {
   witness.size = 2;
   witness.a = 500;
   witness.b = sizeof(RecordHeader) + sizeof(LogOp);
-  append(ops, witness);
+  append_struct(ops, witness);
   const Bytes record = record_of(ops, 2);
   LogOpCursor cursor(record);
   LogOpView op;
@@ -161,9 +161,9 @@ TEST(LogOpCursorTest, AWitnessMayCarryItsChecksums) {
   witness.size = 2;
   witness.a = 500;
   witness.b = sizeof(RecordHeader) + 2 * sizeof(LogOp);
-  append(ops, witness);
-  append(ops, le32(11));
-  append(ops, le32(12));
+  append_struct(ops, witness);
+  append_struct(ops, le32(11));
+  append_struct(ops, le32(12));
   append_op(ops, LogOpKind::erase, 5, 8, 0);
   const Bytes record = record_of(ops, 3);
   LogOpCursor cursor(record);
@@ -196,7 +196,7 @@ Status walk(const Bytes& chunk) {
 TEST(LogOpCursorTest, MalformedOperationsEndTheWalk) {
   const auto rejected = [](LogOp op, std::size_t value_bytes = 0) {
     Bytes ops;
-    append(ops, op);
+    append_struct(ops, op);
     ops.resize(ops.size() + value_bytes);
     return !walk(chunk_of({record_of(ops, 1)}));
   };

@@ -8,9 +8,9 @@
 namespace ashlar::fsck::testing {
 namespace {
 
-using Damage = std::function<void(DamagedVolume&, ImageEditor&)>;
+using ImageDamage = std::function<void(DamagedVolume&, ImageEditor&)>;
 
-DamageCase image_case(FindingId id, Names consequences, Damage damage) {
+DamageCase image_case(FindingId id, Names consequences, ImageDamage damage) {
   return {id, std::move(consequences), [damage = std::move(damage)](DamagedVolume& volume) {
             volume.edit_image([&](ImageEditor& image) { damage(volume, image); });
           }};

@@ -19,7 +19,7 @@ std::vector<Copy> metadata_copies(ImageEditor& image) {
   return copies;
 }
 
-CheckOptions healing() {
+CheckOptions healing_only() {
   CheckOptions options;
   options.heal = true;
   return options;
@@ -41,7 +41,7 @@ TEST(Heal, EveryCopyInTurn) {
     EXPECT_EQ(seen.total(), 1U);
     EXPECT_EQ(kind_of(seen.findings().front().id).severity, Severity::healable);
 
-    const Report healed = check(sample.device(), healing());
+    const Report healed = check(sample.device(), healing_only());
     EXPECT_TRUE(healed.is_repaired());
     EXPECT_EQ(names_of(healed), names_of(seen));
     EXPECT_EQ(image.read_at(copy.offset, format::kMinBlockSize), good);
@@ -54,7 +54,7 @@ TEST(Heal, AllFirstCopiesAtOnce) {
   ImageEditor image(sample.device());
   const std::vector<Copy> copies = metadata_copies(image);
   for (std::size_t i = 0; i < copies.size() / 2; ++i) image.damage_at(copies[i].offset);
-  const Report healed = check(sample.device(), healing());
+  const Report healed = check(sample.device(), healing_only());
   EXPECT_TRUE(healed.is_repaired());
   EXPECT_EQ(healed.total(), copies.size() / 2);
   EXPECT_EQ(check(sample.device()).total(), 0U);
@@ -91,7 +91,7 @@ TEST(Heal, NothingIsWrittenWhereANodeCannotLie) {
     });
     const std::uint64_t offset = image.layout().byte_offset(bad);
     const std::vector<std::byte> before = image.read_at(offset, node.size());
-    const Report report = check(sample.device(), healing());
+    const Report report = check(sample.device(), healing_only());
     EXPECT_TRUE(report.has(FindingId::node_copy_bad));
     EXPECT_FALSE(report.is_repaired());
     EXPECT_TRUE(image.read_at(offset, node.size()) == before);
@@ -141,7 +141,7 @@ TEST(Heal, NothingThatBelongsToAnother) {
       ImageEditor editor(sample.device());
       point_copy_at(editor, leaf, target);
       const std::vector<std::byte> before = editor.read_at(target.value() * block_size, block_size);
-      EXPECT_FALSE(check(sample.device(), healing()).is_repaired());
+      EXPECT_FALSE(check(sample.device(), healing_only()).is_repaired());
       EXPECT_EQ(editor.read_at(target.value() * block_size, block_size), before);
     }
   }
@@ -152,7 +152,7 @@ TEST(Heal, NotWhatIsLeft) {
   ImageEditor image(sample.device());
   image.damage_block(image.pointer_to(image.leaves().front()).address[1]);
   image.damage_block(image.bitmap_block(0, 1));
-  CheckOptions options = healing();
+  CheckOptions options = healing_only();
   options.leave = {FindingId::node_copy_bad};
   EXPECT_FALSE(check(sample.device(), options).is_repaired());
   EXPECT_EQ(names_of(check(sample.device())), Names{"node_copy_bad"});

@@ -21,7 +21,7 @@ CheckOptions with_little_memory() {
 }
 
 // They come in another order when the volume is read in turns.
-std::multiset<std::string> texts_of(const Report& report) {
+std::multiset<std::string> sorted_texts_of(const Report& report) {
   std::multiset<std::string> texts;
   for (const Finding& finding : report.findings()) texts.insert(finding.text);
   return texts;
@@ -49,7 +49,7 @@ TEST_P(LittleMemory, RepairsAllTheSame) {
   volume.device().restore(damaged);
   options = healing();
   options.search = damage.options.search;
-  EXPECT_EQ(texts_of(report), texts_of(repair(volume.device(), options)));
+  EXPECT_EQ(sorted_texts_of(report), sorted_texts_of(repair(volume.device(), options)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Findings, LittleMemory, ::testing::Range(std::size_t{0}, repaired_cases().size()),
@@ -122,7 +122,7 @@ TEST_F(MuchDamage, IsRepairedInRounds) {
   ASSERT_GT(before.total(), 5 * kOfEachKind);
   const Report report = repair(volume.device(), with_little_memory());
   EXPECT_TRUE(report.is_repaired());
-  EXPECT_EQ(texts_of(report), texts_of(before)) << "each is told, and once";
+  EXPECT_EQ(sorted_texts_of(report), sorted_texts_of(before)) << "each is told, and once";
   expect_all_there();
 }
 

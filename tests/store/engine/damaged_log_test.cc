@@ -8,7 +8,7 @@
 namespace ashlar::store::testing {
 namespace {
 
-constexpr std::size_t kSteps = 5;
+constexpr std::size_t kRecordedSteps = 5;
 
 class DamagedLogTest : public ::testing::Test {
  protected:
@@ -21,7 +21,7 @@ class DamagedLogTest : public ::testing::Test {
     Workload workload(4);
     workload.adopt(contents_of(**store, *io));
     states_.push_back(workload.model());
-    for (std::size_t i = 0; i < kSteps; ++i) {
+    for (std::size_t i = 0; i < kRecordedSteps; ++i) {
       // A new volume's log begins with its area.
       starts_.push_back((*store)->stats().log.chunk_bytes);
       ASSERT_TRUE(workload.step(**store, *io));
@@ -102,7 +102,7 @@ TEST_F(DamagedLogTest, AnUndamagedOneIsNotMarked) {
   const auto io = open_queue(memory_);
   auto store = Store::open(memory_, *io, test_options());
   ASSERT_TRUE(store) << store.error().message();
-  EXPECT_EQ(contents_of(**store, *io), states_[kSteps]);
+  EXPECT_EQ(contents_of(**store, *io), states_[kRecordedSteps]);
   EXPECT_EQ((*store)->stats().errors_here.metadata, 0U);
   EXPECT_EQ(superblock().flags & format::kHasErrors, 0U);
 }

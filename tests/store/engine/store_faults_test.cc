@@ -10,7 +10,7 @@
 namespace ashlar::store::testing {
 namespace {
 
-constexpr int kSteps = 60;
+constexpr int kFaultySteps = 60;
 
 // Runs the workload until something fails; the states it may have left.
 struct Attempt {
@@ -38,7 +38,7 @@ Attempt run_until_failure(blockio::BlockDevice& device, std::uint64_t seed) {
   Workload workload(seed);
   workload.adopt(std::move(start));
   run.possible = {workload.model()};
-  for (int step = 0; step < kSteps; ++step) {
+  for (int step = 0; step < kFaultySteps; ++step) {
     const Status committed = workload.step(**store, *io);
     if (committed) run.possible.push_back(workload.model());
     run.failed = run.failed || !committed;

@@ -15,7 +15,7 @@
 namespace ashlar::store::testing {
 namespace {
 
-constexpr std::uint32_t kBlockSize = 512;
+constexpr std::uint32_t kPieceSize = 512;
 constexpr format::ItemKind kKind = format::ItemKind::extent;
 
 AllocationRequest up_to(std::uint64_t blocks) {
@@ -35,9 +35,9 @@ class WriteBehindTest : public ::testing::Test {
 
   // A block full of `fill`, in the store's hands.
   Allocation write(char fill) {
-    blockio::AlignedBuffer buffer(kBlockSize);
-    std::memset(buffer.data(), fill, kBlockSize);
-    const iovec piece{buffer.data(), kBlockSize};
+    blockio::AlignedBuffer buffer(kPieceSize);
+    std::memset(buffer.data(), fill, kPieceSize);
+    const iovec piece{buffer.data(), kPieceSize};
     Result<Allocation> allocation = store_->write_behind(*io_, {&piece, 1}, 1);
     EXPECT_TRUE(allocation) << allocation.error().message();
     if (!allocation) return {};
@@ -48,7 +48,7 @@ class WriteBehindTest : public ::testing::Test {
   BlockNumber write_and_commit(char fill) {
     Allocation allocation = write(fill);
     const BlockRun run = allocation.run();
-    std::array<std::byte, kBlockSize> data{};
+    std::array<std::byte, kPieceSize> data{};
     data.fill(static_cast<std::byte>(fill));
     const format::le32 checksum = format::crc32c(data);
     Transaction transaction;
@@ -75,10 +75,10 @@ class WriteBehindTest : public ::testing::Test {
   }
 
   std::string on_device(BlockNumber block) {
-    blockio::AlignedBuffer buffer(kBlockSize);
+    blockio::AlignedBuffer buffer(kPieceSize);
     blockio::IoOp read = blockio::IoOp::read(store_->layout().byte_offset(block), buffer.span());
     EXPECT_TRUE(io_->run(read));
-    return {reinterpret_cast<const char*>(buffer.data()), kBlockSize};
+    return {reinterpret_cast<const char*>(buffer.data()), kPieceSize};
   }
 
   // Device writes that hold a block.
@@ -92,7 +92,7 @@ class WriteBehindTest : public ::testing::Test {
     return count;
   }
 
-  blockio::RecordingDevice recorder_{formatted_image(kBlockSize)};
+  blockio::RecordingDevice recorder_{formatted_image(kPieceSize)};
   blockio::FaultyDevice faulty_{recorder_};
   std::unique_ptr<blockio::IoQueue> io_;
   std::unique_ptr<Store> store_;
@@ -108,7 +108,7 @@ TEST_F(WriteBehindTest, OneDeviceWriteBringsWhatWasWrittenOneAfterTheOther) {
   EXPECT_EQ(recorder_.event_count(), before + 2) << "the data and the log";
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     EXPECT_EQ(writes_over(blocks[i], before), 1U);
-    EXPECT_EQ(on_device(blocks[i]), std::string(kBlockSize, static_cast<char>('a' + i)));
+    EXPECT_EQ(on_device(blocks[i]), std::string(kPieceSize, static_cast<char>('a' + i)));
   }
 }
 
@@ -136,13 +136,13 @@ TEST_F(WriteBehindTest, SettledBlocksCanBeRead) {
   ASSERT_TRUE(store_->settle(*io_, BlockRun{first + 1000, 1}));
   EXPECT_EQ(recorder_.event_count(), before) << "other blocks are nobody's business";
   ASSERT_TRUE(store_->settle(*io_, BlockRun{first, 1}));
-  EXPECT_EQ(on_device(first), std::string(kBlockSize, 'x'));
+  EXPECT_EQ(on_device(first), std::string(kPieceSize, 'x'));
 }
 
 TEST_F(WriteBehindTest, ACheckpointBringsTheDataBeforeItsSuperblock) {
   const BlockNumber block = write_and_commit('c');
   ASSERT_TRUE(store_->checkpoint(*io_));
-  EXPECT_EQ(on_device(block), std::string(kBlockSize, 'c'));
+  EXPECT_EQ(on_device(block), std::string(kPieceSize, 'c'));
 }
 
 TEST_F(WriteBehindTest, WhatIsGivenUpIsNotTakenBeforeItWasWritten) {
@@ -158,7 +158,7 @@ TEST_F(WriteBehindTest, WhatIsGivenUpIsNotTakenBeforeItWasWritten) {
     if (!more) break;
     EXPECT_FALSE(more->run().first <= given_up.first && given_up.first < more->run().end());
     all.push_back(*std::move(more));
-    if (on_device(given_up.first) == std::string(kBlockSize, 'z')) break;  // written by now: it may be taken
+    if (on_device(given_up.first) == std::string(kPieceSize, 'z')) break;  // written by now: it may be taken
   }
   ASSERT_TRUE(store_->settle(*io_, given_up));
   all.clear();

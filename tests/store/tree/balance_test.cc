@@ -9,10 +9,9 @@
 namespace ashlar::store {
 namespace {
 
-constexpr std::uint32_t kNodeSize = 1024;
 constexpr std::size_t kValueSize = 40;
 constexpr std::size_t kItemsPerLeaf =
-    (kNodeSize - sizeof(format::NodeHeader)) / (sizeof(format::LeafItem) + kValueSize);
+    (kSmallNode - sizeof(format::NodeHeader)) / (sizeof(format::LeafItem) + kValueSize);
 
 std::vector<std::uint64_t> shuffled(std::uint64_t count, std::uint32_t seed) {
   std::vector<std::uint64_t> numbers(count);
@@ -25,7 +24,7 @@ TEST(TreeBalance, AppendingFillsLeaves) {
   TreeHarness harness;
   constexpr std::size_t kLeaves = 300;
   for (std::uint64_t i = 1; i <= kLeaves * kItemsPerLeaf; ++i) harness.put(key_of(i), value_of(kValueSize, 1));
-  const std::size_t inner = kLeaves / format::max_internal_entries(kNodeSize);
+  const std::size_t inner = kLeaves / format::max_internal_entries(kSmallNode);
   EXPECT_LE(harness.tree().totals().nodes, kLeaves + inner + inner / 10 + 2);
   harness.checkpoint();
 }
@@ -39,7 +38,7 @@ TEST(TreeBalance, AppendingInTheMiddleFillsLeaves) {
   for (std::uint64_t i = 0; i < kLeaves * kItemsPerLeaf; ++i) {
     harness.put(key_of(200, i, format::ItemKind::extent), value_of(kValueSize, 1));
   }
-  const std::size_t inner = kLeaves / format::max_internal_entries(kNodeSize);
+  const std::size_t inner = kLeaves / format::max_internal_entries(kSmallNode);
   EXPECT_LE(harness.tree().totals().nodes, before + kLeaves + 2 * inner + 4);
   harness.checkpoint();
 }
@@ -69,7 +68,7 @@ TEST(TreeBalance, ErasingWhatWasInsertedRestoresTheNodeCount) {
   // A volume with files to which a directory full of new ones is added and removed again, in another order.
   for (const std::uint32_t seed : {21U, 22U, 23U}) {
     SCOPED_TRACE(seed);
-    TreeHarness harness({.node_size = kNodeSize, .cache_bytes = 40 * 1024});
+    TreeHarness harness({.node_size = kSmallNode, .cache_bytes = 40 * 1024});
     for (std::uint64_t i = 1; i <= 1000; ++i) harness.put(key_of(i), value_of(kValueSize, 1));
     harness.checkpoint();
     const std::uint64_t before = harness.tree().totals().nodes;
@@ -84,12 +83,12 @@ TEST(TreeBalance, ErasingWhatWasInsertedRestoresTheNodeCount) {
 
 TEST(TreeBalance, ShrinkingValuesMergeLeaves) {
   TreeHarness harness;
-  const std::size_t longest = format::max_value_size(kNodeSize);
+  const std::size_t longest = format::max_value_size(kSmallNode);
   for (std::uint64_t i = 1; i <= 400; ++i) harness.put(key_of(i), value_of(longest, 1));
   EXPECT_GE(harness.tree().totals().nodes, 100U);
   harness.checkpoint();
   for (const std::uint64_t i : shuffled(400, 31)) harness.put(key_of(i), {});
-  constexpr std::size_t kEmptyPerLeaf = (kNodeSize - sizeof(format::NodeHeader)) / sizeof(format::LeafItem);
+  constexpr std::size_t kEmptyPerLeaf = (kSmallNode - sizeof(format::NodeHeader)) / sizeof(format::LeafItem);
   EXPECT_LE(harness.tree().totals().nodes, 2 * (400 / kEmptyPerLeaf + 1) + 2);
   harness.checkpoint();
   for (const std::uint64_t i : shuffled(400, 32)) harness.put(key_of(i), value_of(longest, 2));
@@ -98,7 +97,7 @@ TEST(TreeBalance, ShrinkingValuesMergeLeaves) {
 }
 
 TEST(TreeBalance, OneRecordMayEmptyTheTreeAndFillItAgain) {
-  TreeHarness harness({.node_size = kNodeSize, .cache_bytes = 1});
+  TreeHarness harness({.node_size = kSmallNode, .cache_bytes = 1});
   for (std::uint64_t i = 1; i <= 1000; ++i) harness.put(key_of(i), value_of(kValueSize, 1));
   harness.checkpoint();
   harness.reopen();

@@ -10,10 +10,8 @@
 namespace ashlar::store {
 namespace {
 
-constexpr std::uint32_t kNodeSize = 1024;
-
 std::vector<std::byte> leaf_with(const std::vector<std::uint64_t>& inodes) {
-  auto image = empty_leaf(kNodeSize);
+  auto image = empty_leaf(kSmallNode);
   auto& header = *reinterpret_cast<format::NodeHeader*>(image.data());
   header.count = static_cast<std::uint16_t>(inodes.size());
   auto* items = reinterpret_cast<format::LeafItem*>(image.data() + sizeof header);
@@ -30,7 +28,7 @@ struct Child {
   format::NodePointer pointer;
 };
 std::vector<std::byte> internal_with(std::uint8_t level, const std::vector<Child>& children) {
-  std::vector<std::byte> image(kNodeSize);
+  std::vector<std::byte> image(kSmallNode);
   auto& header = *reinterpret_cast<format::NodeHeader*>(image.data());
   header.level = level;
   header.count = static_cast<std::uint16_t>(children.size());
@@ -52,7 +50,7 @@ class HostileTest : public testing::Test {
  protected:
   Tree& open(const format::NodePointer& root, const TreeTotals& totals = {}) {
     TreeConfig config;
-    config.node_size = kNodeSize;
+    config.node_size = kSmallNode;
     config.cache_bytes = 1;
     std::copy(std::begin(kTestUuid), std::end(kTestUuid), config.uuid);
     tree_ = std::make_unique<Tree>(config, nodes_, root, Generation{1}, totals);
@@ -119,7 +117,7 @@ TEST_F(HostileTest, KeysOfAnInnerNodeOutsideTheRangeOfItsGrandparent) {
 
 TEST_F(HostileTest, EmptyLeafBelowTheRoot) {
   const auto first = nodes_.plant(leaf_with({1, 2}));
-  const auto second = nodes_.plant(empty_leaf(kNodeSize));
+  const auto second = nodes_.plant(empty_leaf(kSmallNode));
   Tree& tree = open(nodes_.plant(internal_with(1, {{0, first}, {10, second}})));
   EXPECT_EQ(scan_error(tree), ErrorCode::corrupt_structure);
   try_everything(tree);
@@ -197,9 +195,9 @@ TEST_F(HostileTest, TreeTooHighIsReadAndNotChanged) {
 }
 
 TEST_F(HostileTest, RecordsThatNoWriterMakes) {
-  Tree& tree = open(nodes_.plant(empty_leaf(kNodeSize)));
+  Tree& tree = open(nodes_.plant(empty_leaf(kSmallNode)));
   RecordBuilder too_long;
-  too_long.put(key_of(1), value_of(format::max_value_size(kNodeSize) + 1, 1));
+  too_long.put(key_of(1), value_of(format::max_value_size(kSmallNode) + 1, 1));
   RecordBuilder cut_off;
   cut_off.put(key_of(1), value_of(100, 1));
   const auto whole = cut_off.finish();

@@ -10,13 +10,13 @@ namespace {
 
 constexpr std::size_t kCache = 200 * 1024;
 
-void fill(TreeHarness& harness, std::uint64_t items) {
+void fill_sparsely(TreeHarness& harness, std::uint64_t items) {
   for (std::uint64_t i = 1; i <= items; ++i) harness.put(key_of(i * 10), value_of(100, static_cast<std::uint8_t>(i)));
 }
 
 TEST(TreeReading, ReadsOneNodeALevel) {
   TreeHarness harness;
-  fill(harness, 2000);
+  fill_sparsely(harness, 2000);
   harness.checkpoint();
   harness.reopen();
   EXPECT_EQ(harness.tree().resident_bytes(), 0U);
@@ -30,7 +30,7 @@ TEST(TreeReading, ReadsOneNodeALevel) {
 // The leaves of a scan come sixteen at a time; each is read once.
 TEST(TreeReading, LeavesNearEachOtherAreReadTogether) {
   TreeHarness harness;
-  fill(harness, 2000);
+  fill_sparsely(harness, 2000);
   harness.checkpoint();
   harness.reopen();
   const std::size_t reads = harness.nodes().reads();
@@ -42,7 +42,7 @@ TEST(TreeReading, LeavesNearEachOtherAreReadTogether) {
 
 TEST(TreeReading, ALeafThatNobodyNeedsMayBeBad) {
   TreeHarness harness;
-  fill(harness, 2000);
+  fill_sparsely(harness, 2000);
   harness.checkpoint();
   harness.reopen();
   // Of a batch the first is the one that was missed.
@@ -61,7 +61,7 @@ TEST(TreeReading, ALeafThatNobodyNeedsMayBeBad) {
 // While a batch is under way another worker misses a leaf that it brings.
 TEST(TreeReading, WhatSomebodyReadsAheadNobodyElseDoes) {
   TreeHarness harness;
-  fill(harness, 2000);
+  fill_sparsely(harness, 2000);
   harness.checkpoint();
   harness.reopen();
   harness.expect_get(key_of(10));
@@ -86,7 +86,7 @@ TEST(TreeReading, WhatSomebodyReadsAheadNobodyElseDoes) {
 // What a batch could not read of what is needed is read by itself, with whatever that takes.
 TEST(TreeReading, ANeededLeafIsTriedAgainAlone) {
   TreeHarness harness;
-  fill(harness, 2000);
+  fill_sparsely(harness, 2000);
   harness.checkpoint();
   harness.reopen();
   harness.expect_get(key_of(10));
@@ -102,7 +102,7 @@ TEST(TreeReading, ANeededLeafIsTriedAgainAlone) {
 
 TEST(TreeReading, ASmallCacheIsNotFilledAhead) {
   TreeHarness harness({1024, kCache});
-  fill(harness, 2000);
+  fill_sparsely(harness, 2000);
   harness.checkpoint();
   harness.reopen();
   harness.expect_scan(format::kLowestKey, format::kHighestKey);
@@ -111,7 +111,7 @@ TEST(TreeReading, ASmallCacheIsNotFilledAhead) {
 
 TEST(TreeReading, FloorLooksIntoTheLeafBeforeOnlyWhenItMay) {
   TreeHarness harness;
-  fill(harness, 2000);
+  fill_sparsely(harness, 2000);
   harness.checkpoint();
   harness.reopen();
   for (std::uint64_t key = 5; key < 3000; key += 7) {
@@ -125,7 +125,7 @@ TEST(TreeReading, FloorLooksIntoTheLeafBeforeOnlyWhenItMay) {
 
 TEST(TreeReading, ScanStopsWhenTold) {
   TreeHarness harness;
-  fill(harness, 500);
+  fill_sparsely(harness, 500);
   int visits = 0;
   ASSERT_TRUE(harness.tree().scan(harness.io(), format::kLowestKey, format::kHighestKey,
                                   [&](const format::Key&, std::span<const std::byte>) { return ++visits < 30; }));
@@ -134,7 +134,7 @@ TEST(TreeReading, ScanStopsWhenTold) {
 
 TEST(TreeReading, TheCacheLimitHolds) {
   TreeHarness harness({.node_size = 1024, .cache_bytes = kCache});
-  fill(harness, 4000);
+  fill_sparsely(harness, 4000);
   harness.checkpoint();
   ASSERT_GT(harness.tree().totals().nodes * 1024, 2 * kCache);
   for (int i = 0; i < 10; ++i) harness.tree().evict();
@@ -151,7 +151,7 @@ TEST(TreeReading, TheCacheLimitHolds) {
 
 TEST(TreeReading, WhatIsUsedStays) {
   TreeHarness harness({.node_size = 1024, .cache_bytes = kCache});
-  fill(harness, 4000);
+  fill_sparsely(harness, 4000);
   harness.checkpoint();
   harness.reopen();
   harness.expect_get(key_of(20'000));
@@ -167,7 +167,7 @@ TEST(TreeReading, WhatIsUsedStays) {
 
 TEST(TreeReading, DirtyNodesStay) {
   TreeHarness harness({.node_size = 1024, .cache_bytes = 1});
-  fill(harness, 1000);
+  fill_sparsely(harness, 1000);
   harness.tree().evict();
   const std::size_t reads = harness.nodes().reads();
   harness.expect_equal();
@@ -177,7 +177,7 @@ TEST(TreeReading, DirtyNodesStay) {
 
 TEST(TreeReading, AReadThatFailsIsReportedAndTriedAgain) {
   TreeHarness harness;
-  fill(harness, 1000);
+  fill_sparsely(harness, 1000);
   harness.checkpoint();
   harness.reopen();
   harness.nodes().before_read = [] { return Status(fail(ErrorCode::io_error, "bad sector")); };
@@ -198,7 +198,7 @@ TEST(TreeReading, AReadThatFailsIsReportedAndTriedAgain) {
 // A node is freed and its blocks are reused after a reader has seen the pointer and before it reads.
 TEST(TreeReading, ANodeFreedMeanwhileIsNotAnError) {
   TreeHarness harness;
-  fill(harness, 1000);
+  fill_sparsely(harness, 1000);
   harness.checkpoint();
   harness.reopen();
   harness.nodes().freed_reads_are_misuse = false;
@@ -215,7 +215,7 @@ TEST(TreeReading, ANodeFreedMeanwhileIsNotAnError) {
 
 TEST(TreeReading, NothingIsChangedUnlessAllCanBe) {
   TreeHarness harness;
-  fill(harness, 1000);
+  fill_sparsely(harness, 1000);
   harness.checkpoint();
   harness.reopen();
   harness.expect_get(key_of(10));
@@ -229,7 +229,7 @@ TEST(TreeReading, NothingIsChangedUnlessAllCanBe) {
 
 TEST(TreeReading, ErasingWhatIsNotThereChangesNothing) {
   TreeHarness harness;
-  fill(harness, 1000);
+  fill_sparsely(harness, 1000);
   harness.checkpoint();
   harness.erase(key_of(11));
   EXPECT_EQ(harness.tree().dirty_nodes(), 0U);

@@ -15,6 +15,8 @@ namespace ashlar::store {
 
 using Model = std::map<format::Key, std::vector<std::byte>>;
 
+inline constexpr std::uint32_t kSmallNode = 1024;  // bytes: splits and merges all the time
+
 // The doubles do no I/O.
 class NoQueue final : public blockio::IoQueue {
  public:
@@ -32,7 +34,7 @@ class NoQueue final : public blockio::IoQueue {
 [[nodiscard]] std::vector<std::byte> empty_leaf(std::uint32_t node_size);
 
 struct HarnessOptions {
-  std::uint32_t node_size = 1024;
+  std::uint32_t node_size = kSmallNode;
   std::size_t cache_bytes = 64U << 20;
 };
 
