@@ -168,22 +168,47 @@ void on_fsync(fuse_req_t request, fuse_ino_t /*inode*/, int /*data_only*/, fuse_
 
 void on_forget(fuse_req_t request, fuse_ino_t /*inode*/, std::uint64_t /*count*/) { fuse_reply_none(request); }
 
-// Offsets count names; nobody lists a directory here while it changes.
-void on_readdirplus(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* /*file*/) {
+// Offsets count names, "." and ".." first; nobody lists a directory here while it changes. `add` writes one as the
+// request wants it and returns the room it takes, or would.
+template <typename Add>
+void list_names(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, const Add& add) {
+  constexpr off_t kDots = 2;
   Table& table = table_of(request);
   const auto lock = table.lock();
   const auto& names = table.at(inode).names;
   std::vector<char> reply(size);
   std::size_t used = 0;
-  auto name = std::next(names.begin(), std::min<off_t>(offset, static_cast<off_t>(names.size())));
-  for (; name != names.end(); ++name) {
-    const fuse_entry_param entry = entry_of(table, name->second);
-    const std::size_t needed =
-        fuse_add_direntry_plus(request, reply.data() + used, size - used, name->first.c_str(), &entry, ++offset);
-    if (needed > size - used) break;
+  const auto put = [&](const char* name, const fuse_entry_param& entry) {
+    const std::size_t needed = add(reply.data() + used, size - used, name, entry, offset + 1);
+    if (needed > size - used) return false;
     used += needed;
+    ++offset;
+    return true;
+  };
+  fuse_entry_param dot{};
+  dot.attr.st_mode = S_IFDIR;
+  dot.attr.st_ino = inode;  // readdir(3) leaves out what has none
+  while (offset < kDots && put(offset == 0 ? "." : "..", dot)) {
+  }
+  const off_t skipped = std::min<off_t>(std::max<off_t>(offset - kDots, 0), static_cast<off_t>(names.size()));
+  for (auto name = std::next(names.begin(), skipped); offset >= kDots && name != names.end(); ++name) {
+    if (!put(name->first.c_str(), entry_of(table, name->second))) break;
   }
   fuse_reply_buf(request, reply.data(), used);
+}
+
+void on_readdir(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* /*file*/) {
+  list_names(request, inode, size, offset,
+             [request](char* at, std::size_t room, const char* name, const fuse_entry_param& entry, off_t next) {
+               return fuse_add_direntry(request, at, room, name, &entry.attr, next);
+             });
+}
+
+void on_readdirplus(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* /*file*/) {
+  list_names(request, inode, size, offset,
+             [request](char* at, std::size_t room, const char* name, const fuse_entry_param& entry, off_t next) {
+               return fuse_add_direntry_plus(request, at, room, name, &entry, next);
+             });
 }
 
 constexpr fuse_lowlevel_ops make_operations() {
@@ -202,6 +227,7 @@ constexpr fuse_lowlevel_ops make_operations() {
   operations.write = on_write;
   operations.fsync = on_fsync;
   operations.fsyncdir = on_fsync;
+  operations.readdir = on_readdir;
   operations.readdirplus = on_readdirplus;
   return operations;
 }

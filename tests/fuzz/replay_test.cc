@@ -13,13 +13,15 @@
 #include <random>
 #include <string>
 
+#include "tests/crash/budget.h"
 #include "tests/fuzz/harness.h"
 
 namespace ashlar::fuzz {
 namespace {
 
-constexpr std::chrono::seconds kTime{3};
-constexpr int kMostRuns = 20'000;
+// The four of them take minutes where a sanitizer watches: there it is that a mistake shows.
+constexpr std::chrono::seconds kTime{crash_test::kSanitized ? 45 : 3};
+constexpr int kMostRuns = crash_test::kSanitized ? 1'000'000 : 20'000;
 
 // ASHLAR_FUZZ_SECONDS=N: each for so long, from other random changes every time.
 struct Budget {

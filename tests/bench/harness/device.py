@@ -1,7 +1,10 @@
 """The one loop device that every filesystem gets in turn."""
 
+import errno
 import fcntl
 import re
+import sys
+import time
 from pathlib import Path
 
 from .commands import BenchError, run
@@ -11,6 +14,7 @@ MIB = 1 << 20
 DISCARD_LIMIT = "queue/discard_max_bytes"
 # That setting outlives the detaching, so the device itself goes too (linux/loop.h).
 LOOP_CTL_REMOVE = 0x4C81
+REMOVE_SECONDS = 10  # somebody may be having a last look at it, or it is still being detached
 
 
 class LoopDevice:
@@ -48,9 +52,15 @@ class LoopDevice:
 
     def _remove(self) -> None:
         number = int(re.sub(r"\D", "", Path(self.path).name))
+        deadline = time.monotonic() + REMOVE_SECONDS
         with open("/dev/loop-control", "rb") as control:
-            try:
-                fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
-            except OSError as error:
-                # Still in use by somebody's last look at it: then the setting stays, and people should know.
-                print(f"{self.path} stays, without discards: {error.strerror}")
+            while True:
+                try:
+                    fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
+                    return
+                except OSError as error:
+                    if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                        # The setting cannot be taken back, so people should know.
+                        print(f"{self.path} stays, without discards: {error.strerror}", file=sys.stderr)
+                        return
+                time.sleep(0.1)
