@@ -128,6 +128,10 @@ Status Volume::set_inode_flags(Context& context, InodeNumber number, std::uint32
   const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
   if (!inode->is_directory() && !inode->is_regular()) return fail(ErrorCode::not_supported);
   const std::lock_guard lock(inode->lock);
+  const std::uint32_t old = inode->item.flags.value();
+  if ((flags & ~old & FS_DIRSYNC_FL) != 0 && !inode->is_directory()) return fail(ErrorCode::not_supported);
+  // Of what stays immutable nothing else changes.
+  if ((flags & old & FS_IMMUTABLE_FL) != 0 && flags != old) return fail(ErrorCode::not_permitted);
   StagedInode staged(*inode);
   store::Transaction transaction;
   staged.next.flags = flags;

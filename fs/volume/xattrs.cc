@@ -205,6 +205,7 @@ struct Setting {
 Status set_locked(VolumeState& volume, Context& context, Inode& inode, const Setting& setting) {
   const std::lock_guard lock(inode.lock);
   if (is_protected(inode.item)) return fail(ErrorCode::not_permitted);
+  TRY(check_xattr_name(setting.name));
   XattrItem item(volume, context.io, inode.number(), setting.name);
   TRY(item.load());
   if (item.found() && (setting.flags & XATTR_CREATE) != 0) return fail(ErrorCode::already_exists);
@@ -266,7 +267,6 @@ Result<std::string> Volume::get_xattr(Context& context, InodeNumber number, std:
 
 Status Volume::set_xattr(Context& context, InodeNumber number, std::string_view name, std::span<const std::byte> value,
                          int flags) {
-  TRY(check_xattr_name(name));
   if (value.size() > format::kMaxXattrValue) return fail(ErrorCode::argument_too_large);
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) return fail(ErrorCode::invalid_argument);
   TRY(check_writable(*state_));
@@ -277,11 +277,11 @@ Status Volume::set_xattr(Context& context, InodeNumber number, std::string_view 
 }
 
 Status Volume::remove_xattr(Context& context, InodeNumber number, std::string_view name) {
-  TRY(check_xattr_name(name));
   TRY(check_writable(*state_));
   const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
   const std::lock_guard lock(inode->lock);
   if (is_protected(inode->item)) return fail(ErrorCode::not_permitted);
+  TRY(check_xattr_name(name));
   StagedInode staged(*inode);
   store::Transaction transaction;
   if (!TRY(remove_staged(*state_, context.io, staged, name, transaction))) {
