@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -13,6 +14,8 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdio>
+#include <exception>
 #include <thread>
 
 #include "tests/mount/environment.h"
@@ -166,6 +169,28 @@ OpenFile::~OpenFile() {
 }
 
 std::string kind_name(const testing::TestParamInfo<Kind>& info) { return std::string(name_of(info.param)); }
+
+std::vector<std::int64_t> outcomes_in_a_process(std::size_t count,
+                                                const std::function<bool(std::span<std::int64_t>)>& run) {
+  const std::size_t bytes = count * sizeof(std::int64_t);
+  void* const shared = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  EXPECT_NE(shared, MAP_FAILED);
+  if (shared == MAP_FAILED) return {};
+  const std::span<std::int64_t> outcomes(static_cast<std::int64_t*>(shared), count);
+  const pid_t child = fork();
+  if (child == 0) {
+    try {
+      _exit(run(outcomes) ? 0 : 1);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      _exit(1);
+    }
+  }
+  expect_success({child});
+  std::vector<std::int64_t> result(outcomes.begin(), outcomes.end());
+  munmap(shared, bytes);
+  return result;
+}
 
 void expect_success(const std::vector<pid_t>& children) {
   for (const pid_t child : children) {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,8 +33,26 @@ enum class Deviation {
   // which keeps the times of files with write-back caching.
   truncating_to_the_same_size,
   // An immutable file can be opened to write: the kernel opens files without asking the daemon, which refuses what is
-  // written, at fsync(2) and close(2) at the latest. Nor are writers of append-only files held to O_APPEND.
+  // written, at fsync(2) and close(2) at the latest. Nor are writers of append-only files held to O_APPEND, or kept
+  // from
+  // mapping them.
   immutable_shows_at_close,
+  // Where a flag of the file and something else forbid an operation, the error is that of the other: the kernel, which
+  // checks permissions and arguments, does not know of the flags.
+  flags_come_last,
+  // Of FUSE filesystems the kernel refuses some arguments whatever the daemon thinks of them: collapsing and inserting
+  // ranges, FIEMAP, transfers past the page cache, MAP_SYNC.
+  refused_for_fuse,
+  // epoll(7) takes regular files: the kernel gives all files of FUSE filesystems a poll function.
+  files_can_be_polled,
+  // O_DIRECT asks for no alignment.
+  direct_transfers_of_any_bytes,
+  // Offsets in directories, and their sizes, mean something else.
+  directories_have_other_offsets,
+  // Inode flags and attributes that are not kept are refused, where ext4 ignores some.
+  unknown_flags_are_refused,
+  // Inode numbers are never used again, so there are no generations.
+  no_generations,
   // Changing inode flags moves the change time on the volume, but the kernel shows its own until it forgets the file.
   flags_keep_change_time,
   // Writing to a FIFO changes none of its times: the kernel keeps times of regular files alone.
@@ -111,6 +130,10 @@ class OpenFile {
 [[nodiscard]] inline auto every_filesystem() {
   return testing::Values(Kind::ext4, Kind::ashlarfs, Kind::ashlarfs_device);
 }
+// What `run`, which is to return true, puts into `count` numbers in a process of its own, whose user may change to and
+// fro and whose directory would be in the way of unmounting.
+[[nodiscard]] std::vector<std::int64_t> outcomes_in_a_process(std::size_t count,
+                                                              const std::function<bool(std::span<std::int64_t>)>& run);
 // Waits for child processes, all of which are to exit with 0.
 void expect_success(const std::vector<pid_t>& children);
 [[nodiscard]] std::string kind_name(const testing::TestParamInfo<Kind>& info);

@@ -4,10 +4,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdio.h>  // NOLINT(modernize-deprecated-headers): renameat2
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -23,7 +21,7 @@
 #include <vector>
 
 #include "tests/mount/environment.h"
-#include "tests/posix/filesystem.h"
+#include "tests/posix/posix_fixture.h"
 
 namespace ashlar::posix_test {
 namespace {
@@ -246,7 +244,7 @@ class PrecedenceTest : public testing::TestWithParam<bool> {  // whether the mou
   }
 
   // 0 or errno of each case.
-  std::vector<int> outcomes_on(Kind kind) {
+  std::vector<std::int64_t> outcomes_on(Kind kind) {
     const std::unique_ptr<Filesystem> filesystem = Filesystem::make(kind);
     const std::filesystem::path& root = filesystem->root();
     std::filesystem::permissions(root.parent_path(), std::filesystem::perms{0755});
@@ -255,25 +253,14 @@ class PrecedenceTest : public testing::TestWithParam<bool> {  // whether the mou
     make_tree(root, 0);
     std::filesystem::current_path(before);
     if (read_only) filesystem->remount("ro");
-    const std::size_t bytes = cases_.size() * sizeof(int);
-    void* const shared = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    EXPECT_NE(shared, MAP_FAILED);
-    const std::span<int> outcomes(static_cast<int*>(shared), cases_.size());
-    // In a process of its own, whose user changes to and fro and whose directory is in the way of unmounting.
-    const pid_t child = fork();
-    if (child == 0) _exit(run(root, read_only, outcomes) ? 0 : 1);
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
-    std::vector<int> result(outcomes.begin(), outcomes.end());
-    munmap(shared, bytes);
-    return result;
+    return outcomes_in_a_process(cases_.size(),
+                                 [&](std::span<std::int64_t> outcomes) { return run(root, read_only, outcomes); });
   }
 
   [[nodiscard]] const std::vector<Case>& cases() const { return cases_; }
 
  private:
-  bool run(const std::filesystem::path& root, bool read_only, std::span<int> outcomes) const {
+  bool run(const std::filesystem::path& root, bool read_only, std::span<std::int64_t> outcomes) const {
     static_cast<void>(umask(0));
     std::filesystem::current_path(root / "base0");
     int trees = 1;
@@ -294,9 +281,9 @@ class PrecedenceTest : public testing::TestWithParam<bool> {  // whether the mou
 };
 
 TEST_P(PrecedenceTest, OfErrorsIsThatOfExt4) {
-  const std::vector<int> expected = outcomes_on(Kind::ext4);
-  const std::vector<int> found = outcomes_on(Kind::ashlarfs);
-  std::map<int, int> kinds;
+  const std::vector<std::int64_t> expected = outcomes_on(Kind::ext4);
+  const std::vector<std::int64_t> found = outcomes_on(Kind::ashlarfs);
+  std::map<std::int64_t, int> kinds;
   for (std::size_t i = 0; i < cases().size(); ++i) {
     ++kinds[expected[i]];
     EXPECT_EQ(found[i], expected[i]) << text_of(cases()[i]);
