@@ -47,4 +47,8 @@ std::vector<DescriptorOperation> descriptor_operations(Surroundings& with) {
   return table.take();
 }
 
+char* bad_address() {
+  return reinterpret_cast<char*>(8);  // NOLINT(performance-no-int-to-ptr): that is the point
+}
+
 }  // namespace ashlar::posix_test
