@@ -26,13 +26,22 @@ blockio_ours() {
   setsid --wait "$ROOT/$BUILD_RELEASE/bin/bench_blockio" "$@" "$BLOCKIO_SECONDS"
 }
 
+# What fio is compared with: us, or fio itself (BLOCKIO_SUBJECT=fio), which shows how far apart two equal ones come out.
+blockio_subject() {
+  if [ "${BLOCKIO_SUBJECT:-ours}" = fio ]; then
+    echo "$(blockio_fio "$@") 0 0"
+  else
+    blockio_ours "$@"
+  fi
+}
+
 # One line for each round: OPS CPU MEAN P99 of ours, then OPS CPU of fio. Each begins every other round: the second may
 # find what the first left in the caches of whoever provides the device.
 blockio_rounds() {
   local round ours theirs
   for ((round = 0; round < BLOCKIO_ROUNDS; ++round)); do
     [ $((round % 2)) -eq 0 ] || theirs="$(blockio_fio "$@")"
-    ours="$(blockio_ours "$@")"
+    ours="$(blockio_subject "$@")"
     [ $((round % 2)) -ne 0 ] || theirs="$(blockio_fio "$@")"
     echo "$ours $theirs"
   done
@@ -126,5 +135,9 @@ bench_blockio() {
       for depth in 1 16 64; do blockio_row "$BLOCKIO_FILE" "$engine" "$depth" 4096 "$work"; done
     done
     for work in read write; do blockio_row "$BLOCKIO_FILE" "$engine" 16 1048576 "$work"; done
+  done
+  echo "fio beside itself, for the noise:"
+  for engine in io_uring aio; do
+    for depth in 1 16; do BLOCKIO_SUBJECT=fio blockio_row "$BLOCKIO_FILE" "$engine" "$depth" 4096 randread; done
   done
 }
