@@ -33,9 +33,8 @@ enum class Deviation {
   // which keeps the times of files with write-back caching.
   truncating_to_the_same_size,
   // An immutable file can be opened to write: the kernel opens files without asking the daemon, which refuses what is
-  // written, at fsync(2) and close(2) at the latest. Nor are writers of append-only files held to O_APPEND, or kept
-  // from
-  // mapping them.
+  // written, at fsync(2) and close(2) at the latest. Nor are writers of append-only files held to O_APPEND, or
+  // kept from mapping them.
   immutable_shows_at_close,
   // Where a flag of the file and something else forbid an operation, the error is that of the other: the kernel, which
   // checks permissions and arguments, does not know of the flags.
