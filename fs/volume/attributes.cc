@@ -108,12 +108,12 @@ Result<Attributes> Volume::attributes(Context& context, InodeNumber number) {
 
 Result<Attributes> Volume::set_attributes(Context& context, InodeNumber number, const AttributeChange& change) {
   TRY(check_writable(*state_));
-  const bool sized = change.has(AttributeChange::size_field);
-  const InodeRef inode = sized ? TRY(acquire_regular(*state_, context.io, number))
-                               : TRY(state_->inodes.acquire(context.io, number));
-                               return with_space_retry(*state_, context.io, [&] {
-                                 return change_attributes(*state_, context, *inode, change);
-                               });
+  const auto acquire = [&]() -> Result<InodeRef> {
+    if (change.has(AttributeChange::size_field)) return acquire_regular(*state_, context.io, number);
+    return state_->inodes.acquire(context.io, number);
+  };
+  const InodeRef inode = TRY(acquire());
+  return with_space_retry(*state_, context.io, [&] { return change_attributes(*state_, context, *inode, change); });
 }
 
 Result<std::uint32_t> Volume::inode_flags(Context& context, InodeNumber number) {

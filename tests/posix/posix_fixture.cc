@@ -194,6 +194,7 @@ std::vector<std::int64_t> outcomes_in_a_process(std::size_t count,
 
 void expect_success(const std::vector<pid_t>& children) {
   for (const pid_t child : children) {
+    ASSERT_GT(child, 0) << "fork";  // waiting for -1 would be for any child
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0);

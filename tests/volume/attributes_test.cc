@@ -118,6 +118,30 @@ TEST_P(OneFile, FlagsForbid) {
   EXPECT_EQ(error_of(volume().set_inode_flags(context(), file, FS_ENCRYPT_FL)), ErrorCode::not_supported);
 }
 
+TEST_P(OneFile, FlagsOfWhatStaysImmutableStay) {
+  ASSERT_TRUE(volume().set_inode_flags(context(), file, FS_IMMUTABLE_FL));
+  EXPECT_TRUE(volume().set_inode_flags(context(), file, FS_IMMUTABLE_FL));
+  EXPECT_EQ(error_of(volume().set_inode_flags(context(), file, FS_IMMUTABLE_FL | FS_NODUMP_FL)),
+            ErrorCode::not_permitted);
+  EXPECT_TRUE(volume().set_inode_flags(context(), file, FS_NODUMP_FL));
+  EXPECT_EQ(volume().inode_flags(context(), file).value_or(0), static_cast<std::uint32_t>(FS_NODUMP_FL));
+}
+
+TEST_P(OneFile, OnlyDirectoriesAreSynchronousAsSuch) {
+  EXPECT_EQ(error_of(volume().set_inode_flags(context(), file, FS_DIRSYNC_FL)), ErrorCode::not_supported);
+  EXPECT_TRUE(volume().set_inode_flags(context(), kRootInode, FS_DIRSYNC_FL));
+}
+
+TEST_P(OneFile, FlagsForbidBeforeNamesDo) {
+  EXPECT_EQ(error_of(volume().set_xattr(context(), file, "unknown.x", {}, 0)), ErrorCode::not_supported);
+  EXPECT_EQ(error_of(volume().remove_xattr(context(), file, "unknown.x")), ErrorCode::not_supported);
+  for (const int flag : {FS_IMMUTABLE_FL, FS_APPEND_FL}) {
+    ASSERT_TRUE(volume().set_inode_flags(context(), file, static_cast<std::uint32_t>(flag)));
+    EXPECT_EQ(error_of(volume().set_xattr(context(), file, "unknown.x", {}, 0)), ErrorCode::not_permitted);
+    EXPECT_EQ(error_of(volume().remove_xattr(context(), file, "unknown.x")), ErrorCode::not_permitted);
+  }
+}
+
 TEST_P(OneFile, WithoutCopyOnWriteBlocksStayWhereTheyAre) {
   const InodeNumber directory = rig.make_directory(kRootInode, "d");
   ASSERT_TRUE(volume().set_inode_flags(context(), directory, FS_NOCOW_FL));
