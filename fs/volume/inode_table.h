@@ -8,10 +8,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <vector>
 
 #include "blockio/io_queue.h"
+#include "fs/base/fair_shared_mutex.h"
 #include "fs/base/result.h"
 #include "fs/base/types.h"
 #include "fs/format/items.h"
@@ -31,7 +31,7 @@ class Inode {
   [[nodiscard]] bool is_regular() const noexcept;
 
   // Several inodes are locked in the order of their numbers, see InodeLocks.
-  std::shared_mutex lock;
+  FairSharedMutex lock;
   // What the store holds. Guarded by lock.
   format::InodeItem item{};
   // Extents past the size may remain, though the operation that should have removed them is over: they must go before

@@ -121,7 +121,8 @@ class Volume {
   // data follows.
   [[nodiscard]] Result<std::uint64_t> seek(Context& context, InodeNumber inode, std::uint64_t offset, int whence);
 
-  // All that was done to the inode (fsync of the whole log up to now). data_only as fdatasync.
+  // All that was done to the inode, and to the volume before the last of it: the log up to there. data_only as
+  // fdatasync.
   [[nodiscard]] Status sync_inode(Context& context, InodeNumber inode, bool data_only);
   [[nodiscard]] Status sync_all(Context& context);
 

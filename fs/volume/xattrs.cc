@@ -1,6 +1,7 @@
 // Extended attributes. Small values lie with their name in one item; large ones apart, in parts.
 #include "fs/volume/xattrs.h"
 
+#include <linux/limits.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
@@ -298,6 +299,7 @@ Result<std::string> Volume::list_xattrs(Context& context, InodeNumber number) {
   const std::shared_lock lock(inode->lock);
   std::string names;
   bool sound = true;
+  const auto too_long = [&] { return names.size() > XATTR_LIST_MAX; };
   if (inode->item.xattrs == 0) return names;
   TRY(state_->store->scan(context.io, {number, format::ItemKind::xattr, 0}, {number, format::ItemKind::xattr, ~0ULL},
                           [&](const format::Key&, std::span<const std::byte> value) {
@@ -307,9 +309,10 @@ Result<std::string> Volume::list_xattrs(Context& context, InodeNumber number) {
                               names.push_back('\0');
                             }
                             sound = sound && !cursor.malformed();
-                            return sound;
+                            return sound && !too_long();
                           }));
   if (!sound) return malformed();
+  if (too_long()) return fail(ErrorCode::argument_too_large);  // as listxattr(2) has it
   return names;
 }
 

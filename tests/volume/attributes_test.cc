@@ -1,7 +1,9 @@
 // Attributes, flags, extended attributes, preallocation, space.
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/limits.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -189,6 +191,18 @@ TEST_P(OneFile, ExtendedAttributes) {
   const auto list = volume().list_xattrs(context(), file);
   ASSERT_TRUE(list);
   EXPECT_EQ(list->size(), sizeof("user.large") + sizeof("user.empty"));
+}
+
+// More than listxattr(2) can tell; the kernel's own limit.
+TEST_P(OneFile, AListOfExtendedAttributesHasAnEnd) {
+  const std::string name = "user." + std::string(250, 'x');
+  const std::size_t count = XATTR_LIST_MAX / (name.size() + 1) + 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string numbered = fmt::format("{}{:05}", name.substr(0, name.size() - 5), i);
+    ASSERT_TRUE(volume().set_xattr(context(), file, numbered, {}, 0));
+    ASSERT_EQ(volume().list_xattrs(context(), file).has_value(), i + 1 < count) << i;
+  }
+  EXPECT_EQ(error_of(volume().list_xattrs(context(), file)), ErrorCode::argument_too_large);
 }
 
 TEST_P(OneFile, TheLargestExtendedAttributeWhereItFits) {

@@ -6,8 +6,8 @@
 #include <shared_mutex>
 #include <vector>
 
+#include "fs/base/fair_shared_mutex.h"
 #include "fs/store/recent_places.h"
-#include "fs/store/tree/fair_shared_mutex.h"
 #include "fs/store/tree/node_cache.h"
 #include "fs/store/tree/read_ahead_claims.h"
 #include "fs/store/tree/tree.h"

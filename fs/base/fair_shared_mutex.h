@@ -5,7 +5,7 @@
 #include <mutex>
 #include <shared_mutex>
 
-namespace ashlar::store {
+namespace ashlar {
 
 // For std::shared_lock and std::unique_lock. Readers cost one more relaxed load than std::shared_mutex as long as no
 // writer waits.
@@ -24,6 +24,10 @@ class FairSharedMutex {
     if (writer_waits_.load(std::memory_order_relaxed)) const std::lock_guard gate(gate_);
     mutex_.lock_shared();
   }
+  // Not while a writer waits either.
+  [[nodiscard]] bool try_lock_shared() {
+    return !writer_waits_.load(std::memory_order_relaxed) && mutex_.try_lock_shared();
+  }
   void unlock_shared() { mutex_.unlock_shared(); }
 
  private:
@@ -32,4 +36,4 @@ class FairSharedMutex {
   std::atomic<bool> writer_waits_{false};
 };
 
-}  // namespace ashlar::store
+}  // namespace ashlar
