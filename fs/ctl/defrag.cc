@@ -21,10 +21,10 @@
 namespace ashlar::ctl {
 namespace {
 
-constexpr int kFailedStatus = 1;
-constexpr int kCancelledStatus = 32;
+constexpr int kSomeFailed = 1;
+constexpr int kStoppedEarly = 32;
 
-constexpr std::uint64_t kStepBytes = 8U << 20;
+constexpr std::uint64_t kBytesPerStep = 8U << 20;
 
 class Descriptor {
  public:
@@ -69,7 +69,7 @@ class Defrag {
   bool handle_path(const std::string& path);
   void print_summary() const;
   [[nodiscard]] int exit_status() const noexcept {
-    return (failed_ ? kFailedStatus : 0) | (cancelled() ? kCancelledStatus : 0);
+    return (failed_ ? kSomeFailed : 0) | (cancelled() ? kStoppedEarly : 0);
   }
 
  private:
@@ -139,7 +139,7 @@ bool Defrag::pass(int file, const FTSENT& entry, bool dry_run, Total& total) {
     exchange.version = fuse::kDefragmentVersion;
     exchange.flags = dry_run ? fuse::kDefragmentDryRun : 0;
     exchange.shortest_run = options_.shortest_run;
-    exchange.budget = std::max(kStepBytes, 2 * options_.shortest_run);
+    exchange.budget = std::max(kBytesPerStep, 2 * options_.shortest_run);
     if (ioctl(file, fuse::kDefragmentCommand, &exchange) != 0) {
       if (errno == EINTR) continue;
       full_ = errno == ENOSPC;

@@ -10,7 +10,7 @@
 namespace ashlar::fuse {
 namespace {
 
-Status step(fuse_req_t request, InodeNumber inode, DefragmentExchange& exchange) {
+Status defragment_step(fuse_req_t request, InodeNumber inode, DefragmentExchange& exchange) {
   volume::Context context = context_of(request);
   volume::Volume& volume = volume_of(request);
   if (exchange.version != kDefragmentVersion) return fail(ErrorCode::not_supported);
@@ -37,7 +37,7 @@ void answer_defragment(fuse_req_t request, InodeNumber inode, std::span<const st
   DefragmentExchange exchange;
   if (input.size() < sizeof exchange) return static_cast<void>(fuse_reply_err(request, EINVAL));
   std::memcpy(&exchange, input.data(), sizeof exchange);
-  if (const Status done = step(request, inode, exchange); !done) return reply_error(request, done.error());
+  if (const Status done = defragment_step(request, inode, exchange); !done) return reply_error(request, done.error());
   static_cast<void>(fuse_reply_ioctl(request, 0, &exchange, sizeof exchange));
 }
 

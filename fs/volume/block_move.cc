@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "blockio/io_op.h"
+#include "fs/base/seeded_bug.h"
 #include "fs/volume/block_reader.h"
 #include "fs/volume/extent_window.h"
 #include "fs/volume/file_contents.h"
@@ -27,7 +28,7 @@ struct Stretch {
 };
 
 // What is to be moved, as it lay when it was looked at.
-struct Layout {
+struct MovedBlocks {
   std::uint64_t first = 0;
   std::uint64_t end = 0;
   std::uint64_t blocks = 0;
@@ -39,36 +40,36 @@ struct Layout {
     return std::all_of(stretches.begin(), stretches.end(),
                        [](const Stretch& s) { return !s.written() || (s.flags & format::kExtentNoChecksum) == 0; });
   }
-  friend bool operator==(const Layout&, const Layout&) noexcept = default;
+  friend bool operator==(const MovedBlocks&, const MovedBlocks&) noexcept = default;
 };
 
 // The blocks of [first, end), at most `most` of them and of the holes between.
-Layout layout_of(const ExtentWindow& window, std::uint64_t first, std::uint64_t end, std::uint64_t most) {
-  Layout layout{end, end, 0, {}, {}, {}};
+MovedBlocks blocks_to_move(const ExtentWindow& window, std::uint64_t first, std::uint64_t end, std::uint64_t most) {
+  MovedBlocks moved{end, end, 0, {}, {}, {}};
   if (window.truncated()) end = std::min(end, window.loaded_end());
   for (const MappedExtent& extent : window.extents()) {
     const std::uint64_t from = std::max(first, extent.file_block);
-    if (layout.stretches.empty() && from < std::min(end, extent.end())) {
-      layout.first = from;
+    if (moved.stretches.empty() && from < std::min(end, extent.end())) {
+      moved.first = from;
       end = std::min(end, from + most);
-      layout.end = end;
+      moved.end = end;
     }
     const std::uint64_t to = std::min(end, extent.end());
     if (from >= to) continue;
     const std::uint64_t count = to - from;
-    layout.places.push_back({extent.physical_of(from), count});
+    moved.places.push_back({extent.physical_of(from), count});
     for (std::uint64_t block = from; block < to; ++block) {
-      layout.checksums.push_back(extent.checksummed() ? window.checksum(extent, block) : 0);
+      moved.checksums.push_back(extent.checksummed() ? window.checksum(extent, block) : 0);
     }
-    Stretch* const last = layout.stretches.empty() ? nullptr : &layout.stretches.back();
+    Stretch* const last = moved.stretches.empty() ? nullptr : &moved.stretches.back();
     if (last != nullptr && last->file_block + last->count == from && last->flags == extent.flags) {
       last->count += count;
     } else {
-      layout.stretches.push_back({from, count, extent.flags, layout.blocks});
+      moved.stretches.push_back({from, count, extent.flags, moved.blocks});
     }
-    layout.blocks += count;
+    moved.blocks += count;
   }
-  return layout;
+  return moved;
 }
 
 class BlockMove {
@@ -90,7 +91,7 @@ class BlockMove {
   enum class Outcome : std::uint8_t { copied, nothing, needs_lock };
 
   [[nodiscard]] Status look(ExtentWindow& window);
-  [[nodiscard]] bool can_move() const noexcept { return layout_.blocks != 0 && layout_.blocks <= target_.run().count; }
+  [[nodiscard]] bool can_move() const noexcept { return moved_.blocks != 0 && moved_.blocks <= target_.run().count; }
   // While others use the file.
   [[nodiscard]] Result<Outcome> copy_unlocked();
   [[nodiscard]] Status write();
@@ -105,13 +106,13 @@ class BlockMove {
   store::Allocation& target_;
   const std::span<std::byte> buffer_;
   const std::uint64_t most_;  // blocks
-  Layout layout_;
-  std::uint64_t version_ = 0;  // of the inode when layout_ was looked at
+  MovedBlocks moved_;
+  std::uint64_t version_ = 0;  // of the inode when moved_ was looked at
 };
 
 Status BlockMove::look(ExtentWindow& window) {
   TRY(window.load(io_, first_, end_, static_cast<std::size_t>(most_)));
-  layout_ = layout_of(window, first_, end_, most_);
+  moved_ = blocks_to_move(window, first_, end_, most_);
   version_ = inode_.item.version;
   return {};
 }
@@ -126,9 +127,9 @@ Result<BlockMove::Outcome> BlockMove::copy_unlocked() {
     TRY(look(window));
     if (!can_move()) return Outcome::nothing;
     // What is overwritten in place may change while it is copied.
-    if (!layout_.all_checked()) return Outcome::needs_lock;
+    if (!moved_.all_checked()) return Outcome::needs_lock;
     lock.unlock();
-    TRY(read_file_blocks(volume_, io_, inode_.number(), window, layout_.first, layout_.end, buffer_.data()));
+    TRY(read_file_blocks(volume_, io_, inode_.number(), window, moved_.first, moved_.end, buffer_.data()));
   }
   TRY(write());
   return Outcome::copied;
@@ -140,29 +141,29 @@ Result<std::uint64_t> BlockMove::run() {
   const std::lock_guard lock(inode_.lock);
   TRY(finish_truncation(volume_, io_, inode_));
   ExtentWindow window(volume_, inode_.number());
-  const Layout copied = std::move(layout_);
+  const MovedBlocks copied = std::move(moved_);
   const bool unchanged = outcome == Outcome::copied && version_ == inode_.item.version;
   TRY(look(window));
   if (!can_move()) return end_;
   // Whoever wrote elsewhere in the file does not matter; where it was here, once more, and nobody comes between now.
-  if (outcome != Outcome::copied || (!unchanged && !(copied == layout_))) {
-    TRY(read_file_blocks(volume_, io_, inode_.number(), window, layout_.first, layout_.end, buffer_.data()));
+  if (outcome != Outcome::copied || (!unchanged && !(copied == moved_))) {
+    TRY(read_file_blocks(volume_, io_, inode_.number(), window, moved_.first, moved_.end, buffer_.data()));
     TRY(write());
   }
   TRY(commit_move(window));
-  return layout_.end;
+  return moved_.end;
 }
 
 // The blocks in the buffer to the target: one write each run of those that are written.
 Status BlockMove::write() {
   const std::size_t block_size = volume_.block_size;
   std::vector<blockio::IoOp> writes;
-  writes.reserve(layout_.stretches.size());  // never reallocated: operations must stay where they are
+  writes.reserve(moved_.stretches.size());  // never reallocated: operations must stay where they are
   const std::uint64_t target = volume_.store->layout().byte_offset(target_.run().first);
-  for (const Stretch& stretch : layout_.stretches) {
+  for (const Stretch& stretch : moved_.stretches) {
     if (!stretch.written()) continue;
     std::byte* const to = buffer_.data() + stretch.at * block_size;
-    const std::byte* const from = buffer_.data() + (stretch.file_block - layout_.first) * block_size;
+    const std::byte* const from = buffer_.data() + (stretch.file_block - moved_.first) * block_size;
     const std::uint64_t length = stretch.count * block_size;
     if (to != from) std::memmove(to, from, length);  // over a hole
     const std::uint64_t offset = target + stretch.at * block_size;
@@ -182,15 +183,15 @@ Status BlockMove::write() {
   volume_.store->data_epoch().change();
   TRY(std::move(written));
   // No checksum will tell recovery whether these arrived.
-  if (!layout_.all_checked()) return volume_.store->flush_device(io_);
+  if (!moved_.all_checked() && !has_bug(SeededBug::data_flush_left_out)) return volume_.store->flush_device(io_);
   return {};
 }
 
 void BlockMove::stage(ExtentWindow& window, store::Transaction& transaction) {
-  const std::vector<format::le32> checksums(layout_.checksums.begin(), layout_.checksums.end());
+  const std::vector<format::le32> checksums(moved_.checksums.begin(), moved_.checksums.end());
   const BlockNumber target = target_.run().first;
-  window.remove(layout_.first, layout_.end, ExtentWindow::Fate::free_blocks);
-  for (const Stretch& stretch : layout_.stretches) {
+  window.remove(moved_.first, moved_.end, ExtentWindow::Fate::free_blocks);
+  for (const Stretch& stretch : moved_.stretches) {
     const BlockRun run{target + stretch.at, stretch.count};
     std::span<const format::le32> sums;
     if (stretch.flags == 0) {
@@ -201,7 +202,7 @@ void BlockMove::stage(ExtentWindow& window, store::Transaction& transaction) {
     window.insert(stretch.file_block, run, stretch.flags, sums);
   }
   window.stage(transaction);
-  transaction.adopt(target_.take_first(layout_.blocks));
+  transaction.adopt(target_.take_first(moved_.blocks));
 }
 
 Status BlockMove::commit_move(ExtentWindow& window) {
@@ -211,7 +212,7 @@ Status BlockMove::commit_move(ExtentWindow& window) {
   stage(window, transaction);
   TRY(commit(volume_, io_, transaction, {&staged}));
   const std::lock_guard streaming(inode_.allocation_stream.lock);
-  for (const Stretch& stretch : layout_.stretches) {
+  for (const Stretch& stretch : moved_.stretches) {
     inode_.allocation_stream.moved(stretch.file_block, {target + stretch.at, stretch.count});
   }
   return {};

@@ -28,7 +28,7 @@ std::uint64_t blocks_of(Runs runs) {
 }
 
 // A place for the first `runs` of some runs.
-struct Target {
+struct FoundPlace {
   store::Allocation place;
   std::size_t runs = 0;       // 0: there is none that would make fewer of them
   std::uint64_t longest = 0;  // blocks of what there was
@@ -61,9 +61,9 @@ class Defragmentation {
   [[nodiscard]] Status move_range(const ShortRuns& range);
   [[nodiscard]] Status move_runs(Runs runs, store::Allocation& place);
   // For two runs or more, together.
-  [[nodiscard]] Result<Target> find_place(Runs runs, BlockNumber goal);
+  [[nodiscard]] Result<FoundPlace> find_place(Runs runs, BlockNumber goal);
   // For one, directly behind what lies before it or directly before what lies behind it.
-  [[nodiscard]] Result<Target> find_place_beside(const FileRun& run, BlockNumber goal, BlockNumber follower);
+  [[nodiscard]] Result<FoundPlace> find_place_beside(const FileRun& run, BlockNumber goal, BlockNumber follower);
   [[nodiscard]] Result<store::Allocation> allocate(BlockNumber goal, std::uint64_t minimum, std::uint64_t maximum);
 
   VolumeState& volume_;
@@ -108,7 +108,7 @@ Status Defragmentation::move_range(const ShortRuns& range) {
   Runs left(range.runs);
   BlockNumber goal = range.goal;
   while (!left.empty()) {
-    Target target =
+    FoundPlace target =
         TRY(left.size() > 1 ? find_place(left, goal) : find_place_beside(left.front(), goal, range.follower));
     std::size_t handled = target.runs;
     if (handled != 0) {
@@ -132,7 +132,7 @@ Result<store::Allocation> Defragmentation::allocate(BlockNumber goal, std::uint6
   return volume_.store->allocate(io_, request);
 }
 
-Result<Target> Defragmentation::find_place(Runs runs, BlockNumber goal) {
+Result<FoundPlace> Defragmentation::find_place(Runs runs, BlockNumber goal) {
   const std::uint64_t wanted = blocks_of(runs);
   const std::uint64_t least = blocks_of(runs.first(2));
   const std::uint64_t good = std::max(least, std::min(wanted, shortest_));
@@ -144,7 +144,7 @@ Result<Target> Defragmentation::find_place(Runs runs, BlockNumber goal) {
     if (found) place = *std::move(found);
   }
   if (place.run().count == 0) place = TRY(allocate(goal, 1, wanted));
-  Target target;
+  FoundPlace target;
   std::uint64_t used = 0;
   while (target.runs < runs.size() && used + runs[target.runs].blocks <= place.run().count) {
     used += runs[target.runs++].blocks;
@@ -155,14 +155,14 @@ Result<Target> Defragmentation::find_place(Runs runs, BlockNumber goal) {
   return target;
 }
 
-Result<Target> Defragmentation::find_place_beside(const FileRun& run, BlockNumber goal, BlockNumber follower) {
+Result<FoundPlace> Defragmentation::find_place_beside(const FileRun& run, BlockNumber goal, BlockNumber follower) {
   const BlockNumber before = follower.value() > run.blocks ? follower - run.blocks : BlockNumber{0};
   for (const BlockNumber wanted : {goal, before}) {
     if (wanted == BlockNumber{0}) continue;
     store::Allocation place = TRY(allocate(wanted, 1, run.blocks));
-    if (place.run() == BlockRun{wanted, run.blocks}) return Target{std::move(place), 1};
+    if (place.run() == BlockRun{wanted, run.blocks}) return FoundPlace{std::move(place), 1};
   }
-  return Target{};
+  return FoundPlace{};
 }
 
 Status Defragmentation::move_runs(Runs runs, store::Allocation& place) {
