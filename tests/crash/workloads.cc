@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include <algorithm>
+#include <string_view>
 
 namespace ashlar::crash_test {
 namespace {
@@ -328,7 +329,9 @@ void defragmented(Session& s) {
   for (unsigned round = 0; round < 3; ++round) {
     for (const char* name : {"f", "g", "nocow"}) {
       s.defragment(name);
-      s.write(name, s.below(20) * kBlock, kBlock + s.below(5000));
+      // What has no checksums and is overwritten in place is no prefix of anything.
+      const bool anew = name == std::string_view("nocow");
+      s.write(name, (anew ? 24 + 4 * round : s.below(20)) * kBlock, kBlock + s.below(5000));
       if (round == 1) s.sync(name);
     }
     if (round == 0) s.sync_all();
@@ -401,7 +404,6 @@ const std::vector<Workload>& workloads() {
       {"attributes", kMiddle, attributes},
       {"without_copy_on_write", kMiddle, without_copy_on_write},
       {"defragmented", kMiddle, defragmented},
-      {"defragmented_large", kLarge, defragmented},
       {"nearly_full", kMiddle, nearly_full, true},
       {"random_mix", kMiddle, random_mix},
       {"random_mix_small", kSmall, random_mix},
