@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <random>
 #include <thread>
 
@@ -123,6 +124,8 @@ TEST_F(Threads, AFileIsPutTogetherUnderItsWriters) {
   };
   run([&](unsigned id, Context& context) {
     if (id == 0) return put_together(context);
+    const std::unique_ptr<std::atomic<unsigned>, void (*)(std::atomic<unsigned>*)> leaving(
+        &writers, [](std::atomic<unsigned>* count) { --*count; });
     std::mt19937_64 random(id);
     blockio::AlignedBuffer buffer(3 * kBlock);
     for (unsigned i = 0; i < 1500; ++i) {
@@ -140,7 +143,6 @@ TEST_F(Threads, AFileIsPutTogetherUnderItsWriters) {
       ASSERT_TRUE(read) << read.error().message();
       ASSERT_TRUE(same({reinterpret_cast<const char*>(read->data()), read->size()}, expected(look)));
     }
-    --writers;
   });
   EXPECT_GT(moved, 0U);
   for (int remounted = 0; remounted < 2; ++remounted) {
