@@ -72,6 +72,20 @@ void add_scrub(CLI::App& app, Action& action) {
       [options, &action] { action = [options](int& exit_status) { return scrub(*options, exit_status); }; });
 }
 
+void add_defrag(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<DefragOptions>();
+  CLI::App* command = app.add_subcommand("defrag", "Puts the pieces of files together while they are in use");
+  command->add_option("PATH", options->paths, "Files of mounted volumes; with -r, directories as well")->required();
+  command->add_flag("-r,--recursive", options->recursive, "All files below directories, within their filesystem");
+  command->add_option("--min-run", options->shortest_run, "Pieces shorter than this are put together (1M)")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint64_t{1}, kMaxShortestRun));
+  command->add_flag("-n,--dry-run", options->dry_run, "Only tell how files lie and what would be moved");
+  command->add_flag("-v,--verbose", options->verbose, "A line for each file");
+  command->callback(
+      [options, &action] { action = [options](int& exit_status) { return defrag(*options, exit_status); }; });
+}
+
 void add_stat(CLI::App& app, Action& action) {
   const auto options = std::make_shared<StatOptions>();
   CLI::App* command = app.add_subcommand("stat", "Shows what the daemon of a mounted volume does and has met");
@@ -91,6 +105,7 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   add_dump(app, action);
   add_metadump(app, action);
   add_scrub(app, action);
+  add_defrag(app, action);
   add_stat(app, action);
   try {
     app.parse(argc, argv);

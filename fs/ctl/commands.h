@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "fs/base/result.h"
 
@@ -44,6 +45,19 @@ struct ScrubOptions {
 };
 // `exit_status`: what to exit with, after an error, too.
 [[nodiscard]] Status scrub(const ScrubOptions& options, int& exit_status);
+
+inline constexpr std::uint64_t kDefaultShortestRun = 1U << 20;  // bytes
+inline constexpr std::uint64_t kMaxShortestRun = 8U << 20;
+
+struct DefragOptions {
+  std::vector<std::string> paths;
+  std::uint64_t shortest_run = kDefaultShortestRun;  // bytes
+  bool recursive = false;
+  bool dry_run = false;
+  bool verbose = false;
+};
+// As scrub(). What goes wrong with one file is told, and the others follow.
+[[nodiscard]] Status defrag(const DefragOptions& options, int& exit_status);
 
 struct StatOptions {
   std::string target;

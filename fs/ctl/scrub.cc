@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstring>
 #include <memory>
 #include <thread>
 
+#include "fs/ctl/cancel_on_signal.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/mount_lookup.h"
 #include "fs/ctl/name_search.h"
@@ -33,27 +33,6 @@ constexpr std::uint64_t kMiB = 1U << 20;
 constexpr std::uint64_t kStepBytes = 2 * kMiB;
 constexpr std::uint64_t kStepsPerSecond = 10;  // at least, so that a slow scrub does not come in bursts
 constexpr std::uint64_t kLeastStep = 64U << 10;
-
-volatile std::sig_atomic_t cancelled = 0;
-
-// While it lives, SIGINT and SIGTERM end the scrub after the step it is at.
-class CancelOnSignal {
- public:
-  CancelOnSignal() {
-    struct sigaction action {};
-    action.sa_handler = [](int) { cancelled = 1; };
-    for (std::size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &action, &before_[i]);
-  }
-  ~CancelOnSignal() {
-    for (std::size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &before_[i], nullptr);
-  }
-  CancelOnSignal(const CancelOnSignal&) = delete;
-  CancelOnSignal& operator=(const CancelOnSignal&) = delete;
-
- private:
-  static constexpr int kSignals[] = {SIGINT, SIGTERM};
-  struct sigaction before_[std::size(kSignals)]{};
-};
 
 // Keeps the bytes so far below what the rate allows.
 class Pace {
@@ -82,7 +61,7 @@ Status check_all(int root, const ScrubOptions& options, const std::string& mount
   exchange->version = fuse::kScrubVersion;
   exchange->budget = pace.step();
   while (exchange->phase != fuse::ScrubPhase::done) {
-    if (cancelled != 0) {
+    if (cancelled()) {
       report.cancelled = true;
       return {};
     }
@@ -112,7 +91,7 @@ void find_damaged_files(const std::string& mount_point, ScrubReport& report) {
   if (ranges.empty()) return;
   find_names(mount_point, std::move(ranges), [&report](const std::string& path, std::uint64_t inode) {
     report.names.push_back({path, inode});
-    return report.names.size() < kMaxNames && cancelled == 0;
+    return report.names.size() < kMaxNames && !cancelled();
   });
 }
 

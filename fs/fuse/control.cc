@@ -1,4 +1,5 @@
-// ioctl: inode flags (FS_IOC_GETFLAGS and FSGETXATTR, and their setters), the label, trimming, and the emergency stop.
+// ioctl: inode flags (FS_IOC_GETFLAGS and FSGETXATTR, and their setters), the label, trimming, the emergency
+// stop, and what ashlarctl asks for.
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "fs/fuse/caller.h"
+#include "fs/fuse/defragment_control.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
 #include "fs/fuse/scrub_control.h"
@@ -129,6 +131,7 @@ void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*ar
   volume::Context context = context_of(request);
   volume::Volume& volume = volume_of(request);
   const InodeNumber inode{number};
+  const auto bytes = std::as_bytes(std::span(static_cast<const char*>(input), input_size));
   if (is_for_the_privileged(command) && !has_capability(request, CAP_SYS_ADMIN)) {
     return static_cast<void>(fuse_reply_err(request, EPERM));
   }
@@ -156,8 +159,8 @@ void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*ar
       if (!range) return reply_error(request, range.error());
       return reply_value(request, trim(volume, context, *range));
     }
-    case kScrubCommand:
-      return answer_scrub(request, inode, std::as_bytes(std::span(static_cast<const char*>(input), input_size)));
+    case kScrubCommand: return answer_scrub(request, inode, bytes);
+    case kDefragmentCommand: return answer_defragment(request, inode, bytes);
     case kGoingDown: volume.stop("stopped by XFS_IOC_GOINGDOWN"); return reply_done(request, {});
     default: static_cast<void>(fuse_reply_err(request, ENOTTY));
   }

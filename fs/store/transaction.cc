@@ -1,5 +1,6 @@
 #include "fs/store/transaction.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "fs/store/store_state.h"
@@ -17,6 +18,13 @@ Allocation& Allocation::operator=(Allocation&& other) noexcept {
   std::swap(store_, other.store_);
   std::swap(run_, other.run_);
   return *this;
+}
+
+Allocation Allocation::take_first(std::uint64_t count) noexcept {
+  if (store_ == nullptr || count == 0) return {};
+  const BlockRun taken{run_.first, std::min(count, run_.count)};
+  run_ = {taken.end(), run_.count - taken.count};
+  return {*store_, taken};
 }
 
 void Transaction::adopt(Allocation allocation) {

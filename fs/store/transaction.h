@@ -26,6 +26,8 @@ class Allocation {
   Allocation& operator=(const Allocation&) = delete;
 
   [[nodiscard]] BlockRun run() const noexcept { return run_; }
+  // The first `count` of its blocks become an allocation of their own.
+  [[nodiscard]] Allocation take_first(std::uint64_t count) noexcept;
 
  private:
   friend class Store;

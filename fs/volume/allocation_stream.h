@@ -36,6 +36,12 @@ class AllocationStream {
     physical_end_ = run.end();
   }
 
+  // Blocks of the file from `file_block` on lie in `run` now.
+  void moved(std::uint64_t file_block, BlockRun run) noexcept {
+    if (file_end_ > file_block && file_end_ - file_block <= run.count)
+      physical_end_ = run.first + (file_end_ - file_block);
+  }
+
  private:
   // Of what was allocated last; 0: nothing yet.
   std::uint64_t file_end_ = 0;

@@ -11,6 +11,7 @@
 #include "blockio/block_device.h"
 #include "fs/base/result.h"
 #include "fs/store/store.h"
+#include "fs/volume/defragment.h"
 #include "fs/volume/scrub.h"
 #include "fs/volume/types.h"
 
@@ -131,6 +132,13 @@ class Volume {
   // the device.
   [[nodiscard]] Result<ScrubStep> scrub(Context& context, const ScrubPosition& from, std::uint64_t budget,
                                         std::span<std::byte> buffer);
+
+  // One step of putting a regular file's pieces together, from where the last one ended, while the file is in use:
+  // nothing that a reader, a writer or stat(2) can see changes. no_space: not even a piece at a time finds room;
+  // io_error: a block that was to be moved is damaged, and stays where it is. `buffer`: room for a block at least,
+  // aligned for the device; more of it, up to kMaxWriteBytes, makes larger transfers.
+  [[nodiscard]] Result<DefragmentStep> defragment(Context& context, const DefragmentRequest& request,
+                                                  std::span<std::byte> buffer);
 
   // Nothing is written from now on, not even what was done already: as if the power had gone. What would change
   // something fails with shut_down.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "blockio/aligned_buffer.h"
 #include "mkfs/format_volume.h"
 #include "tests/volume/pattern.h"
 
@@ -263,6 +264,23 @@ bool Session::allocate(const std::string& path, int mode, std::uint64_t offset, 
   const std::string operation = fmt::format("{} {} mode {} {}+{}", what, path, mode, offset, length);
   if (!ended(operation, volume_->allocate(context_, number(file), mode, offset, length))) return false;
   file->allocate(offset, length, (mode & FALLOC_FL_KEEP_SIZE) != 0, (mode & ~FALLOC_FL_KEEP_SIZE) != 0);
+  return done(operation, {file});
+}
+
+bool Session::defragment(const std::string& path) {
+  const ModelNodePtr file = node(path);
+  if (!file || !S_ISREG(file->mode)) return false;
+  tick();
+  const std::string operation = fmt::format("defragment {}", path);
+  blockio::AlignedBuffer buffer(volume::kMaxWriteBytes);
+  volume::DefragmentRequest request;
+  request.inode = number(file);
+  for (bool ended_all = false; !ended_all;) {
+    const auto step = volume_->defragment(context_, request, buffer.span());
+    if (!ended(operation, step)) return false;
+    request.position = step->next;
+    ended_all = step->done;
+  }
   return done(operation, {file});
 }
 

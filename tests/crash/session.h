@@ -100,6 +100,9 @@ class Session {
   bool chmod(const std::string& path, std::uint32_t permissions);
   bool set_flags(const std::string& path, std::uint32_t flags);  // FS_*_FL
 
+  // Puts the file's pieces together, which nothing shows.
+  bool defragment(const std::string& path);
+
   // Preallocates blocks of a file "filler" until at most `left` are available, or none can be had.
   void fill(std::uint64_t left);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include <algorithm>
+#include <string_view>
 
 namespace ashlar::crash_test {
 namespace {
@@ -315,6 +316,36 @@ void without_copy_on_write(Session& s) {
   s.sync_all();
 }
 
+// Aged files, put together while they are in use: with checksums, without, with holes and preallocated parts.
+void defragmented(Session& s) {
+  constexpr std::uint64_t kBlock = 4096;
+  for (const char* name : {"f", "g", "nocow"}) s.create(name);
+  s.set_flags("nocow", FS_NOCOW_FL);
+  s.allocate("g", FALLOC_FL_KEEP_SIZE, 10 * kBlock, 6 * kBlock);
+  for (unsigned i = 0; i < 12; ++i) {
+    for (const char* name : {"f", "g", "nocow"}) s.write(name, (i * 7 % 12) * 2 * kBlock, (1 + i % 2) * kBlock);
+    if (i % 5 == 4) s.sync("f");
+  }
+  for (unsigned round = 0; round < 3; ++round) {
+    for (const char* name : {"f", "g", "nocow"}) {
+      const bool nocow = name == std::string_view("nocow");
+      if (!nocow) s.defragment(name);
+      // What has no checksums and is overwritten in place is no prefix of anything.
+      s.write(name, (nocow ? 24 + 4 * round : s.below(20)) * kBlock, kBlock + s.below(5000));
+      if (nocow) s.defragment(name);
+      if (nocow && round == 2) s.commit();
+      if (round == 1) s.sync(name);
+    }
+    if (round == 0) s.sync_all();
+    if (round == 1) s.checkpoint();
+    for (unsigned i = 0; i < 4; ++i) s.write("f", s.below(20) * kBlock, kBlock);
+    s.allocate("g", kPunch, s.below(20) * kBlock, 2 * kBlock);
+  }
+  s.defragment("f");
+  s.truncate("f", 5 * kBlock);
+  s.sync("f");
+}
+
 // Operations with too little room, some of which are refused, and removals.
 void nearly_full(Session& s) {
   s.create("kept");
@@ -374,6 +405,7 @@ const std::vector<Workload>& workloads() {
       {"fragments", kSmall, fragments},
       {"attributes", kMiddle, attributes},
       {"without_copy_on_write", kMiddle, without_copy_on_write},
+      {"defragmented", kMiddle, defragmented},
       {"nearly_full", kMiddle, nearly_full, true},
       {"random_mix", kMiddle, random_mix},
       {"random_mix_small", kSmall, random_mix},

@@ -1,7 +1,12 @@
 // Many threads on one volume: each operation is whole, nothing is lost, nothing deadlocks.
+#include <fcntl.h>
+#include <linux/falloc.h>
+
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <random>
 #include <thread>
 
@@ -91,6 +96,60 @@ TEST_F(Threads, OneFileWrittenAndReadByAll) {
     }
   });
   rig.check();
+}
+
+// One thread puts the file together again and again while the others overwrite blocks of their own, punch them out, and
+// read them back.
+TEST_F(Threads, AFileIsPutTogetherUnderItsWriters) {
+  constexpr std::uint64_t kBlocks = 512;
+  constexpr std::size_t kBlock = 4096;
+  const InodeNumber file = rig.make_file(kRootInode, "f");
+  rig.write(file, 0, std::string(kBlocks * kBlock, '\0'));
+  std::vector<unsigned> seeds(kBlocks, 0);  // 0: zeros. Each block has one writer.
+  const auto expected = [&](std::uint64_t at) {
+    return seeds[at] == 0 ? std::string(kBlock, '\0') : pattern(kBlock, seeds[at]);
+  };
+  std::atomic<unsigned> writers = kThreads - 1;
+  std::atomic<std::uint64_t> moved = 0;
+  const auto put_together = [&](Context& context) {
+    blockio::AlignedBuffer buffer(kMaxWriteBytes);
+    DefragmentRequest request;
+    request.inode = file;
+    while (writers != 0) {
+      const auto step = rig.volume().defragment(context, request, buffer.span());
+      ASSERT_TRUE(step) << step.error().message();
+      moved += step->bytes;
+      request.position = step->done ? 0 : step->next;
+    }
+  };
+  run([&](unsigned id, Context& context) {
+    if (id == 0) return put_together(context);
+    const std::unique_ptr<std::atomic<unsigned>, void (*)(std::atomic<unsigned>*)> leaving(
+        &writers, [](std::atomic<unsigned>* count) { --*count; });
+    std::mt19937_64 random(id);
+    blockio::AlignedBuffer buffer(3 * kBlock);
+    for (unsigned i = 0; i < 1500; ++i) {
+      const std::uint64_t at = random() % (kBlocks / kThreads) * kThreads + id;
+      if (random() % 8 == 0) {
+        ASSERT_TRUE(
+            rig.volume().allocate(context, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at * kBlock, kBlock));
+        seeds[at] = 0;
+      } else {
+        seeds[at] = 1 + i * kThreads + id;
+        ASSERT_TRUE(rig.volume().write(context, file, at * kBlock, bytes_of(expected(at)), false, every_other(i)));
+      }
+      const std::uint64_t look = random() % (kBlocks / kThreads) * kThreads + id;
+      const auto read = rig.volume().read(context, file, look * kBlock, kBlock, buffer.span());
+      ASSERT_TRUE(read) << read.error().message();
+      ASSERT_TRUE(same({reinterpret_cast<const char*>(read->data()), read->size()}, expected(look)));
+    }
+  });
+  EXPECT_GT(moved, 0U);
+  for (int remounted = 0; remounted < 2; ++remounted) {
+    for (std::uint64_t at = 0; at < kBlocks; ++at) ASSERT_TRUE(same(rig.read(file, at * kBlock, kBlock), expected(at)));
+    rig.check();
+    rig.remount();
+  }
 }
 
 TEST_F(Threads, NamesFoughtOver) {

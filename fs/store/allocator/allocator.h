@@ -31,6 +31,9 @@ struct AllocationRequest {
   std::uint64_t minimum = 1;        // blocks
   std::uint64_t maximum = 1;        // a shorter run is fine down to the minimum
   std::uint32_t avoid_group = ~0U;  // metadata's second copy: not in this group when another has room
+  // Long runs, where somebody else has the goal: into the middle of a large room, for what follows. Otherwise into the
+  // first place that holds it.
+  bool leave_room = true;
 };
 
 // What a checkpoint must write into the superblock.

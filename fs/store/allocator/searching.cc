@@ -20,7 +20,7 @@ constexpr std::uint32_t kMaxGroupsPerLength = 8;
 // The lengths to try, longest first, down to the minimum. `crowded`: somebody else has the goal.
 std::vector<std::uint64_t> lengths_to_try(const AllocationRequest& request, std::uint64_t group_blocks, bool crowded) {
   std::vector<std::uint64_t> lengths;
-  const bool stream = request.purpose == Purpose::data && request.maximum >= kStreamBlocks;
+  const bool stream = request.purpose == Purpose::data && request.leave_room && request.maximum >= kStreamBlocks;
   if (crowded && stream) {
     std::uint64_t room = std::min(request.maximum * kStreamRoom, group_blocks / 2);
     for (; room > request.maximum; room /= 2) lengths.push_back(room);

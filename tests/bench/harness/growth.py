@@ -167,6 +167,27 @@ def _read_rate(session: Session, paths: list[Path]) -> float:
     return size / 1e6 / (time.monotonic() - began)
 
 
+# What puts files together again, where a filesystem has it: the words before the directory.
+DEFRAGMENTERS: dict[str, tuple[str, ...]] = {
+    "ashlarfs": ("ashlarctl", "defrag", "-r"),
+    "ext4": ("e4defrag",),
+    "btrfs": ("btrfs", "filesystem", "defragment", "-r"),
+}
+
+
+def _defragment(session: Session, top: Path) -> float | None:
+    """The seconds that it took; None where there is nothing that does it."""
+    filesystem = session.mounted.filesystem
+    words = DEFRAGMENTERS.get(filesystem.kind) or DEFRAGMENTERS.get(filesystem.name)
+    if words is None:
+        return None
+    ours = session.programs / words[0]
+    began = time.monotonic()
+    run([ours if ours.exists() else words[0], *words[1:], top])
+    sync_filesystem(top)
+    return time.monotonic() - began
+
+
 def age(session: Session, scale: Scale) -> Iterator[tuple[str, str, float]]:
     root = session.mounted.root
     limit = shutil.disk_usage(root).free * AGING_PERCENT // 100 // MIB
@@ -183,6 +204,13 @@ def age(session: Session, scale: Scale) -> Iterator[tuple[str, str, float]]:
     extents = extents_per_file(session, paths)
     if extents is not None:
         yield "at the end", "extents per file", extents
+    seconds = _defragment(session, top)
+    if seconds is None:
+        return
+    yield "after defragmenting", "defragmenting, s", seconds
+    yield "after defragmenting", "reading aged files, MB/s", _read_rate(session, paths)
+    if extents is not None:
+        yield "after defragmenting", "extents per file", extents_per_file(session, paths) or 0
 
 
 EXPERIMENTS: dict[str, Experiment] = {

@@ -1,0 +1,44 @@
+#include "fs/fuse/defragment_control.h"
+
+#include <linux/capability.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "fs/fuse/caller.h"
+
+namespace ashlar::fuse {
+namespace {
+
+Status defragment_step(fuse_req_t request, InodeNumber inode, DefragmentExchange& exchange) {
+  volume::Context context = context_of(request);
+  volume::Volume& volume = volume_of(request);
+  if (exchange.version != kDefragmentVersion) return fail(ErrorCode::not_supported);
+  const volume::Attributes attributes = TRY(volume.attributes(context, inode));
+  if (context.uid != attributes.uid && !has_capability(request, CAP_FOWNER)) return fail(ErrorCode::not_permitted);
+  volume::DefragmentRequest wanted;
+  wanted.inode = inode;
+  wanted.position = exchange.position;
+  wanted.shortest_run = exchange.shortest_run;
+  wanted.budget = exchange.budget;
+  wanted.dry_run = (exchange.flags & kDefragmentDryRun) != 0;
+  const volume::DefragmentStep done =
+      TRY(volume.defragment(context, wanted, Worker::current().transport().answer_space()));
+  exchange.flags = done.done ? kDefragmentDone : 0;
+  exchange.position = done.next;
+  exchange.runs = done.runs;
+  exchange.bytes = done.bytes;
+  return {};
+}
+
+}  // namespace
+
+void answer_defragment(fuse_req_t request, InodeNumber inode, std::span<const std::byte> input) {
+  DefragmentExchange exchange;
+  if (input.size() < sizeof exchange) return static_cast<void>(fuse_reply_err(request, EINVAL));
+  std::memcpy(&exchange, input.data(), sizeof exchange);
+  if (const Status done = defragment_step(request, inode, exchange); !done) return reply_error(request, done.error());
+  static_cast<void>(fuse_reply_ioctl(request, 0, &exchange, sizeof exchange));
+}
+
+}  // namespace ashlar::fuse
