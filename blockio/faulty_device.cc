@@ -129,6 +129,7 @@ class FaultyQueue final : public IoQueue {
         original.work(original);
       };
     }
+    if (op.kind == OpKind::command) return end_by_itself(copy, ErrorCode::not_supported);
     const bool on_device = op.kind != OpKind::watch && op.kind != OpKind::compute;
     copy.fault = on_device && !check_request(device_.geometry(), op) ? device_.decide(op) : Fault::none;
     copy.error.reset();
