@@ -51,7 +51,7 @@ class UringEngine final : public Engine {
   // A polled ring does nothing but transfers.
   bool handles(OpKind kind) const noexcept override {
     if (kind == OpKind::compute || (kind == OpKind::command && commands_to_ < 0)) return false;
-    return !polled_ || kind == OpKind::read || kind == OpKind::write || kind == OpKind::write_durable;
+    return !polled_ || is_transfer(kind);
   }
 
   std::size_t start(std::span<Transfer* const> transfers) override {

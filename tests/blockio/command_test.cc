@@ -1,8 +1,12 @@
 // Commands of a ring to a file that is not the queue's device: here to a socket, which tells how much there is to read.
+#include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <string_view>
 
 #include "blockio/command_queue.h"
 #include "tests/blockio/policy_rig.h"
@@ -15,23 +19,36 @@ using namespace std::chrono_literals;
 
 constexpr std::uint32_t kBytesToRead = 0;  // SOCKET_URING_OP_SIOCINQ, Linux 6.7
 
+// Two datagram sockets of the loopback interface.
 class Sockets {
  public:
-  Sockets() { EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends_.data()), 0); }
+  Sockets() {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const plain = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::bind(reader_, plain, size), 0);
+    EXPECT_EQ(::getsockname(reader_, plain, &size), 0);
+    EXPECT_EQ(::connect(writer_, plain, size), 0);
+  }
   ~Sockets() {
-    ::close(ends_[0]);
-    ::close(ends_[1]);
+    ::close(reader_);
+    ::close(writer_);
   }
   Sockets(const Sockets&) = delete;
   Sockets& operator=(const Sockets&) = delete;
 
-  [[nodiscard]] int reader() const { return ends_[0]; }
+  [[nodiscard]] int reader() const { return reader_; }
   void write(std::string_view text) const {
-    EXPECT_EQ(::write(ends_[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    EXPECT_EQ(::write(writer_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    pollfd arrival{reader_, POLLIN, 0};
+    EXPECT_EQ(::poll(&arrival, 1, -1), 1);
   }
 
  private:
-  std::array<int, 2> ends_{-1, -1};
+  int reader_ = ::socket(AF_INET, SOCK_DGRAM, 0);
+  int writer_ = ::socket(AF_INET, SOCK_DGRAM, 0);
 };
 
 class Commands : public ::testing::Test {
