@@ -53,9 +53,8 @@ class Sockets {
 
 class Commands : public ::testing::Test {
  protected:
-  [[nodiscard]] QueueConfig config(EngineChoice engine = EngineChoice::io_uring) const {
+  [[nodiscard]] QueueConfig config() const {
     QueueConfig config;
-    config.engine = engine;
     config.commands_to = sockets.reader();
     return config;
   }
@@ -155,7 +154,8 @@ TEST_F(Commands, NeedNoDevice) {
 }
 
 TEST_F(Commands, AioHasNone) {
-  const auto queue = rig.queue(config(EngineChoice::aio));
+  Rig aio(Subject::aio);
+  const auto queue = aio.queue(config());
   EXPECT_FALSE(queue->takes_commands());
   EXPECT_EQ(queue->run(ask).error().code(), ErrorCode::not_supported);
   EXPECT_EQ(ask.answer, 0) << "nobody answered";
