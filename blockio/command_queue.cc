@@ -19,7 +19,7 @@ Result<std::unique_ptr<IoQueue>> open_command_queue(QueueConfig config) {
   setup.selection = std::move(opened.selection);
   setup.selection.reason = "it alone has commands";
   if (config.wakeable) setup.waker = TRY(Waker::create());
-  return std::unique_ptr<IoQueue>(new DeviceQueue(std::move(opened.engine), kNoDevice, std::move(setup)));
+  return std::make_unique<DeviceQueue>(std::move(opened.engine), kNoDevice, std::move(setup));
 }
 
 }  // namespace ashlar::blockio
