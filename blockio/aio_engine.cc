@@ -45,7 +45,7 @@ class AioEngine final : public Engine {
   [[nodiscard]] int set_up() { return io_setup(static_cast<unsigned>(blocks_.size()), &context_) == 0 ? 0 : errno; }
 
   bool handles(OpKind kind) const noexcept override {
-    return kind != OpKind::discard && kind != OpKind::write_zeroes && kind != OpKind::compute;
+    return is_transfer(kind) || kind == OpKind::flush || kind == OpKind::watch;
   }
 
   std::size_t start(std::span<Transfer* const> transfers) override {

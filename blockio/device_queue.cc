@@ -135,7 +135,7 @@ void DeviceQueue::join(OpSlot& slot, IoOp& op) {
 OpSlot& DeviceQueue::take_slot(IoOp& op) {
   OpSlot& slot = *free_.back();
   free_.pop_back();
-  statistics_.count_slot(slots_.size() - free_.size());
+  if (op.kind != OpKind::command) statistics_.count_slot(slots_.size() - free_.size());
   slot.first = &op;
   slot.last = &op;
   slot.length = op.length;
@@ -144,8 +144,7 @@ OpSlot& DeviceQueue::take_slot(IoOp& op) {
   slot.range = kFirstRange;
   slot.retries = 0;
   slot.flushing = slot.one_by_one = slot.cancelled = slot.expired = false;
-  slot.unplain =
-      op.length > kMaxTransfer || op.kind == OpKind::watch || needs_helper(op.kind) || needs_second_flush(op);
+  slot.unplain = op.length > kMaxTransfer || is_endless(op.kind) || needs_helper(op.kind) || needs_second_flush(op);
   if (slot.unplain) ++unplain_;
   slot.deadline = deadline_of(op);
   if (slot.deadline != kNever) set_timer(slot.deadline);
@@ -156,11 +155,13 @@ OpSlot& DeviceQueue::take_slot(IoOp& op) {
 void DeviceQueue::start_ready() {
   if (ready_.empty()) return;
   const std::size_t taken = engine_->start(ready_);
-  for (std::size_t i = 0; i < taken; ++i) slots_[ready_[i]->slot].place = OpSlot::Place::engine;
+  for (std::size_t i = 0; i < taken; ++i) {
+    slots_[ready_[i]->slot].place = OpSlot::Place::engine;
+    if (ready_[i]->kind != OpKind::command) statistics_.steps.add(1);
+  }
   ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(taken));
   in_engine_ += taken;
   unsent_ = unsent_ || taken != 0;
-  statistics_.steps.add(taken);
   if (taken != 0 || awaits_device()) {
     shortages_ = 0;
     return;
@@ -176,7 +177,7 @@ void DeviceQueue::start_ready() {
 
 bool DeviceQueue::awaits_device() const noexcept {
   return in_engine_ != 0 && std::any_of(slots_.begin(), slots_.end(), [](const OpSlot& slot) {
-           return slot.place == OpSlot::Place::engine && slot.transfer.kind != OpKind::watch;
+           return slot.place == OpSlot::Place::engine && !is_endless(slot.transfer.kind);
          });
 }
 

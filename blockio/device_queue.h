@@ -49,6 +49,7 @@ class DeviceQueue final : public IoQueue {
   void drain() override;
   void cancel(IoOp& op) override;
   [[nodiscard]] Status resize(std::uint32_t depth) override;
+  [[nodiscard]] bool takes_commands() const noexcept override { return engine_->handles(OpKind::command); }
   [[nodiscard]] Waker* waker() noexcept override { return wakeable_ ? waker_.get() : nullptr; }
   [[nodiscard]] int ring_descriptor() const noexcept override { return engine_->ring_descriptor(); }
 
@@ -94,6 +95,7 @@ class DeviceQueue final : public IoQueue {
   static void help(HelperJob& job) noexcept;
   void collect_helped();
   void settle(OpSlot& slot);
+  void settle_command(OpSlot& slot);
   void settle_bytes(OpSlot& slot);
   void retry(OpSlot& slot);
   void fail_step(OpSlot& slot, ErrorCode error);

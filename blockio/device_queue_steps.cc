@@ -57,6 +57,8 @@ void DeviceQueue::prepare_step(OpSlot& slot) {
     prepare_range(slot);
   } else if (transfer.kind == OpKind::watch) {
     transfer.watched = op.descriptor;
+  } else if (transfer.kind == OpKind::command) {
+    transfer.command = &op;
   }
   if (needs_helper(transfer.kind)) return hand_to_helper(slot);
   slot.place = OpSlot::Place::ready;
@@ -78,7 +80,7 @@ void DeviceQueue::prepare_range(OpSlot& slot) {
 }
 
 void DeviceQueue::hand_to_helper(OpSlot& slot) {
-  if (slot.transfer.kind == OpKind::watch) return fail_step(slot, ErrorCode::not_supported);
+  if (is_endless(slot.transfer.kind)) return fail_step(slot, ErrorCode::not_supported);
   if (!waker_) {
     if (Result<std::unique_ptr<Waker>> waker = Waker::create()) waker_ = *std::move(waker);
   }
@@ -125,6 +127,7 @@ void DeviceQueue::collect_helped() {
 
 void DeviceQueue::settle(OpSlot& slot) {
   const std::int64_t result = slot.transfer.result;
+  if (slot.transfer.kind == OpKind::command) return settle_command(slot);
   if (result >= 0) {
     if (is_transfer(slot.transfer.kind)) return settle_bytes(slot);
     if (!is_range(slot.transfer.kind)) return end_first(slot, std::nullopt);
@@ -146,6 +149,13 @@ void DeviceQueue::settle(OpSlot& slot) {
   // A medium that cannot be read is ENODATA to the kernel's block layer, which means another thing to who asked for
   // data.
   fail_step(slot, error == ENODATA ? ErrorCode::io_error : from_errno(error));
+}
+
+// Never repeated: the file may have acted on it.
+void DeviceQueue::settle_command(OpSlot& slot) {
+  const int answer = static_cast<int>(slot.transfer.result);
+  slot.first->answer = answer;
+  end_first(slot, answer < 0 ? std::optional(from_errno(-answer)) : std::nullopt);
 }
 
 void DeviceQueue::settle_bytes(OpSlot& slot) {

@@ -26,8 +26,9 @@ inline constexpr std::chrono::nanoseconds kShortageDelay{1'000'000};
 struct Transfer {
   std::uint32_t slot = 0;  // the queue's, to find its way back
   OpKind kind = OpKind::flush;
-  bool durable = false;  // a write with RWF_DSYNC
-  int watched = -1;      // the descriptor of a watch
+  bool durable = false;           // a write with RWF_DSYNC
+  int watched = -1;               // the descriptor of a watch
+  const IoOp* command = nullptr;  // what a command hands over
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
   const iovec* segments = nullptr;

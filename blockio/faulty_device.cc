@@ -129,9 +129,10 @@ class FaultyQueue final : public IoQueue {
         original.work(original);
       };
     }
-    const bool on_device = op.kind != OpKind::watch && op.kind != OpKind::compute;
+    const bool on_device = !is_endless(op.kind) && op.kind != OpKind::compute;
     copy.fault = on_device && !check_request(device_.geometry(), op) ? device_.decide(op) : Fault::none;
     copy.error.reset();
+    if (op.kind == OpKind::command) return end_by_itself(copy, ErrorCode::not_supported);
     if (copy.fault == Fault::fail) return end_by_itself(copy, ErrorCode::io_error);
     if (copy.fault == Fault::lose && op.kind != OpKind::read) return end_by_itself(copy, std::nullopt);
     if (draining_ && op.kind == OpKind::watch) return end_by_itself(copy, ErrorCode::cancelled);

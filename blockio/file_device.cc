@@ -197,6 +197,7 @@ Result<EngineSelection> FileDevice::try_engine(const QueueConfig& config) const 
   QueueConfig trial = config;
   trial.depth = 1;
   trial.buffers = nullptr;
+  trial.commands_to = -1;
   OpenedEngine opened = TRY(config.engine == EngineChoice::aio ? open_aio_engine(descriptor_, trial)
                                                                : open_uring_engine(descriptor_, trial));
   TRY(probe(*opened.engine));

@@ -48,6 +48,8 @@ void ImmediateQueue::submit(std::span<IoOp* const> ops) {
           continue;
         }
         error = ErrorCode::cancelled;
+      } else if (op->kind == OpKind::command) {
+        error = ErrorCode::not_supported;
       } else if (op->kind == OpKind::compute) {
         op->work(*op);
       } else {

@@ -36,6 +36,7 @@ std::string_view name_of(OpKind kind) noexcept {
     case OpKind::write_zeroes: return "write_zeroes";
     case OpKind::watch: return "watch";
     case OpKind::compute: return "compute";
+    case OpKind::command: return "command";
   }
   return "unknown";
 }
@@ -71,6 +72,13 @@ IoOp IoOp::compute(Work work, void* context) noexcept {
   IoOp op = plain(OpKind::compute, 0, nullptr, 0);
   op.work = work;
   op.context = context;
+  return op;
+}
+IoOp IoOp::command(std::uint32_t code, std::span<const std::byte> bytes, void* address, std::uint32_t length) noexcept {
+  IoOp op = plain(OpKind::command, 0, nullptr, 0);
+  op.code = code;
+  op.bytes = bytes;
+  op.single = iovec{address, length};
   return op;
 }
 

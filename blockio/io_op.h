@@ -24,8 +24,9 @@ enum class OpKind : std::uint8_t {
   write_zeroes,
   watch,    // completes once when a descriptor is readable or closed at its other end; occupies the queue as any other
   compute,  // runs a function on a helper thread; completes on the queue's
+  command,  // of a ring, to the queue's other file: completes when that file says so. Nothing of the device's
 };
-inline constexpr std::size_t kOpKinds = 8;
+inline constexpr std::size_t kOpKinds = 9;
 
 // A word for it, as statistics are labelled: "read", "write_durable".
 [[nodiscard]] std::string_view name_of(OpKind kind) noexcept;
@@ -40,8 +41,15 @@ inline constexpr std::size_t kOpKinds = 8;
   return kind == OpKind::discard || kind == OpKind::write_zeroes;
 }
 
+// What ends it is not the device, and may never come.
+[[nodiscard]] constexpr bool is_endless(OpKind kind) noexcept {
+  return kind == OpKind::watch || kind == OpKind::command;
+}
+
 // The most segments a vectored operation may have.
 inline constexpr std::size_t kMaxSegments = 256;
+// The most bytes that a command hands over beside its memory.
+inline constexpr std::size_t kMaxCommand = 80;
 
 class IoOp {
  public:
@@ -62,13 +70,21 @@ class IoOp {
   static IoOp watch(int descriptor) noexcept;
   // `work` runs on another thread (on this one where there is none to be had) and may use `context`; it cannot fail.
   static IoOp compute(Work work, void* context) noexcept;
+  // IORING_OP_URING_CMD with that code to QueueConfig::commands_to, for queues that take_commands(). What is in `bytes`
+  // stays the caller's until it completed; what `address` and `length` mean, and whether the memory is used longer, is
+  // the file's affair. Nobody can take it back: it ends when the file ends it.
+  static IoOp command(std::uint32_t code, std::span<const std::byte> bytes, void* address = nullptr,
+                      std::uint32_t length = 0) noexcept;
 
   OpKind kind = OpKind::flush;
-  int descriptor = -1;  // of a watch
+  int descriptor = -1;     // of a watch
+  std::uint32_t code = 0;  // of a command
+  int answer = 0;          // of a completed command: what the file said, negative an errno
   std::uint64_t offset = 0;
-  std::uint64_t length = 0;         // bytes in all
-  std::span<const iovec> segments;  // of a vectored operation; the array stays the caller's
-  iovec single{};                   // of a plain one
+  std::uint64_t length = 0;          // bytes in all
+  std::span<const iovec> segments;   // of a vectored operation; the array stays the caller's
+  iovec single{};                    // of a plain one, or a command's address and length
+  std::span<const std::byte> bytes;  // of a command
   // From submit; 0: none. Past it the operation is cancelled where the engine can, and then fails with timed_out. What
   // the kernel cannot take back any more ends when and as it ends: its memory is in use until then.
   std::chrono::nanoseconds deadline{0};

@@ -42,6 +42,7 @@ std::int64_t IoQueue::end_of(std::optional<std::chrono::nanoseconds> timeout) no
 void IoQueue::begin(IoOp& op, std::int64_t time) noexcept {
   op.done_ = false;
   op.failed_ = false;
+  op.answer = 0;
   op.next_ = nullptr;
   op.time_ = time;
 }
@@ -52,6 +53,16 @@ void IoQueue::decide(IoOp& op, std::optional<ErrorCode> error) noexcept {
 }
 
 void IoQueue::finish(IoOp& op, std::int64_t time) noexcept {
+  op.time_ = std::max<std::int64_t>(time - op.time_, 0);
+  if (op.kind != OpKind::command) count(op);
+  op.done_ = true;
+  if (op.complete == nullptr) return;
+  ++completions_running_;
+  op.complete(op);
+  --completions_running_;
+}
+
+void IoQueue::count(const IoOp& op) noexcept {
   OperationStatistics& figures = statistics_.of(op.kind);
   figures.completed.add(1);
   if (op.failed_) {
@@ -59,13 +70,7 @@ void IoQueue::finish(IoOp& op, std::int64_t time) noexcept {
   } else {
     figures.bytes.add(op.length);
   }
-  op.time_ = std::max<std::int64_t>(time - op.time_, 0);
   figures.latency.add(static_cast<std::uint64_t>(op.time_));
-  op.done_ = true;
-  if (op.complete == nullptr) return;
-  ++completions_running_;
-  op.complete(op);
-  --completions_running_;
 }
 
 std::int64_t IoQueue::deadline_of(const IoOp& op) noexcept {

@@ -52,6 +52,9 @@ class IoQueue {
   [[nodiscard]] Status run(std::span<IoOp* const> ops);
   [[nodiscard]] Status run(IoOp& op);
 
+  // Whether it has a file for IoOp::command, which fails with not_supported otherwise.
+  [[nodiscard]] virtual bool takes_commands() const noexcept { return false; }
+
   // Null unless opened wakeable.
   [[nodiscard]] virtual Waker* waker() noexcept { return nullptr; }
   // Since it was opened.
@@ -88,6 +91,8 @@ class IoQueue {
 
  private:
   friend class QueueLedger;
+  void count(const IoOp& op) noexcept;
+
   QueueLedger* ledger_ = nullptr;  // that counts what this queue did
   std::uint32_t completions_running_ = 0;
 };

@@ -91,7 +91,8 @@ std::optional<ErrorCode> MemoryDevice::perform(const IoOp& op) {
     case OpKind::write_zeroes: image_.zero(op.offset, op.length); break;
     case OpKind::flush:
     case OpKind::watch:
-    case OpKind::compute: break;
+    case OpKind::compute:
+    case OpKind::command: break;
   }
   return std::nullopt;
 }

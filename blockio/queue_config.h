@@ -32,7 +32,7 @@ struct QueueConfig {
   bool send_early = false;
 
   // Of io_uring. What the kernel does not know is left out, one at a time and the youngest first: defer_taskrun,
-  // single_issuer, coop_taskrun, start_disabled, share_workers_with, clamp.
+  // single_issuer, commands_to, coop_taskrun, start_disabled, share_workers_with, clamp.
   bool clamp = true;           // a ring smaller than asked for rather than none
   bool coop_taskrun = true;    // completions do not interrupt this thread (used where defer_taskrun is not)
   bool single_issuer = true;   // one thread submits
@@ -44,7 +44,10 @@ struct QueueConfig {
   Wish submission_thread = Wish::no;                // SQPOLL: a kernel thread that takes submissions, and a processor
   std::chrono::milliseconds submission_idle{1000};  // of that thread, before it sleeps
   std::optional<std::uint32_t> submission_cpu;      // where it runs
-  const IoQueue* share_workers_with = nullptr;      // an io_uring queue whose kernel workers this one uses too
+  // An open file that takes commands of a ring (IoOp::command), which makes the ring's entries twice as wide; -1: none.
+  // It outlives the queue.
+  int commands_to = -1;
+  const IoQueue* share_workers_with = nullptr;  // an io_uring queue whose kernel workers this one uses too
   BufferPool* buffers = nullptr;  // registered where the memory limit allows; outlives the queue. Any memory may still
                                   // be used
 };

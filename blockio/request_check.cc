@@ -35,6 +35,8 @@ std::optional<ErrorCode> check_request(const Geometry& geometry, const IoOp& op)
     case OpKind::flush: return std::nullopt;
     case OpKind::watch: return op.descriptor < 0 ? std::optional(ErrorCode::bad_descriptor) : std::nullopt;
     case OpKind::compute: return op.work == nullptr ? std::optional(ErrorCode::invalid_argument) : std::nullopt;
+    case OpKind::command:
+      return op.bytes.size() > kMaxCommand ? std::optional(ErrorCode::invalid_argument) : std::nullopt;
     default: break;
   }
   if (op.kind != OpKind::read && geometry.read_only) return ErrorCode::read_only;

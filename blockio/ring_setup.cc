@@ -45,6 +45,7 @@ struct SetupFlag {
 constexpr std::array kOptionalFlags = {
     SetupFlag{IORING_SETUP_DEFER_TASKRUN, "defer_taskrun", true},
     SetupFlag{IORING_SETUP_SINGLE_ISSUER, "single_issuer", true},
+    SetupFlag{IORING_SETUP_SQE128, "commands", true},
     SetupFlag{IORING_SETUP_COOP_TASKRUN, "coop_taskrun", true},
     SetupFlag{IORING_SETUP_SUBMIT_ALL, "submit_all", false},
     SetupFlag{IORING_SETUP_R_DISABLED, "start_disabled", false},
@@ -67,6 +68,7 @@ constexpr std::array kRequiredFeatures = {
 unsigned wanted_flags(const QueueConfig& config) {
   unsigned flags = IORING_SETUP_SUBMIT_ALL;
   if (config.clamp) flags |= IORING_SETUP_CLAMP;
+  if (config.commands_to >= 0) flags |= IORING_SETUP_SQE128;
   if (config.start_disabled) flags |= IORING_SETUP_R_DISABLED;
   if (config.single_issuer) flags |= IORING_SETUP_SINGLE_ISSUER;
   if (config.share_workers_with != nullptr && config.share_workers_with->ring_descriptor() >= 0) {

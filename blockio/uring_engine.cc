@@ -34,12 +34,13 @@ class UringEngine final : public Engine {
     RingOutcome outcome = TRY(set_up_ring(ring_, config));
     open_ = true;
     polled_ = (outcome.flags & IORING_SETUP_IOPOLL) != 0;
+    if ((outcome.flags & IORING_SETUP_SQE128) != 0) commands_to_ = config.commands_to;
     enabled_ = (outcome.flags & IORING_SETUP_R_DISABLED) == 0;
     selection.engine = EngineChoice::io_uring;
     selection.depth = config.depth;
     selection.flags = std::move(outcome.names);
     selection.dropped = std::move(outcome.dropped);
-    if (config.register_file) note(selection, "registered_file", register_file());
+    if (config.register_file) note(selection, "registered_file", register_files());
     if (config.buffers != nullptr) note(selection, "registered_buffers", register_buffers(*config.buffers));
     // A child of this process must not find the ring in its memory.
     if (const int error = -io_uring_ring_dontfork(&ring_); error != 0) note(selection, "dontfork", error);
@@ -49,8 +50,8 @@ class UringEngine final : public Engine {
 
   // A polled ring does nothing but transfers.
   bool handles(OpKind kind) const noexcept override {
-    if (kind == OpKind::compute) return false;
-    return !polled_ || kind == OpKind::read || kind == OpKind::write || kind == OpKind::write_durable;
+    if (kind == OpKind::compute || (kind == OpKind::command && commands_to_ < 0)) return false;
+    return !polled_ || is_transfer(kind);
   }
 
   std::size_t start(std::span<Transfer* const> transfers) override {
@@ -114,9 +115,10 @@ class UringEngine final : public Engine {
   }
 
   // Both are a help, not a need; 0 or an errno.
-  int register_file() {
-    const int error = -io_uring_register_files(&ring_, &descriptor_, 1);
-    fixed_file_ = error == 0;
+  int register_files() {
+    std::array<int, 2> files{descriptor_, commands_to_};  // -1: no file
+    const int error = -io_uring_register_files(&ring_, files.data(), commands_to_ < 0 ? 1 : 2);
+    fixed_files_ = error == 0;
     return error;
   }
   int register_buffers(const BufferPool& pool) {
@@ -167,8 +169,18 @@ class UringEngine final : public Engine {
     if (transfer.durable) entry.rw_flags = RWF_DSYNC;
   }
 
+  // The entry is a wide one: what lies behind it is the command's too.
+  void prepare_command(io_uring_sqe& entry, const IoOp& op) const {
+    io_uring_prep_rw(IORING_OP_URING_CMD, &entry, fixed_files_ ? kCommandFile : commands_to_, op.single.iov_base,
+                     static_cast<unsigned>(op.single.iov_len), 0);
+    entry.cmd_op = op.code;
+    auto* const bytes = reinterpret_cast<std::byte*>(&entry) + offsetof(io_uring_sqe, cmd);
+    const auto end = std::copy(op.bytes.begin(), op.bytes.end(), bytes);
+    std::fill(end, bytes + kMaxCommand, std::byte{0});
+  }
+
   void prepare(io_uring_sqe& entry, Transfer& transfer) const {
-    const int file = fixed_file_ ? 0 : descriptor_;
+    const int file = fixed_files_ ? kDeviceFile : descriptor_;
     switch (transfer.kind) {
       case OpKind::read:
       case OpKind::write:
@@ -180,9 +192,10 @@ class UringEngine final : public Engine {
                                 static_cast<off_t>(transfer.length));
         break;
       case OpKind::watch: io_uring_prep_poll_add(&entry, transfer.watched, POLLIN); break;
+      case OpKind::command: prepare_command(entry, *transfer.command); break;
       case OpKind::compute: std::abort();  // handles() says no
     }
-    if (fixed_file_ && transfer.kind != OpKind::watch) entry.flags |= IOSQE_FIXED_FILE;
+    if (fixed_files_ && transfer.kind != OpKind::watch) entry.flags |= IOSQE_FIXED_FILE;
     io_uring_sqe_set_data(&entry, &transfer);
   }
 
@@ -228,8 +241,13 @@ class UringEngine final : public Engine {
     } while (io_uring_cq_ready(&ring_) < min && !failure_ && Clock::now() < end);
   }
 
+  // Their places in the table of registered files.
+  static constexpr int kDeviceFile = 0;
+  static constexpr int kCommandFile = 1;
+
   int descriptor_;
-  bool fixed_file_ = false;
+  int commands_to_ = -1;
+  bool fixed_files_ = false;
   bool open_ = false;
   bool enabled_ = false;
   bool polled_ = false;

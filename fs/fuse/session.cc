@@ -170,10 +170,10 @@ Status Session::shake_hands(blockio::BlockDevice& device, const ServeOptions& op
   auto handshake =
       std::make_unique<Handshake>(TRY(DevTransport::create(session_, options.block_size)), possible.has_value());
   const Handshake& outcome = *handshake;
-  const std::unique_ptr<Worker> worker = TRY(Worker::create(device, options.queue, std::move(handshake)));
-  const Worker::Scope scope(*worker);
-  const std::span<std::byte> request = TRY(worker->transport().receive());
-  process(*worker, request);
+  Worker worker(TRY(device.open_queue(options.queue)), std::move(handshake));
+  const Worker::Scope scope(worker);
+  const std::span<std::byte> request = TRY(worker.transport().receive());
+  process(worker, request);
   if (outcome.agreed_on_io_uring()) {
     transport_ = TransportKind::io_uring;
     transport_reason_ = "the kernel offers it";
@@ -194,15 +194,18 @@ Status Session::start(blockio::BlockDevice& device, const ServeOptions& options,
   if (transport_ == TransportKind::io_uring) {
     const unsigned queues = uring_queue_count();
     const unsigned entries = std::clamp(options.threads / queues, kMinEntriesPerQueue, kMaxEntriesPerQueue);
+    blockio::QueueConfig config = options.queue;
+    config.commands_to = fuse_session_fd(session_);
     for (unsigned i = 0; i < queues * entries; ++i) {
-      outcomes.push_back(start_worker(device, options, [this, block_size = options.block_size, queue = i % queues] {
-        return Result<std::unique_ptr<Transport>>(UringTransport::create(fuse_session_fd(session_), queue, block_size));
+      const UringEntryPlace place{fuse_session_fd(session_), i % queues};
+      outcomes.push_back(start_worker(device, config, [place, block_size = options.block_size](blockio::IoQueue& io) {
+        return Result<std::unique_ptr<Transport>>(UringTransport::create(io, place, block_size));
       }));
     }
     dev_workers = 1;  // what the kernel still sends there: forgotten inodes, interrupts
   }
   for (unsigned i = 0; i < dev_workers; ++i) {
-    outcomes.push_back(start_worker(device, options, [this, block_size = options.block_size] {
+    outcomes.push_back(start_worker(device, options.queue, [this, block_size = options.block_size](blockio::IoQueue&) {
       return Result<std::unique_ptr<Transport>>(DevTransport::create(session_, block_size));
     }));
   }
@@ -221,17 +224,18 @@ Status Session::start(blockio::BlockDevice& device, const ServeOptions& options,
 }
 
 // Queue and transport are made on the thread that uses them, because they belong to it.
-std::future<Status> Session::start_worker(blockio::BlockDevice& device, const ServeOptions& options,
+std::future<Status> Session::start_worker(blockio::BlockDevice& device, const blockio::QueueConfig& config,
                                           MakeTransport make_transport) {
   auto promise = std::make_shared<std::promise<Status>>();
   std::future<Status> outcome = promise->get_future();
-  threads_.emplace_back([this, &device, queue = options.queue, make = std::move(make_transport), promise] {
-    Result<std::unique_ptr<Transport>> transport = make();
+  threads_.emplace_back([this, &device, config, make = std::move(make_transport), promise] {
+    Result<std::unique_ptr<blockio::IoQueue>> io = device.open_queue(config);
+    if (!io) return promise->set_value(fail(std::move(io).error()));
+    Result<std::unique_ptr<Transport>> transport = make(**io);
     if (!transport) return promise->set_value(fail(std::move(transport).error()));
-    Result<std::unique_ptr<Worker>> worker = Worker::create(device, queue, *std::move(transport));
-    if (!worker) return promise->set_value(fail(std::move(worker).error()));
+    Worker worker(*std::move(io), *std::move(transport));
     promise->set_value({});
-    serve(**worker);
+    serve(worker);
   });
   return outcome;
 }

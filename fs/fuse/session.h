@@ -58,9 +58,10 @@ class Session {
   Session(fuse_session* session, Edge& edge, const MountOptions& options);
   // The INIT request; afterwards transport_ is settled.
   [[nodiscard]] Status shake_hands(blockio::BlockDevice& device, const ServeOptions& options);
-  using MakeTransport = std::function<Result<std::unique_ptr<Transport>>()>;
+  // Given the worker's queue.
+  using MakeTransport = std::function<Result<std::unique_ptr<Transport>>(blockio::IoQueue& io)>;
   // Runs a worker on a thread of its own; the future tells whether it could begin.
-  [[nodiscard]] std::future<Status> start_worker(blockio::BlockDevice& device, const ServeOptions& options,
+  [[nodiscard]] std::future<Status> start_worker(blockio::BlockDevice& device, const blockio::QueueConfig& config,
                                                  MakeTransport make_transport);
   void serve(Worker& worker);
   void receive_loop(Worker& worker);

@@ -2,25 +2,29 @@
 
 #include <fmt/core.h>
 #include <linux/fuse.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 
+#include "blockio/command_queue.h"
+
 namespace ashlar::fuse {
 namespace {
 
 constexpr const char* kSwitch = "/sys/module/fuse/parameters/enable_uring";
-constexpr unsigned kRingDepth = 4;  // one entry, one submission under way
 constexpr unsigned kMaxProcessors = 4096;
 
-Status open_ring(io_uring& ring) {
-  io_uring_params parameters{};
-  parameters.flags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
-  const int outcome = io_uring_queue_init_params(kRingDepth, &ring, &parameters);
-  if (outcome < 0) return fail(from_errno(-outcome), fmt::format("io_uring_setup: {}", std::strerror(-outcome)));
-  return {};
+// For commands alone; one is under way at a time.
+Result<std::unique_ptr<blockio::IoQueue>> open_own_queue(int fuse_descriptor) {
+  blockio::QueueConfig config;
+  config.depth = 1;
+  config.commands_to = fuse_descriptor;
+  std::unique_ptr<blockio::IoQueue> queue = TRY(blockio::open_command_queue(config));
+  if (queue->takes_commands()) return queue;
+  return fail(ErrorCode::not_supported, "this kernel's io_uring has no commands: " + queue->selection().dropped);
 }
 
 bool is_switched_on() {
@@ -53,73 +57,47 @@ Status probe_uring_transport(bool enable) {
     return fail(ErrorCode::not_supported,
                 fmt::format("FUSE over io_uring is switched off; as root: echo Y > {}", kSwitch));
   }
-  io_uring ring{};
-  TRY(open_ring(ring));
-  io_uring_queue_exit(&ring);
-  return {};
+  // Any file does for a trial: none of its commands is used.
+  return Status(open_own_queue(STDIN_FILENO).map([](auto&&) {}));
 }
 
-Result<std::unique_ptr<UringTransport>> UringTransport::create(int fuse_descriptor, unsigned queue,
+Result<std::unique_ptr<UringTransport>> UringTransport::create(blockio::IoQueue& io, const UringEntryPlace& place,
                                                                std::uint32_t block_size) {
   const std::size_t size = kPayloadOffset + kMaxTransfer + 2 * std::size_t{block_size};
-  std::unique_ptr<UringTransport> transport(new UringTransport(fuse_descriptor, queue, size));
+  std::unique_ptr<UringTransport> transport(new UringTransport(place.queue, size));
   if (transport->headers_.empty() || transport->buffer_.empty()) return fail(ErrorCode::out_of_memory);
-  TRY(open_ring(transport->ring_));
-  transport->ring_open_ = true;
+  if (!io.takes_commands()) transport->own_ = TRY(open_own_queue(place.fuse_descriptor));
+  transport->io_ = transport->own_ ? transport->own_.get() : &io;
   return transport;
 }
 
-UringTransport::UringTransport(int fuse_descriptor, unsigned queue, std::size_t buffer_size)
-    : fuse_descriptor_(fuse_descriptor),
-      queue_(queue),
-      headers_(blockio::kBufferAlignment),
-      buffer_(blockio::AlignedBuffer::in_huge_pages(buffer_size)) {}
-
-UringTransport::~UringTransport() {
-  if (ring_open_) io_uring_queue_exit(&ring_);
-}
+UringTransport::UringTransport(unsigned queue, std::size_t buffer_size)
+    : queue_(queue), headers_(blockio::kBufferAlignment), buffer_(blockio::AlignedBuffer::in_huge_pages(buffer_size)) {}
 
 std::span<std::byte> UringTransport::answer_space() noexcept { return buffer_.span().subspan(kPayloadOffset); }
 
-Status UringTransport::submit(UringCommand command) {
-  io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
-  if (entry == nullptr) return fail(ErrorCode::io_error, "no room in the ring");
-  io_uring_prep_rw(IORING_OP_URING_CMD, entry, fuse_descriptor_, nullptr, 0, 0);
-  entry->cmd_op = static_cast<std::uint32_t>(command);
+Result<int> UringTransport::run(UringCommand command) {
   UringCommandRequest request{};
   request.queue = static_cast<std::uint16_t>(queue_);
-  if (command == UringCommand::register_entry) {
+  const bool registers = command == UringCommand::register_entry;
+  if (registers) {
     areas_[0] = {headers_.data(), sizeof(UringHeaders)};
     areas_[1] = {payload(), kMaxTransfer};
-    entry->addr = reinterpret_cast<std::uint64_t>(areas_);
-    entry->len = 2;
   } else {
     request.commit_id = headers_in(headers_).entry.commit_id;
   }
-  std::memcpy(reinterpret_cast<std::byte*>(entry) + offsetof(io_uring_sqe, cmd), &request, sizeof request);
-  return {};
-}
-
-Result<int> UringTransport::wait() {
-  for (;;) {
-    const int submitted = io_uring_submit_and_wait(&ring_, 1);
-    if (submitted < 0 && submitted != -EINTR && submitted != -EAGAIN && submitted != -EBUSY) {
-      return fail(from_errno(-submitted), "waiting for a request");
-    }
-    io_uring_cqe* completion = nullptr;
-    if (io_uring_peek_cqe(&ring_, &completion) != 0) continue;
-    const int result = completion->res;
-    io_uring_cqe_seen(&ring_, completion);
-    return result;
-  }
+  blockio::IoOp op = blockio::IoOp::command(static_cast<std::uint32_t>(command), std::as_bytes(std::span(&request, 1)),
+                                            registers ? areas_ : nullptr, registers ? kAreas : 0);
+  Status status = io_->run(op);
+  if (!status && op.answer == 0) return fail(std::move(status).error());
+  return op.answer;
 }
 
 Result<std::span<std::byte>> UringTransport::receive() {
   for (;;) {
     // What was not answered would make its caller wait for ever.
     if (unanswered_) answer_error(EIO);
-    TRY(submit(registered_ ? UringCommand::commit_and_fetch : UringCommand::register_entry));
-    const int result = TRY(wait());
+    const int result = TRY(run(registered_ ? UringCommand::commit_and_fetch : UringCommand::register_entry));
     if (result == -ENOTCONN || result == -ECONNABORTED || result == -ECANCELED) return std::span<std::byte>();
     if (result < 0) return fail(from_errno(-result), "FUSE over io_uring");
     registered_ = true;

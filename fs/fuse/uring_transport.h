@@ -2,12 +2,10 @@
 // it to a worker of the processor it came from. Method: kernel documentation, fuse-io-uring.
 #pragma once
 
-#include <liburing.h>
-
 #include <memory>
-#include <string>
 
 #include "blockio/aligned_buffer.h"
+#include "blockio/io_queue.h"
 #include "fs/fuse/transport.h"
 #include "fs/fuse/uring_protocol.h"
 
@@ -20,15 +18,20 @@ namespace ashlar::fuse {
 // merely switched off is told to switch it on (for all mounts from then on; needs root).
 [[nodiscard]] Status probe_uring_transport(bool enable);
 
+// In which of the kernel's queues, of which connection.
+struct UringEntryPlace {
+  int fuse_descriptor;
+  unsigned queue;
+};
+
 // Offers the kernel one entry in one queue.
 class UringTransport final : public Transport {
  public:
-  // To be called after the INIT handshake has agreed on the protocol; the first receive() registers the entry.
-  [[nodiscard]] static Result<std::unique_ptr<UringTransport>> create(int fuse_descriptor, unsigned queue,
+  // To be called after the INIT handshake has agreed on the protocol; the first receive() registers the entry. Commands
+  // go through `io` where that takes them to the connection, and otherwise (AIO) through a ring of the transport's own.
+  [[nodiscard]] static Result<std::unique_ptr<UringTransport>> create(blockio::IoQueue& io,
+                                                                      const UringEntryPlace& place,
                                                                       std::uint32_t block_size);
-  ~UringTransport() override;
-  UringTransport(const UringTransport&) = delete;
-  UringTransport& operator=(const UringTransport&) = delete;
 
   [[nodiscard]] Result<std::span<std::byte>> receive() override;
   [[nodiscard]] ssize_t send(std::span<const iovec> answer) override;
@@ -36,10 +39,9 @@ class UringTransport final : public Transport {
   [[nodiscard]] const std::byte* request() const noexcept override { return request_.data(); }
 
  private:
-  UringTransport(int fuse_descriptor, unsigned queue, std::size_t buffer_size);
-  [[nodiscard]] Status submit(UringCommand command);
-  // Waits for the kernel's next completion and returns its result.
-  [[nodiscard]] Result<int> wait();
+  UringTransport(unsigned queue, std::size_t buffer_size);
+  // Waits for what the kernel says to it: 0, or -errno.
+  [[nodiscard]] Result<int> run(UringCommand command);
   // Moves the headers to where they precede the payload, and checks the sizes.
   [[nodiscard]] Result<std::span<std::byte>> assemble_request();
   void answer_error(int error) noexcept;
@@ -48,15 +50,15 @@ class UringTransport final : public Transport {
   // Room for the headers, which libfuse wants before the payload in one piece.
   static constexpr std::size_t kPayloadOffset = blockio::kBufferAlignment;
 
-  const int fuse_descriptor_;
   const unsigned queue_;
-  io_uring ring_{};
-  bool ring_open_ = false;
+  blockio::IoQueue* io_ = nullptr;
+  std::unique_ptr<blockio::IoQueue> own_;  // behind io_ where the worker's does not do
   bool registered_ = false;
   bool unanswered_ = false;
   blockio::AlignedBuffer headers_;
   blockio::AlignedBuffer buffer_;
-  iovec areas_[2]{};  // of headers and payload, read by the kernel when the entry is registered
+  static constexpr std::uint32_t kAreas = 2;
+  iovec areas_[kAreas]{};  // of headers and payload, read by the kernel when the entry is registered
   std::span<std::byte> request_;
 };
 

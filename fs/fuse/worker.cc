@@ -1,7 +1,6 @@
 #include "fs/fuse/worker.h"
 
 #include <cassert>
-#include <utility>
 
 namespace ashlar::fuse {
 namespace {
@@ -9,14 +8,6 @@ namespace {
 thread_local Worker* current_worker = nullptr;
 
 }  // namespace
-
-Result<std::unique_ptr<Worker>> Worker::create(blockio::BlockDevice& device, const blockio::QueueConfig& config,
-                                               std::unique_ptr<Transport> transport) {
-  return std::unique_ptr<Worker>(new Worker(TRY(device.open_queue(config)), std::move(transport)));
-}
-
-Worker::Worker(std::unique_ptr<blockio::IoQueue> io, std::unique_ptr<Transport> transport)
-    : io_(std::move(io)), transport_(std::move(transport)) {}
 
 Worker& Worker::current() noexcept {
   assert(current_worker != nullptr);

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
-#include "blockio/block_device.h"
-#include "fs/base/result.h"
+#include "blockio/io_queue.h"
 #include "fs/fuse/transport.h"
 
 namespace ashlar::fuse {
@@ -12,9 +12,9 @@ namespace ashlar::fuse {
 // One thread's queue and transport. Made and used by that thread alone.
 class Worker {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<Worker>> create(blockio::BlockDevice& device,
-                                                              const blockio::QueueConfig& config,
-                                                              std::unique_ptr<Transport> transport);
+  // The transport may use the queue.
+  Worker(std::unique_ptr<blockio::IoQueue> io, std::unique_ptr<Transport> transport) noexcept
+      : io_(std::move(io)), transport_(std::move(transport)) {}
 
   [[nodiscard]] blockio::IoQueue& io() noexcept { return *io_; }
   [[nodiscard]] Transport& transport() noexcept { return *transport_; }
@@ -31,8 +31,6 @@ class Worker {
   };
 
  private:
-  Worker(std::unique_ptr<blockio::IoQueue> io, std::unique_ptr<Transport> transport);
-
   std::unique_ptr<blockio::IoQueue> io_;
   std::unique_ptr<Transport> transport_;
 };

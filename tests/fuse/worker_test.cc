@@ -41,10 +41,11 @@ TEST(UringTransport, EveryProcessorHasAQueue) { EXPECT_GE(uring_queue_count(), 1
 
 TEST(Worker, OperationsFindTheirThreadsWorker) {
   blockio::MemoryDevice device(1U << 20);
-  Result<std::unique_ptr<Worker>> worker = Worker::create(device, {}, dev_transport());
-  ASSERT_TRUE(worker) << worker.error().message();
-  const Worker::Scope scope(**worker);
-  EXPECT_EQ(&Worker::current(), worker->get());
+  Result<std::unique_ptr<blockio::IoQueue>> io = device.open_queue({});
+  ASSERT_TRUE(io) << io.error().message();
+  Worker worker(*std::move(io), dev_transport());
+  const Worker::Scope scope(worker);
+  EXPECT_EQ(&Worker::current(), &worker);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ struct SystemHeader {
 };
 
 constexpr std::array kSystemHeaders = {
-    SystemHeader{"liburing", {"blockio", "fs/fuse"}}, SystemHeader{"linux/aio_abi.h", {"blockio"}},
+    SystemHeader{"liburing", {"blockio"}}, SystemHeader{"linux/aio_abi.h", {"blockio"}},
     SystemHeader{"fuse", {"fs/fuse", "fs/daemon"}},   SystemHeader{"linux/fuse.h", {"fs/fuse"}},
     SystemHeader{"CLI/", {"mkfs", "fsck", "fs/"}},
 };
