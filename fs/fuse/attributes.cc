@@ -12,7 +12,10 @@ namespace {
 
 using volume::AttributeChange;
 
-void get_attributes(fuse_req_t request, fuse_ino_t inode, fuse_file_info* /*file*/) {
+void get_attributes(fuse_req_t request, fuse_ino_t inode, fuse_file_info* file) {
+  const auto late_error = edge_of(request).late_errors->take(InodeNumber{inode});
+  // Through an open file the kernel asks before it writes, and never when it reads: it trusts its own size and times.
+  if (late_error && file != nullptr) return reply_error(request, Error(*late_error));
   volume::Context context = context_of(request);
   reply_attributes(request, volume_of(request).attributes(context, InodeNumber{inode}));
 }
@@ -44,6 +47,7 @@ void set_attributes(fuse_req_t request, fuse_ino_t inode, struct stat* status, i
   if (file != nullptr) change.fields |= AttributeChange::from_open_file;
   // libfuse drops this bit of the request.
   if ((raw_body<fuse_setattr_in>().valid & FATTR_KILL_SUIDGID) != 0) change.fields |= AttributeChange::clear_suid_sgid;
+  static_cast<void>(edge_of(request).late_errors->take(InodeNumber{inode}));  // the answer has the attributes
   reply_attributes(request, volume_of(request).set_attributes(context, InodeNumber{inode}, change));
 }
 

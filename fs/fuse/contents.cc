@@ -53,7 +53,12 @@ void write(fuse_req_t request, fuse_ino_t inode, const char* data, std::size_t s
   const auto origin = (flags & FUSE_WRITE_CACHE) != 0 ? volume::WriteOrigin::page_cache : volume::WriteOrigin::caller;
   const Status written = volume_of(request).write(context, InodeNumber{inode}, static_cast<std::uint64_t>(offset),
                                                   std::as_bytes(std::span(data, size)), clear_privileges, origin);
-  if (!written) return reply_error(request, written.error());
+  if (!written) {
+    if (origin == volume::WriteOrigin::page_cache) {
+      edge_of(request).late_errors->note(InodeNumber{inode}, written.error().code());
+    }
+    return reply_error(request, written.error());
+  }
   static_cast<void>(fuse_reply_write(request, size));
 }
 

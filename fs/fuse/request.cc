@@ -69,14 +69,7 @@ fuse_entry_param to_entry(const volume::Attributes& attributes) noexcept {
 Status bring_home(Edge& edge, InodeNumber inode) {
   const std::unique_lock guard(*edge.notifying, kPatience);
   if (!guard) return fail(ErrorCode::busy, "another file is being written back");
-  struct {
-    fuse_out_header header;
-    fuse_notify_inval_inode_out body;
-  } notification{};
-  notification.header = {sizeof notification, FUSE_NOTIFY_INVAL_INODE, 0};
-  notification.body.ino = inode.value();
-  if (write(edge.connection, &notification, sizeof notification) >= 0 || errno == ENOENT) return {};
-  return fail(from_errno(errno));
+  return invalidate_inode(edge.connection, inode, 0);
 }
 
 void reply_error(fuse_req_t request, const Error& error) noexcept {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "fs/base/result.h"
+#include "fs/fuse/late_errors.h"
 #include "fs/fuse/worker.h"
 #include "fs/volume/volume.h"
 
@@ -21,6 +22,7 @@ struct Edge {
   std::function<std::string()> status;  // JSON for ashlarctl
   int connection = -1;                  // the session's descriptor, for notifications
   std::unique_ptr<std::timed_mutex> notifying = std::make_unique<std::timed_mutex>();
+  std::unique_ptr<LateErrors> late_errors = std::make_unique<LateErrors>();
 };
 
 [[nodiscard]] Edge& edge_of(fuse_req_t request) noexcept;

@@ -216,7 +216,10 @@ Status Session::start(blockio::BlockDevice& device, const ServeOptions& options,
     if (one) ++working;
     if (!one && all) all = std::move(one);
   }
-  if (all) return all;
+  if (all) {
+    announcer_ = std::thread([this] { edge_.late_errors->announce(fuse_session_fd(session_)); });
+    return all;
+  }
   // The kernel asks for a farewell, so somebody must be there to answer; the destructor unmounts when nobody is.
   if (working != 0) unmount();
   join();
@@ -243,6 +246,9 @@ std::future<Status> Session::start_worker(blockio::BlockDevice& device, const bl
 void Session::join() {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  if (!announcer_.joinable()) return;
+  edge_.late_errors->stop();
+  announcer_.join();
 }
 
 void Session::serve(Worker& worker) {

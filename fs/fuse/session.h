@@ -71,7 +71,8 @@ class Session {
   Edge& edge_;
   std::string mount_point_;
   const bool on_block_device_;
-  std::vector<std::thread> threads_;
+  std::vector<std::thread> threads_;  // the workers
+  std::thread announcer_;             // of late errors
   std::function<void()> ended_;
   const TransportChoice wanted_transport_;
   TransportKind transport_ = TransportKind::dev;
