@@ -9,10 +9,15 @@ namespace ashlar::store {
 namespace {
 
 constexpr std::size_t kMaxWitnessBlocks = std::numeric_limits<std::uint16_t>::max();
+// Most records are no longer.
+constexpr std::size_t kUsualRecordBytes = 1024;
 
 }  // namespace
 
-RecordBuilder::RecordBuilder() { clear(); }
+RecordBuilder::RecordBuilder() {
+  bytes_.reserve(kUsualRecordBytes);
+  clear();
+}
 
 void RecordBuilder::clear() {
   bytes_.assign(sizeof(format::RecordHeader), std::byte{0});
@@ -26,7 +31,9 @@ void RecordBuilder::append_bytes(std::span<const std::byte> bytes) {
 }
 
 void RecordBuilder::append_op(const format::LogOp& op) {
-  append_bytes(std::as_bytes(std::span(&op, 1)));
+  static_assert(sizeof op % 4 == 0);
+  const auto bytes = std::as_bytes(std::span(&op, 1));
+  bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
   ++op_count_;
 }
 

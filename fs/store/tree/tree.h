@@ -30,6 +30,12 @@ struct TreeTotals {
   std::uint64_t items[format::kItemKindLimit] = {};  // by kind
 };
 
+// How far the tree reaches, and what of it has changed.
+struct TreeExtent {
+  std::uint8_t height = 0;        // levels
+  std::uint64_t dirty_nodes = 0;  // that the next checkpoints must place: of the live and of the frozen tree
+};
+
 // A value copied out of the tree.
 using ItemValue = std::vector<std::byte>;
 
@@ -81,9 +87,10 @@ class Tree {
   // to change nodes it cannot fail. Serialised by the caller (store's commit lock is NOT needed for load(), only for
   // apply()).
   //   load: brings the paths (and, for erases, the siblings) into memory.
-  //   apply: false when something was evicted meanwhile: load again and retry.
+  //   apply: false when something is not in memory: load and retry. `loaded`: load() had brought it all, so that what
+  //   is missing was evicted meanwhile, and eviction rests until the record is applied.
   [[nodiscard]] Status load(blockio::IoQueue& io, std::span<const std::byte> record);
-  [[nodiscard]] bool apply(std::span<const std::byte> record);
+  [[nodiscard]] bool apply(std::span<const std::byte> record, bool loaded = true);
 
   // Checkpoint. freeze(): the tree as it is now becomes the frozen one, O(1); returns its generation; later changes
   // copy its nodes. write_frozen(): places and writes every node that changed since the last checkpoint, children
@@ -101,9 +108,9 @@ class Tree {
                                  std::span<std::byte> image);
 
   [[nodiscard]] TreeTotals totals() const;
-  [[nodiscard]] std::uint64_t dirty_nodes()
-      const;  // that the next checkpoints must place: of the live and of the frozen tree
-  [[nodiscard]] std::uint8_t height() const;  // levels
+  [[nodiscard]] TreeExtent extent() const;
+  [[nodiscard]] std::uint64_t dirty_nodes() const { return extent().dirty_nodes; }
+  [[nodiscard]] std::uint8_t height() const { return extent().height; }
   [[nodiscard]] std::size_t resident_bytes() const;
 
   // Drops clean nodes not used lately until the cache limit holds. Cheap when it holds already.

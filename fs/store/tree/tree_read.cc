@@ -116,14 +116,9 @@ TreeTotals Tree::totals() const {
   return state_->totals;
 }
 
-std::uint64_t Tree::dirty_nodes() const {
+TreeExtent Tree::extent() const {
   const std::shared_lock guard(state_->lock);
-  return state_->live_dirty + state_->frozen.dirty;
-}
-
-std::uint8_t Tree::height() const {
-  const std::shared_lock guard(state_->lock);
-  return static_cast<std::uint8_t>(state_->root_level() + 1);
+  return {static_cast<std::uint8_t>(state_->root_level() + 1), state_->live_dirty + state_->frozen.dirty};
 }
 
 std::size_t Tree::resident_bytes() const {
