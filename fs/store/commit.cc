@@ -118,11 +118,12 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
   TRY(state.check_writable());
   const std::span<const std::byte> record = transaction.record_.finish();
   // Freed, then allocated.
-  std::vector<BlockRun> touched;
-  touched.reserve(transaction.freed_.size() + transaction.adopted_.size());
-  touched.assign(transaction.freed_.begin(), transaction.freed_.end());
-  for (const Allocation& allocation : transaction.adopted_) touched.push_back(allocation.run());
-  const auto allocated = std::span<const BlockRun>(touched).subspan(transaction.freed_.size());
+  SmallVector<BlockRun, 2 * Transaction::kFewRuns> runs;
+  runs.append(transaction.freed_.begin(), transaction.freed_.end());
+  for (const Allocation& allocation : transaction.adopted_) runs.push_back(allocation.run());
+  const std::span<const BlockRun> touched(runs.data(), runs.size());
+  const std::span<const BlockRun> freed = touched.first(transaction.freed_.size());
+  const std::span<const BlockRun> allocated = touched.subspan(freed.size());
 
   TRY(state.log->reserve(record.size(), [&state, &io] {
     const std::uint64_t seen = state.checkpoints.load();
@@ -132,7 +133,7 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
     state.log->unreserve(record.size());
     return fail(std::move(pinned).error());
   }
-  Result<Lsn> lsn = state.apply(io, record, allocated, transaction.freed_, kind);
+  Result<Lsn> lsn = state.apply(io, record, allocated, freed, kind);
   state.allocator->unpin(touched);
   if (!lsn) {
     state.log->unreserve(record.size());

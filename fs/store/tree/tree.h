@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <shared_mutex>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "blockio/io_queue.h"
+#include "fs/base/function_ref.h"
 #include "fs/base/result.h"
 #include "fs/base/types.h"
 #include "fs/format/key.h"
@@ -39,7 +39,7 @@ struct TreeExtent {
 // A value copied out of the tree.
 using ItemValue = std::vector<std::byte>;
 
-using ItemVisitor = std::function<bool(const format::Key&, std::span<const std::byte> value)>;  // false: stop
+using ItemVisitor = FunctionRef<bool(const format::Key&, std::span<const std::byte> value)>;  // false: stop
 
 // Where a checkpoint puts the nodes of a frozen tree: gives addresses, and takes sealed node images in the order
 // bottom-up. `image` is valid during the call only.
@@ -82,6 +82,9 @@ class Tree {
   // not come back to the store. Items changed by others meanwhile may be seen in either state, each at most once.
   [[nodiscard]] Status scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last,
                             const ItemVisitor& visit);
+  // The same from the item that floor(lowest, first) finds.
+  [[nodiscard]] Status scan_from_floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& first,
+                                       const format::Key& last, const ItemVisitor& visit);
 
   // Applies the puts and erases of a sealed log record. Loads what is missing first, outside the lock; once it begins
   // to change nodes it cannot fail. Serialised by the caller (store's commit lock is NOT needed for load(), only for
