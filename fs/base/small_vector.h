@@ -83,7 +83,7 @@ class SmallVector {
     return begin() + index;
   }
   iterator erase(const_iterator at) {
-    iterator const position = begin() + (at - begin());
+    T* const position = begin() + (at - begin());
     std::move(position + 1, end(), position);
     std::destroy_at(&back());
     --size_;

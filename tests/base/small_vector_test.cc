@@ -12,10 +12,9 @@
 namespace ashlar {
 namespace {
 
-// As many live as there are in the vectors.
+// Can be moved, not copied.
 struct Counted {
   explicit Counted(int number) : value(std::make_unique<int>(number)) {}
-  friend bool operator==(const Counted& left, const Counted& right) { return *left.value == *right.value; }
   std::unique_ptr<int> value;
 };
 
