@@ -70,7 +70,7 @@ Layout Layout::of(const Superblock& superblock) noexcept {
   layout.node_size_ = superblock.node_size;
   layout.block_count_ = superblock.block_count;
   for (std::size_t copy = 0; copy < kCopies; ++copy) {
-    layout.group_table_first_[copy] = BlockNumber{superblock.group_table_first[copy]};
+    layout.group_table_[copy] = layout.group_table_at(BlockNumber{superblock.group_table_first[copy]});
   }
   layout.log_ = BlockRun{BlockNumber{superblock.log_first}, superblock.log_blocks};
   return layout;
@@ -89,7 +89,7 @@ Status Layout::place_parts() {
   const std::uint64_t table = std::uint64_t{group_table_blocks()} * kSuperblockSlots;
   const auto first_table = place(table, 0);
   if (!first_table) return no_room();
-  group_table_first_[0] = *first_table;
+  group_table_[0] = group_table_at(*first_table);
 
   const std::uint64_t volume_bytes = block_count_ * block_size_;
   const std::uint64_t group_bytes = std::uint64_t{group_blocks()} * block_size_;
@@ -103,7 +103,7 @@ Status Layout::place_parts() {
   const std::uint64_t middle = group_count() == 1 ? block_count_ / 2 : group_first(group_count() / 2).value();
   const auto second_table = place(table, middle);
   if (!second_table) return no_room();
-  group_table_first_[1] = *second_table;
+  group_table_[1] = group_table_at(*second_table);
   return check();
 }
 
@@ -161,13 +161,13 @@ std::uint32_t Layout::group_table_blocks() const noexcept {
 }
 
 BlockNumber Layout::group_table_block(std::uint32_t index, std::size_t slot, std::size_t copy) const noexcept {
-  return group_table_first_[copy] + slot * group_table_blocks() + index;
+  return group_table_[copy].first + slot * group_table_blocks() + index;
 }
 
-BlockRun Layout::group_table_run(std::size_t copy) const noexcept {
+BlockRun Layout::group_table_at(BlockNumber first) const noexcept {
   // A table not placed yet lies nowhere.
-  if (group_table_first_[copy] == BlockNumber{0}) return {};
-  return BlockRun{group_table_first_[copy], std::uint64_t{group_table_blocks()} * kSuperblockSlots};
+  if (first == BlockNumber{0}) return {};
+  return BlockRun{first, std::uint64_t{group_table_blocks()} * kSuperblockSlots};
 }
 
 BlockRun Layout::bitmap_run(std::uint32_t group) const noexcept {
@@ -177,7 +177,7 @@ BlockRun Layout::bitmap_run(std::uint32_t group) const noexcept {
 std::array<BlockRun, Layout::kSingleParts> Layout::single_parts() const noexcept {
   const std::uint64_t head_blocks = kHeadBytes / block_size_;
   return {BlockRun{BlockNumber{0}, head_blocks}, BlockRun{BlockNumber{kSecondHead / block_size_}, head_blocks},
-          group_table_run(0), group_table_run(1), log_};
+          group_table_[0], group_table_[1], log_};
 }
 
 bool Layout::touches_fixed(BlockRun run) const noexcept {
@@ -196,7 +196,7 @@ Status Layout::check() const {
   if (tail != 0 && tail < kBitmapOffset / block_size_ + kBitmapBlocks) {
     return corrupt("the last block group is too short for its bitmaps");
   }
-  if (group_table_first_[0] == BlockNumber{0} || group_table_first_[1] == BlockNumber{0} || log_.count == 0) {
+  if (group_table_[0].count == 0 || group_table_[1].count == 0 || log_.count == 0) {
     return corrupt("no group table or no log");
   }
   const auto parts = single_parts();

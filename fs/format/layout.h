@@ -79,7 +79,7 @@ class Layout {
   [[nodiscard]] std::uint32_t group_table_entries_per_block() const noexcept;
   [[nodiscard]] std::uint32_t group_table_blocks() const noexcept;  // in one slot of one copy
   [[nodiscard]] BlockNumber group_table_block(std::uint32_t index, std::size_t slot, std::size_t copy) const noexcept;
-  [[nodiscard]] BlockNumber group_table_first(std::size_t copy) const noexcept { return group_table_first_[copy]; }
+  [[nodiscard]] BlockNumber group_table_first(std::size_t copy) const noexcept { return group_table_[copy].first; }
 
   [[nodiscard]] BlockRun log() const noexcept { return log_; }
 
@@ -104,7 +104,7 @@ class Layout {
   Layout() = default;
 
   [[nodiscard]] std::array<BlockRun, kSingleParts> single_parts() const noexcept;
-  [[nodiscard]] BlockRun group_table_run(std::size_t copy) const noexcept;
+  [[nodiscard]] BlockRun group_table_at(BlockNumber first) const noexcept;
   [[nodiscard]] BlockRun bitmap_run(std::uint32_t group) const noexcept;
   [[nodiscard]] std::optional<BlockNumber> find_room(std::uint64_t count, BlockNumber from) const noexcept;
   [[nodiscard]] Status place_parts();
@@ -112,7 +112,7 @@ class Layout {
   std::uint32_t block_size_ = 0;
   std::uint32_t node_size_ = 0;
   std::uint64_t block_count_ = 0;
-  BlockNumber group_table_first_[kCopies];
+  BlockRun group_table_[kCopies];  // both slots; empty until it is placed
   BlockRun log_;
 };
 

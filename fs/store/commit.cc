@@ -16,14 +16,6 @@ constexpr int kMaxLoadRetries = 1000;
 constexpr double kCheckpointLogFill = 0.5;
 constexpr std::uint64_t kCheckpointDirtyShare = 2;
 
-// Calls `visit` for each operation of a record that this process built.
-template <typename Visit>
-void for_each_op(std::span<const std::byte> record, Visit visit) {
-  format::LogOpCursor cursor(record);
-  format::LogOpView op;
-  while (cursor.next(op).value_or(false)) visit(op);
-}
-
 }  // namespace
 
 Status Store::State::check_writable() const {
@@ -32,26 +24,33 @@ Status Store::State::check_writable() const {
   return {};
 }
 
-// A bound on the nodes that applying the record dirties anew. Operations on one inode lie side by side in the tree, so
-// a run of them dirties one path, its possible splits, and the leaves its items fill.
-std::size_t Store::State::nodes_needed(std::span<const std::byte> record, CommitKind kind) const {
+// Operations on one inode lie side by side in the tree, so a run of them dirties one path, its possible splits, and the
+// leaves its items fill.
+Store::State::NodeDemand Store::State::node_demand(std::span<const std::byte> record) const {
   constexpr std::size_t kErasedItemGuess = 320;  // extents with their checksums are the largest that come in numbers
-  const std::size_t height = tree->height();
   const std::size_t half_node = layout.node_size() / 2;
-  std::size_t needed = 0;
+  NodeDemand demand;
   std::size_t run_bytes = 0;
   InodeNumber run_inode{~0ULL};
-  for_each_op(record, [&](const format::LogOpView& op) {
-    if (op.op != format::LogOpKind::put && op.op != format::LogOpKind::erase) return;
+  format::LogOpCursor cursor(record);
+  format::LogOpView op;
+  while (cursor.next(op).value_or(false)) {
+    if (op.op != format::LogOpKind::put && op.op != format::LogOpKind::erase) continue;
     if (op.key.inode != run_inode) {
-      needed += 2 * height + run_bytes / half_node;
+      ++demand.paths;
+      demand.leaves += run_bytes / half_node;
       run_inode = op.key.inode;
       run_bytes = 0;
     }
     run_bytes += sizeof(format::LeafItem) + (op.op == format::LogOpKind::put ? op.value.size() : kErasedItemGuess);
-  });
-  needed += run_bytes / half_node + 1;
-  needed += tree->dirty_nodes();
+  }
+  demand.leaves += run_bytes / half_node + 1;
+  return demand;
+}
+
+std::size_t Store::State::nodes_needed(const NodeDemand& demand, CommitKind kind) const {
+  const TreeExtent extent = tree->extent();
+  std::size_t needed = demand.paths * 2 * extent.height + demand.leaves + extent.dirty_nodes;
   needed -= std::min<std::size_t>(needed, placing_nodes.load(std::memory_order_relaxed));
   switch (kind) {
     case CommitKind::ordinary: return needed + reserve_nodes;
@@ -72,12 +71,12 @@ bool Store::State::give_up_node_place() {
 
 bool Store::State::checkpoint_frees_space() const { return allocator->waiting() != 0 || tree->dirty_nodes() != 0; }
 
-Status Store::State::ensure_node_places(blockio::IoQueue& io, std::span<const std::byte> record, CommitKind kind) {
+Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind) {
   for (int attempt = 0;; ++attempt) {
     const std::uint64_t seen = checkpoints.load();
-    Status filled = pool->fill(io, nodes_needed(record, kind));
+    Status filled = pool->fill(io, nodes_needed(demand, kind));
     if (!filled && filled.error().code() == ErrorCode::no_space && write_behind->give_back_reserve()) {
-      filled = pool->fill(io, nodes_needed(record, kind));
+      filled = pool->fill(io, nodes_needed(demand, kind));
     }
     if (filled || filled.error().code() != ErrorCode::no_space) return filled;
     if (attempt == kMaxSpaceRetries || !checkpoint_frees_space()) return filled;
@@ -85,11 +84,15 @@ Status Store::State::ensure_node_places(blockio::IoQueue& io, std::span<const st
   }
 }
 
+// Nearly always there are places for all nodes and all nodes are in memory, and only under commit_lock is that certain:
+// so the first attempt does not prepare for anything else.
 Result<Lsn> Store::State::apply(blockio::IoQueue& io, std::span<const std::byte> record,
-                                std::span<const BlockRun> freed, CommitKind kind) {
+                                std::span<const BlockRun> allocated, std::span<const BlockRun> freed, CommitKind kind) {
+  const NodeDemand demand = node_demand(record);
   for (int attempt = 0; attempt < kMaxLoadRetries; ++attempt) {
-    TRY(ensure_node_places(io, record, kind));
-    {
+    const bool prepared = attempt != 0;
+    if (prepared) {
+      TRY(ensure_node_places(io, demand, kind));
       const Reclaim::Guard guard(reclaim);  // what load() reads is not reused under it
       TRY(tree->load(io, record));
     }
@@ -97,19 +100,12 @@ Result<Lsn> Store::State::apply(blockio::IoQueue& io, std::span<const std::byte>
     TRY(check_writable());
     // A damaged volume may hold extents over blocks that are not theirs; giving those back would stop the volume.
     TRY(allocator->check_free(freed));
-    if (pool->size() < nodes_needed(record, kind)) continue;  // another commit was quicker
-    if (!tree->apply(record)) continue;                       // evicted meanwhile
-    commit_blocks(record);
+    if (pool->size() < nodes_needed(demand, kind)) continue;
+    if (!tree->apply(record, prepared)) continue;
+    allocator->commit(allocated, freed);
     return log->append(record, record.size());
   }
   return fail(ErrorCode::try_again, "the node cache is too small for the load");
-}
-
-void Store::State::commit_blocks(std::span<const std::byte> record) {
-  for_each_op(record, [&](const format::LogOpView& op) {
-    if (op.op == format::LogOpKind::allocate) allocator->commit_allocate(op.run);
-    if (op.op == format::LogOpKind::free) allocator->commit_free(op.run);
-  });
 }
 
 Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, CommitKind kind) {
@@ -121,8 +117,13 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
 
   TRY(state.check_writable());
   const std::span<const std::byte> record = transaction.record_.finish();
-  std::vector<BlockRun> touched = transaction.freed_;
-  for (const Allocation& allocation : transaction.adopted_) touched.push_back(allocation.run());
+  // Freed, then allocated.
+  SmallVector<BlockRun, 2 * Transaction::kFewRuns> runs;
+  runs.append(transaction.freed_.begin(), transaction.freed_.end());
+  for (const Allocation& allocation : transaction.adopted_) runs.push_back(allocation.run());
+  const std::span<const BlockRun> touched(runs.data(), runs.size());
+  const std::span<const BlockRun> freed = touched.first(transaction.freed_.size());
+  const std::span<const BlockRun> allocated = touched.subspan(freed.size());
 
   TRY(state.log->reserve(record.size(), [&state, &io] {
     const std::uint64_t seen = state.checkpoints.load();
@@ -132,7 +133,7 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
     state.log->unreserve(record.size());
     return fail(std::move(pinned).error());
   }
-  Result<Lsn> lsn = state.apply(io, record, transaction.freed_, kind);
+  Result<Lsn> lsn = state.apply(io, record, allocated, freed, kind);
   state.allocator->unpin(touched);
   if (!lsn) {
     state.log->unreserve(record.size());

@@ -40,6 +40,12 @@ Status Store::scan(blockio::IoQueue& io, const format::Key& first, const format:
   return state_->tree->scan(io, first, last, visit);
 }
 
+Status Store::scan_from_floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& first,
+                              const format::Key& last, const ItemVisitor& visit) {
+  const Reclaim::Guard guard(state_->reclaim);
+  return state_->tree->scan_from_floor(io, lowest, first, last, visit);
+}
+
 Reclaim::Guard Store::read_guard() noexcept { return Reclaim::Guard(state_->reclaim); }
 
 Status Store::State::sync(blockio::IoQueue& io, Lsn upto) {

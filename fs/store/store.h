@@ -101,6 +101,8 @@ class Store {
                                    format::Key& found, ItemValue& value);
   [[nodiscard]] Status scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last,
                             const ItemVisitor& visit);
+  [[nodiscard]] Status scan_from_floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& first,
+                                       const format::Key& last, const ItemVisitor& visit);
 
   // Guards may not be held across commit(), allocate(), checkpoint(), or waiting for any lock: a checkpoint waits for
   // them. Held from before the extents of a file are looked up until its blocks have been read: blocks freed meanwhile

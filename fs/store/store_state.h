@@ -38,11 +38,19 @@ struct Store::State {
 
   // Commit (commit.cc).
   [[nodiscard]] Status check_writable() const;
-  [[nodiscard]] std::size_t nodes_needed(std::span<const std::byte> record, CommitKind kind) const;
-  [[nodiscard]] Status ensure_node_places(blockio::IoQueue& io, std::span<const std::byte> record, CommitKind kind);
+  // A bound on the nodes that applying a record dirties anew, whatever the tree's height.
+  struct NodeDemand {
+    std::size_t paths = 0;  // each with its possible splits
+    std::size_t leaves = 0;
+  };
+  [[nodiscard]] NodeDemand node_demand(std::span<const std::byte> record) const;
+  // Places that the pool must have before such a record is applied.
+  [[nodiscard]] std::size_t nodes_needed(const NodeDemand& demand, CommitKind kind) const;
+  [[nodiscard]] Status ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind);
+  // `allocated` and `freed`: the runs that the record names so; pinned.
   [[nodiscard]] Result<Lsn> apply(blockio::IoQueue& io, std::span<const std::byte> record,
-                                  std::span<const BlockRun> freed, CommitKind kind);
-  void commit_blocks(std::span<const std::byte> record);
+                                  std::span<const BlockRun> allocated, std::span<const BlockRun> freed,
+                                  CommitKind kind);
   void wake_background_if_due();
   void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.

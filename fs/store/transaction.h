@@ -2,9 +2,9 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "fs/base/result.h"
+#include "fs/base/small_vector.h"
 #include "fs/base/types.h"
 #include "fs/format/items.h"
 #include "fs/format/key.h"
@@ -45,8 +45,10 @@ class Transaction {
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
 
-  // Value at most format::max_value_size(node size).
-  void put(const format::Key& key, std::span<const std::byte> value) { record_.put(key, value); }
+  // Value, in one or two parts, at most format::max_value_size(node size).
+  void put(const format::Key& key, std::span<const std::byte> value, std::span<const std::byte> rest = {}) {
+    record_.put(key, value, rest);
+  }
   template <typename Item>
   requires std::is_trivially_copyable_v<Item>
   void put_item(const format::Key& key, const Item& item) { record_.put(key, std::as_bytes(std::span(&item, 1))); }
@@ -70,8 +72,10 @@ class Transaction {
  private:
   friend class Store;
   RecordBuilder record_;
-  std::vector<Allocation> adopted_;
-  std::vector<BlockRun> freed_;
+  static constexpr std::size_t kFewRuns = 4;
+
+  SmallVector<Allocation, kFewRuns> adopted_;
+  SmallVector<BlockRun, kFewRuns> freed_;
 };
 
 }  // namespace ashlar::store

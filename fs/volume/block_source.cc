@@ -83,7 +83,7 @@ std::span<const std::byte> BlockSource::block(std::uint64_t file_block) const no
   return {part->memory + (file_block - part->first_block) * block_size_, block_size_};
 }
 
-void BlockSource::append_segments(std::uint64_t file_block, std::uint64_t count, std::vector<iovec>& segments) const {
+void BlockSource::append_segments(std::uint64_t file_block, std::uint64_t count, Segments& segments) const {
   const std::uint64_t end = file_block + count;
   for (std::size_t i = 0; i < part_count_; ++i) {
     const Part& part = parts_[i];
@@ -95,12 +95,12 @@ void BlockSource::append_segments(std::uint64_t file_block, std::uint64_t count,
   }
 }
 
-std::vector<format::le32> BlockSource::checksums() const {
-  std::vector<format::le32> sums;
+BlockSource::Checksums BlockSource::checksums() const {
+  Checksums sums;
   sums.reserve(static_cast<std::size_t>(block_count_));
   for (std::size_t i = 0; i < part_count_; ++i) {
     for (std::uint64_t n = 0; n < parts_[i].count; ++n) {
-      sums.emplace_back(format::crc32c({parts_[i].memory + n * block_size_, block_size_}));
+      sums.push_back(format::crc32c({parts_[i].memory + n * block_size_, block_size_}));
     }
   }
   return sums;

@@ -8,10 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "blockio/aligned_buffer.h"
 #include "fs/base/result.h"
+#include "fs/base/small_vector.h"
 #include "fs/format/endian.h"
 
 namespace ashlar::volume {
@@ -36,11 +36,14 @@ class BlockSource {
 
   // Memory of one block; segments of a run of blocks, appended (at most kMaxParts).
   [[nodiscard]] std::span<const std::byte> block(std::uint64_t file_block) const noexcept;
-  void append_segments(std::uint64_t file_block, std::uint64_t count, std::vector<iovec>& segments) const;
   static constexpr std::size_t kMaxParts = 3;
+  using Segments = SmallVector<iovec, kMaxParts>;
+  void append_segments(std::uint64_t file_block, std::uint64_t count, Segments& segments) const;
 
   // CRC32C of every block.
-  [[nodiscard]] std::vector<format::le32> checksums() const;
+  static constexpr std::size_t kFewBlocks = 16;
+  using Checksums = SmallVector<format::le32, kFewBlocks>;
+  [[nodiscard]] Checksums checksums() const;
 
  private:
   struct Part {

@@ -42,7 +42,7 @@ Status ExtentWindow::append(const format::Key& key, std::span<const std::byte> v
   if (!loaded_.empty() && extent.file_block < loaded_.back().end()) return corrupt("overlaps the one before");
   if (layout.touches_fixed({extent.physical, extent.count})) return corrupt("lies in the volume's fixed parts");
   loaded_.push_back({extent.file_block, extent.physical, extent.count, extent.flags, extent.birth, checksums_.size()});
-  checksums_.insert(checksums_.end(), extent.checksums.begin(), extent.checksums.end());
+  checksums_.append(extent.checksums.begin(), extent.checksums.end());
   return {};
 }
 
@@ -53,28 +53,20 @@ Status ExtentWindow::adopt(const format::Key& key, std::span<const std::byte> va
 }
 
 Status ExtentWindow::load(blockio::IoQueue& io, std::uint64_t first, std::uint64_t end, std::size_t max_extents) {
-  format::Key found;
-  store::ItemValue value;
-  store::Store& store = *volume_.store;
-  if (TRY(store.floor(io, extent_key(inode_, 0), extent_key(inode_, first), found, value))) {
-    TRY(append(found, value));
-  }
-  const bool covered = !loaded_.empty() && loaded_.back().end() > end;
-  if (first < end && !covered) {
-    Status parsed;
-    std::size_t left = max_extents;
-    TRY(store.scan(io, extent_key(inode_, first + 1), extent_key(inode_, end),
-                   [&](const format::Key& key, std::span<const std::byte> item) {
-                     if (left-- == 0) {
-                       truncated_ = true;
-                       loaded_end_ = key.offset;
-                       return false;
-                     }
-                     parsed = append(key, item);
-                     return parsed.has_value();
-                   }));
-    if (!parsed) return parsed;
-  }
+  Status parsed;
+  std::size_t left = max_extents;
+  TRY(volume_.store->scan_from_floor(io, extent_key(inode_, 0), extent_key(inode_, first),
+                                     extent_key(inode_, std::max(first, end)),
+                                     [&](const format::Key& key, std::span<const std::byte> item) {
+                                       if (key.offset > first && left-- == 0) {
+                                         truncated_ = true;
+                                         loaded_end_ = key.offset;
+                                         return false;
+                                       }
+                                       parsed = append(key, item);
+                                       return parsed.has_value() && loaded_.back().end() <= end;
+                                     }));
+  if (!parsed) return parsed;
   extents_ = loaded_;
   return {};
 }
@@ -97,7 +89,7 @@ BlockNumber ExtentWindow::goal_for(std::uint64_t block) const noexcept {
 }
 
 void ExtentWindow::remove(std::uint64_t first, std::uint64_t end, Fate fate) {
-  std::vector<MappedExtent> kept;
+  SmallVector<MappedExtent, kFewExtents> kept;
   kept.reserve(extents_.size() + 1);
   for (const MappedExtent& extent : extents_) {
     const std::uint64_t from = std::max(first, extent.file_block);
@@ -120,7 +112,7 @@ void ExtentWindow::insert(std::uint64_t file_block, BlockRun run, std::uint8_t f
     const auto count = static_cast<std::uint32_t>(std::min(run.count, most));
     const MappedExtent extent{file_block, run.first, count, flags, volume_.generation, checksums_.size()};
     if (flags == 0) {
-      checksums_.insert(checksums_.end(), checksums.begin(), checksums.begin() + count);
+      checksums_.append(checksums.begin(), checksums.begin() + count);
       checksums = checksums.subspan(count);
     }
     insert_one(extent);
@@ -149,42 +141,33 @@ bool ExtentWindow::join(MappedExtent& left, const MappedExtent& right) {
   if (left.checksummed()) {
     const std::size_t at = checksums_.size();
     checksums_.resize(at + left.count + right.count);
-    const auto from = checksums_.begin();
-    std::copy_n(from + static_cast<std::ptrdiff_t>(left.checksums_at), left.count,
-                from + static_cast<std::ptrdiff_t>(at));
-    std::copy_n(from + static_cast<std::ptrdiff_t>(right.checksums_at), right.count,
-                from + static_cast<std::ptrdiff_t>(at + left.count));
+    std::copy_n(&checksums_[left.checksums_at], left.count, &checksums_[at]);
+    std::copy_n(&checksums_[right.checksums_at], right.count, &checksums_[at] + left.count);
     left.checksums_at = at;
   }
   left.count += right.count;
   return true;
 }
 
-void ExtentWindow::put(store::Transaction& transaction, const MappedExtent& extent,
-                       std::vector<std::byte>& scratch) const {
+void ExtentWindow::put(store::Transaction& transaction, const MappedExtent& extent) const {
   format::ExtentItem item{};
   item.physical = extent.physical.value();
   item.count = extent.count;
   item.flags = extent.flags;
   item.birth = extent.birth.value();
-  const auto head = std::as_bytes(std::span(&item, 1));
-  scratch.assign(head.begin(), head.end());
-  if (extent.checksummed()) {
-    const auto sums = std::as_bytes(std::span(checksums_).subspan(extent.checksums_at, extent.count));
-    scratch.insert(scratch.end(), sums.begin(), sums.end());
-  }
-  transaction.put(extent_key(inode_, extent.file_block), scratch);
+  std::span<const format::le32> checksums;
+  if (extent.checksummed()) checksums = {&checksums_[extent.checksums_at], extent.count};
+  transaction.put(extent_key(inode_, extent.file_block), std::as_bytes(std::span(&item, 1)), std::as_bytes(checksums));
 }
 
 void ExtentWindow::stage(store::Transaction& transaction) const {
-  std::vector<std::byte> scratch;
   auto old = loaded_.begin();
   for (const MappedExtent& extent : extents_) {
     for (; old != loaded_.end() && old->file_block < extent.file_block; ++old) {
       transaction.erase(extent_key(inode_, old->file_block));
     }
     const bool there = old != loaded_.end() && old->file_block == extent.file_block;
-    if (!there || !same_item(*old, extent)) put(transaction, extent, scratch);
+    if (!there || !same_item(*old, extent)) put(transaction, extent);
     if (there) ++old;
   }
   for (; old != loaded_.end(); ++old) transaction.erase(extent_key(inode_, old->file_block));

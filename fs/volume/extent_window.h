@@ -9,6 +9,7 @@
 
 #include "blockio/io_queue.h"
 #include "fs/base/result.h"
+#include "fs/base/small_vector.h"
 #include "fs/format/items.h"
 #include "fs/store/store.h"
 #include "fs/volume/volume_state.h"
@@ -49,7 +50,7 @@ class ExtentWindow {
   [[nodiscard]] bool truncated() const noexcept { return truncated_; }
   [[nodiscard]] std::uint64_t loaded_end() const noexcept { return loaded_end_; }
 
-  [[nodiscard]] std::span<const MappedExtent> extents() const noexcept { return extents_; }
+  [[nodiscard]] std::span<const MappedExtent> extents() const noexcept { return {extents_.data(), extents_.size()}; }
   // Null when the block is in a hole. Valid until the next edit.
   [[nodiscard]] const MappedExtent* find(std::uint64_t block) const noexcept;
   [[nodiscard]] std::uint32_t checksum(const MappedExtent& extent, std::uint64_t block) const noexcept {
@@ -74,14 +75,18 @@ class ExtentWindow {
   [[nodiscard]] Status append(const format::Key& key, std::span<const std::byte> value);
   void insert_one(MappedExtent extent);
   [[nodiscard]] bool join(MappedExtent& left, const MappedExtent& right);
-  void put(store::Transaction& transaction, const MappedExtent& extent, std::vector<std::byte>& scratch) const;
+  void put(store::Transaction& transaction, const MappedExtent& extent) const;
+
+  // What a small write finds: the extents before, in and after it.
+  static constexpr std::size_t kFewExtents = 4;
+  static constexpr std::size_t kFewChecksums = 64;
 
   const VolumeState& volume_;
   const InodeNumber inode_;
-  std::vector<MappedExtent> loaded_;     // as in the store
-  std::vector<MappedExtent> extents_;    // ascending, not overlapping
-  std::vector<format::le32> checksums_;  // only ever appended to
-  std::vector<BlockRun> freed_;
+  SmallVector<MappedExtent, kFewExtents> loaded_;       // as in the store
+  SmallVector<MappedExtent, kFewExtents> extents_;      // ascending, not overlapping
+  SmallVector<format::le32, kFewChecksums> checksums_;  // only ever appended to
+  SmallVector<BlockRun, kFewExtents> freed_;
   std::uint64_t loaded_end_ = kEndOfFileBlocks;
   bool truncated_ = false;
 };

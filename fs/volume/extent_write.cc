@@ -40,10 +40,9 @@ Result<bool> ExtentWrite::gather(const ExtentWindow& window) {
   const std::uint64_t blocks = source_.end_block() - first;
   if (no_copy_on_write_ || blocks * volume_.block_size > store::WriteBehind::kMaxWriteBytes) return false;
   if (touches_unwritten(window, first, source_.end_block())) return false;
-  std::vector<iovec> pieces;
-  pieces.reserve(BlockSource::kMaxParts);
+  BlockSource::Segments pieces;
   source_.append_segments(first, blocks, pieces);
-  store::Allocation allocation = TRY(volume_.store->write_behind(io_, pieces, blocks));
+  store::Allocation allocation = TRY(volume_.store->write_behind(io_, {pieces.data(), pieces.size()}, blocks));
   if (allocation.run().count == 0) return false;
   targets_.push_back({first, allocation.run(), Target::Kind::fresh});
   allocations_.push_back(std::move(allocation));
@@ -124,11 +123,11 @@ Status ExtentWrite::allocate(const ExtentWindow& window, std::uint64_t first, st
 }
 
 Status ExtentWrite::write_targets() {
-  std::vector<iovec> segments;
+  BlockSource::Segments segments;
   segments.reserve(targets_.size() * BlockSource::kMaxParts);  // never reallocated: operations point into it
-  std::vector<blockio::IoOp> writes;
+  SmallVector<blockio::IoOp, kFewTargets> writes;
   writes.reserve(targets_.size());
-  std::vector<blockio::IoOp*> ops;
+  SmallVector<blockio::IoOp*, kFewTargets> ops;
   ops.reserve(targets_.size());
   for (const Target& target : targets_) {
     const std::size_t begin = segments.size();
@@ -144,7 +143,7 @@ Status ExtentWrite::write_targets() {
     ops.push_back(&writes.back());
   }
   volume_.store->data_epoch().change();
-  Status written = io_.run(ops);
+  Status written = io_.run({ops.data(), ops.size()});
   volume_.store->data_epoch().change();
   TRY(std::move(written));
   if (no_copy_on_write_) volume_.in_place_writes.note();
@@ -156,6 +155,11 @@ Status ExtentWrite::write_targets() {
   return {};
 }
 
+std::span<const format::le32> ExtentWrite::checksums_of(const Target& target) const noexcept {
+  return {&checksums_[static_cast<std::size_t>(target.file_block - source_.first_block())],
+          static_cast<std::size_t>(target.run.count)};
+}
+
 void ExtentWrite::edit(ExtentWindow& window) const {
   const std::uint8_t flags = no_copy_on_write_ ? format::kExtentNoChecksum : std::uint8_t{0};
   for (const Target& target : targets_) {
@@ -165,9 +169,7 @@ void ExtentWrite::edit(ExtentWindow& window) const {
                   fresh ? ExtentWindow::Fate::free_blocks : ExtentWindow::Fate::keep_blocks);
     std::span<const format::le32> sums;
     if (flags == 0) {
-      sums = std::span(checksums_)
-                 .subspan(static_cast<std::size_t>(target.file_block - source_.first_block()),
-                          static_cast<std::size_t>(target.run.count));
+      sums = checksums_of(target);
     }
     window.insert(target.file_block, target.run, flags, sums);
   }
@@ -178,10 +180,7 @@ void ExtentWrite::stage(store::Transaction& transaction) {
   allocations_.clear();
   if (no_copy_on_write_) return;
   for (const Target& target : targets_) {
-    const auto sums = std::span<const format::le32>(checksums_)
-                          .subspan(static_cast<std::size_t>(target.file_block - source_.first_block()),
-                                   static_cast<std::size_t>(target.run.count));
-    transaction.witness(target.run, sums);
+    transaction.witness(target.run, checksums_of(target));
   }
 }
 

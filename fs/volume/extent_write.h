@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "fs/base/small_vector.h"
 #include "fs/volume/block_source.h"
 #include "fs/volume/extent_window.h"
 #include "fs/volume/volume_state.h"
@@ -51,6 +51,7 @@ class ExtentWrite {
   [[nodiscard]] Status choose_targets(const ExtentWindow& window);
   [[nodiscard]] Status allocate(const ExtentWindow& window, std::uint64_t first, std::uint64_t end);
   [[nodiscard]] Status write_targets();
+  [[nodiscard]] std::span<const format::le32> checksums_of(const Target& target) const noexcept;
 
   VolumeState& volume_;
   blockio::IoQueue& io_;
@@ -58,9 +59,12 @@ class ExtentWrite {
   const store::CommitKind kind_;
   const bool no_copy_on_write_;
   BlockSource source_;
-  std::vector<format::le32> checksums_;  // of the source's blocks, unless no_copy_on_write_
-  std::vector<Target> targets_;          // ascending
-  std::vector<store::Allocation> allocations_;
+  // Most writes are of one run of blocks.
+  static constexpr std::size_t kFewTargets = 2;
+
+  BlockSource::Checksums checksums_;          // of the source's blocks, unless no_copy_on_write_
+  SmallVector<Target, kFewTargets> targets_;  // ascending
+  SmallVector<store::Allocation, kFewTargets> allocations_;
 };
 
 }  // namespace ashlar::volume

@@ -86,6 +86,7 @@ void Allocator::cancel(BlockRun run) {
 }
 
 Status Allocator::pin(blockio::IoQueue& io, std::span<const BlockRun> runs) {
+  if (runs.empty()) return {};
   State& state = *state_;
   State::Lock lock(state.mutex);
   for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -98,8 +99,18 @@ Status Allocator::pin(blockio::IoQueue& io, std::span<const BlockRun> runs) {
 }
 
 void Allocator::unpin(std::span<const BlockRun> runs) {
+  if (runs.empty()) return;
   const std::scoped_lock lock(state_->mutex);
   for (const BlockRun& run : runs) state_->unpin(run);
+}
+
+bool Allocator::State::all_committed(BlockRun run) const {
+  bool in_use = true;
+  for_each_piece(run, [&](Piece piece) {
+    const auto& bitmaps = groups[piece.group].bitmaps;
+    if (!bitmaps || !bitmaps->committed.all_set(piece.first, piece.count)) in_use = false;
+  });
+  return in_use;
 }
 
 Status Allocator::check_free(std::span<const BlockRun> runs) const {
@@ -107,65 +118,62 @@ Status Allocator::check_free(std::span<const BlockRun> runs) const {
   const auto corrupt = [](BlockRun run, const char* what) {
     return fail(ErrorCode::corrupt_structure, fmt::format("blocks {}+{}: {}", run.first.value(), run.count, what));
   };
-  std::vector<BlockRun> sorted(runs.begin(), runs.end());
-  std::sort(sorted.begin(), sorted.end(), [](const BlockRun& a, const BlockRun& b) { return a.first < b.first; });
-  for (std::size_t i = 0; i < sorted.size(); ++i) {
-    if (!state.in_bounds(sorted[i])) return corrupt(sorted[i], "past the end of the volume");
-    if (i > 0 && sorted[i - 1].end() > sorted[i].first) return corrupt(sorted[i], "given back twice");
-    if (state.layout.touches_fixed(sorted[i])) return corrupt(sorted[i], "given back, but a fixed part");
+  for (const BlockRun& run : runs) {
+    if (!state.in_bounds(run)) return corrupt(run, "past the end of the volume");
+    if (state.layout.touches_fixed(run)) return corrupt(run, "given back, but a fixed part");
+  }
+  if (runs.size() > 1) {
+    std::vector<BlockRun> sorted(runs.begin(), runs.end());
+    std::sort(sorted.begin(), sorted.end(), [](const BlockRun& a, const BlockRun& b) { return a.first < b.first; });
+    for (std::size_t i = 1; i < sorted.size(); ++i) {
+      if (sorted[i - 1].end() > sorted[i].first) return corrupt(sorted[i], "given back twice");
+    }
   }
   const std::scoped_lock lock(state.mutex);
-  for (const BlockRun& run : sorted) {
-    bool in_use = true;
-    state.for_each_piece(run, [&](State::Piece piece) {
-      const auto& bitmaps = state.groups[piece.group].bitmaps;
-      if (!bitmaps || !bitmaps->committed.all_set(piece.first, piece.count)) in_use = false;
-    });
-    if (!in_use) return corrupt(run, "given back, but not in use");
+  for (const BlockRun& run : runs) {
+    if (!state.all_committed(run)) return corrupt(run, "given back, but not in use");
   }
   return {};
 }
 
-void Allocator::commit_allocate(BlockRun run) {
-  State& state = *state_;
-  const std::scoped_lock lock(state.mutex);
-  if (!state.in_bounds(run)) return state.note_damage("committed, but past the end of the volume", run);
-  state.for_each_piece(run, [&](State::Piece piece) {
-    State::Group& group = state.groups[piece.group];
+void Allocator::commit(std::span<const BlockRun> allocated, std::span<const BlockRun> freed) {
+  if (allocated.empty() && freed.empty()) return;
+  const std::scoped_lock lock(state_->mutex);
+  for (const BlockRun& run : allocated) state_->commit_allocate(run);
+  for (const BlockRun& run : freed) state_->commit_free(run);
+}
+
+void Allocator::State::commit_allocate(BlockRun run) {
+  if (!in_bounds(run)) return note_damage("committed, but past the end of the volume", run);
+  for_each_piece(run, [&](Piece piece) {
+    Group& group = groups[piece.group];
     if (!group.bitmaps || !group.bitmaps->busy.all_set(piece.first, piece.count) ||
         !group.bitmaps->committed.none_set(piece.first, piece.count)) {
-      return state.note_damage("committed, but not taken", run);
+      return note_damage("committed, but not taken", run);
     }
-    state.before_change(piece.group);
+    before_change(piece.group);
     group.bitmaps->committed.set(piece.first, piece.count);
     group.free_committed -= piece.count;
-    state.free_committed -= piece.count;
+    free_committed -= piece.count;
   });
 }
 
-void Allocator::commit_free(BlockRun run) {
-  State& state = *state_;
-  const std::scoped_lock lock(state.mutex);
-  if (!state.in_bounds(run)) return state.note_damage("given back, but past the end of the volume", run);
-  if (state.layout.touches_fixed(run)) return state.note_damage("given back, but a fixed part", run);
-  bool in_use = true;
-  state.for_each_piece(run, [&](State::Piece piece) {
-    const auto& bitmaps = state.groups[piece.group].bitmaps;
-    if (!bitmaps || !bitmaps->committed.all_set(piece.first, piece.count)) in_use = false;
-  });
-  if (!in_use) return state.note_damage("given back, but not in use", run);
-  state.for_each_piece(run, [&](State::Piece piece) {
-    State::Group& group = state.groups[piece.group];
-    state.before_change(piece.group);
+void Allocator::State::commit_free(BlockRun run) {
+  if (!in_bounds(run)) return note_damage("given back, but past the end of the volume", run);
+  if (layout.touches_fixed(run)) return note_damage("given back, but a fixed part", run);
+  if (!all_committed(run)) return note_damage("given back, but not in use", run);
+  for_each_piece(run, [&](Piece piece) {
+    Group& group = groups[piece.group];
+    before_change(piece.group);
     group.bitmaps->committed.clear(piece.first, piece.count);
     group.free_committed += piece.count;
   });
-  state.free_committed += run.count;
+  free_committed += run.count;
   if (has_bug(SeededBug::freed_block_reused)) {
-    return state.for_each_piece(run, [&](State::Piece piece) { state.make_free(piece); });
+    return for_each_piece(run, [&](Piece piece) { make_free(piece); });
   }
-  state.waiting += run.count;
-  state.freed.push_back(run);
+  waiting += run.count;
+  freed.push_back(run);
 }
 
 Status Allocator::replay_allocate(blockio::IoQueue& io, BlockRun run) {

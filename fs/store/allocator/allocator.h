@@ -69,7 +69,7 @@ class Allocator {
   // Gives back what was allocated and not committed.
   void cancel(BlockRun run);
 
-  // Loads and pins the bitmaps that committing `runs` will touch; unpin() after. So that commit_* never need I/O.
+  // Loads and pins the bitmaps that committing `runs` will touch; unpin() after. So that commit never needs I/O.
   [[nodiscard]] Status pin(blockio::IoQueue& io, std::span<const BlockRun> runs);
   void unpin(std::span<const BlockRun> runs);
 
@@ -81,8 +81,9 @@ class Allocator {
   // Under the store's commit lock, in log order, bitmaps pinned. Committing what was not taken, or giving back what is
   // not in use, marks the bitmaps as damaged: nothing is given back, and the next write_frozen() fails so that the
   // volume stops.
-  void commit_allocate(BlockRun run);
-  void commit_free(BlockRun run);
+  void commit(std::span<const BlockRun> allocated, std::span<const BlockRun> freed);
+  void commit_allocate(BlockRun run) { commit({&run, 1}, {}); }
+  void commit_free(BlockRun run) { commit({}, {&run, 1}); }
   [[nodiscard]] bool damaged() const;
 
   // Recovery's versions of the same: the run need not be busy; what is freed is reusable after the next checkpoint.

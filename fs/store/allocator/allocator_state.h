@@ -83,6 +83,9 @@ struct Allocator::State {
   void rewind_metadata();
 
   // What keeps the books, everywhere: the group's bitmaps are in memory.
+  void commit_allocate(BlockRun run);
+  void commit_free(BlockRun run);
+  [[nodiscard]] bool all_committed(BlockRun run) const;
   void note_damage(const char* what, BlockRun run);
   void before_change(std::uint32_t group);  // of `committed`, by anyone but the checkpoint
   void mark_changed(std::uint32_t group);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "fs/base/log.h"
+#include "fs/base/small_vector.h"
 #include "fs/store/allocator/allocator_state.h"
 
 namespace ashlar::store {
@@ -17,10 +18,19 @@ constexpr std::uint64_t kGoodPartAtGoal = 4;
 // Groups searched in vain for a run of a length before a shorter one will do.
 constexpr std::uint32_t kMaxGroupsPerLength = 8;
 
+constexpr std::size_t kUsualLengths = 16;  // of requests up to a few thousand blocks
+using Lengths = SmallVector<std::uint64_t, kUsualLengths>;
+
 // The lengths to try, longest first, down to the minimum. `crowded`: somebody else has the goal.
+<<<<<<< HEAD
 std::vector<std::uint64_t> lengths_to_try(const AllocationRequest& request, std::uint64_t group_blocks, bool crowded) {
   std::vector<std::uint64_t> lengths;
   const bool stream = request.purpose == Purpose::data && request.leave_room && request.maximum >= kStreamBlocks;
+=======
+Lengths lengths_to_try(const AllocationRequest& request, std::uint64_t group_blocks, bool crowded) {
+  Lengths lengths;
+  const bool stream = request.purpose == Purpose::data && request.maximum >= kStreamBlocks;
+>>>>>>> lean
   if (crowded && stream) {
     std::uint64_t room = std::min(request.maximum * kStreamRoom, group_blocks / 2);
     for (; room > request.maximum; room /= 2) lengths.push_back(room);
@@ -127,7 +137,7 @@ Result<BlockRun> Allocator::allocate(blockio::IoQueue& io, const AllocationReque
     crowded = state.groups[start_group].bitmaps->busy.all_set(start_offset, 1) &&
               !state.layout.touches_fixed(BlockRun{start, 1});
   }
-  const std::vector<std::uint64_t> lengths = lengths_to_try(request, state.layout.group_blocks(), crowded);
+  const Lengths lengths = lengths_to_try(request, state.layout.group_blocks(), crowded);
   for (const std::uint64_t length : lengths) {
     const bool last_resort = length == request.minimum;
     std::uint32_t searched = 0;

@@ -15,32 +15,37 @@ constexpr std::size_t kMaxWitnessBlocks = std::numeric_limits<std::uint16_t>::ma
 RecordBuilder::RecordBuilder() { clear(); }
 
 void RecordBuilder::clear() {
-  bytes_.assign(sizeof(format::RecordHeader), std::byte{0});
+  bytes_.clear();
+  bytes_.resize(sizeof(format::RecordHeader));
   values_.clear();
   op_count_ = 0;
 }
 
 void RecordBuilder::append_bytes(std::span<const std::byte> bytes) {
-  bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+  bytes_.append(bytes.begin(), bytes.end());
   bytes_.resize((bytes_.size() + 3) & ~std::size_t{3});
 }
 
 void RecordBuilder::append_op(const format::LogOp& op) {
-  append_bytes(std::as_bytes(std::span(&op, 1)));
+  static_assert(sizeof op % 4 == 0);
+  const auto bytes = std::as_bytes(std::span(&op, 1));
+  bytes_.append(bytes.begin(), bytes.end());
   ++op_count_;
 }
 
-void RecordBuilder::put(const format::Key& key, std::span<const std::byte> value) {
-  assert(value.size() <= std::numeric_limits<std::uint16_t>::max());
+void RecordBuilder::put(const format::Key& key, std::span<const std::byte> value, std::span<const std::byte> rest) {
+  const std::size_t size = value.size() + rest.size();
+  assert(size <= std::numeric_limits<std::uint16_t>::max());
   format::LogOp op{};
   op.op = static_cast<std::uint8_t>(format::LogOpKind::put);
   op.key_kind = static_cast<std::uint8_t>(key.kind);
-  op.size = static_cast<std::uint16_t>(value.size());
+  op.size = static_cast<std::uint16_t>(size);
   op.a = key.inode.value();
   op.b = key.offset;
   append_op(op);
-  if (key.kind == format::ItemKind::extent) values_.push_back({bytes_.size(), value.size()});
-  append_bytes(value);
+  if (key.kind == format::ItemKind::extent) values_.push_back({bytes_.size(), size});
+  bytes_.append(value.begin(), value.end());
+  append_bytes(rest);
 }
 
 void RecordBuilder::erase(const format::Key& key) {
@@ -128,7 +133,7 @@ std::span<const std::byte> RecordBuilder::finish() noexcept {
   header.length = static_cast<std::uint32_t>(bytes_.size());
   header.op_count = static_cast<std::uint16_t>(op_count_);
   std::memcpy(bytes_.data(), &header, sizeof header);
-  return bytes_;
+  return {bytes_.data(), bytes_.size()};
 }
 
 }  // namespace ashlar::store

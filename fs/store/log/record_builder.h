@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <span>
-#include <vector>
 
+#include "fs/base/small_vector.h"
 #include "fs/base/types.h"
 #include "fs/format/log.h"
 
@@ -15,8 +15,8 @@ class RecordBuilder {
  public:
   RecordBuilder();
 
-  // At most 65535 bytes of value.
-  void put(const format::Key& key, std::span<const std::byte> value);
+  // At most 65535 bytes of value, which may come in two parts.
+  void put(const format::Key& key, std::span<const std::byte> value, std::span<const std::byte> rest = {});
   void erase(const format::Key& key);
   void allocate(BlockRun run);
   void free(BlockRun run);
@@ -48,8 +48,12 @@ class RecordBuilder {
   void append_witness(BlockNumber first, std::size_t count, std::size_t checksum_offset);
   [[nodiscard]] Match find(std::span<const format::le32> checksums) const;
 
-  std::vector<std::byte> bytes_;
-  std::vector<Value> values_;  // of the extent items put
+  // Most records are no longer and put no more extents.
+  static constexpr std::size_t kUsualBytes = 768;
+  static constexpr std::size_t kUsualExtents = 4;
+
+  SmallVector<std::byte, kUsualBytes> bytes_;
+  SmallVector<Value, kUsualExtents> values_;  // of the extent items put
   std::uint32_t op_count_ = 0;
 };
 

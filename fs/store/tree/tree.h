@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <shared_mutex>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "blockio/io_queue.h"
+#include "fs/base/function_ref.h"
 #include "fs/base/result.h"
 #include "fs/base/types.h"
 #include "fs/format/key.h"
@@ -30,10 +30,16 @@ struct TreeTotals {
   std::uint64_t items[format::kItemKindLimit] = {};  // by kind
 };
 
+// How far the tree reaches, and what of it has changed.
+struct TreeExtent {
+  std::uint8_t height = 0;        // levels
+  std::uint64_t dirty_nodes = 0;  // that the next checkpoints must place: of the live and of the frozen tree
+};
+
 // A value copied out of the tree.
 using ItemValue = std::vector<std::byte>;
 
-using ItemVisitor = std::function<bool(const format::Key&, std::span<const std::byte> value)>;  // false: stop
+using ItemVisitor = FunctionRef<bool(const format::Key&, std::span<const std::byte> value)>;  // false: stop
 
 // Where a checkpoint puts the nodes of a frozen tree: gives addresses, and takes sealed node images in the order
 // bottom-up. `image` is valid during the call only.
@@ -76,14 +82,18 @@ class Tree {
   // not come back to the store. Items changed by others meanwhile may be seen in either state, each at most once.
   [[nodiscard]] Status scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last,
                             const ItemVisitor& visit);
+  // The same from the item that floor(lowest, first) finds.
+  [[nodiscard]] Status scan_from_floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& first,
+                                       const format::Key& last, const ItemVisitor& visit);
 
   // Applies the puts and erases of a sealed log record. Loads what is missing first, outside the lock; once it begins
   // to change nodes it cannot fail. Serialised by the caller (store's commit lock is NOT needed for load(), only for
   // apply()).
   //   load: brings the paths (and, for erases, the siblings) into memory.
-  //   apply: false when something was evicted meanwhile: load again and retry.
+  //   apply: false when something is not in memory: load and retry. `loaded`: load() had brought it all, so that what
+  //   is missing was evicted meanwhile, and eviction rests until the record is applied.
   [[nodiscard]] Status load(blockio::IoQueue& io, std::span<const std::byte> record);
-  [[nodiscard]] bool apply(std::span<const std::byte> record);
+  [[nodiscard]] bool apply(std::span<const std::byte> record, bool loaded = true);
 
   // Checkpoint. freeze(): the tree as it is now becomes the frozen one, O(1); returns its generation; later changes
   // copy its nodes. write_frozen(): places and writes every node that changed since the last checkpoint, children
@@ -101,9 +111,9 @@ class Tree {
                                  std::span<std::byte> image);
 
   [[nodiscard]] TreeTotals totals() const;
-  [[nodiscard]] std::uint64_t dirty_nodes()
-      const;  // that the next checkpoints must place: of the live and of the frozen tree
-  [[nodiscard]] std::uint8_t height() const;  // levels
+  [[nodiscard]] TreeExtent extent() const;
+  [[nodiscard]] std::uint64_t dirty_nodes() const { return extent().dirty_nodes; }
+  [[nodiscard]] std::uint8_t height() const { return extent().height; }
   [[nodiscard]] std::size_t resident_bytes() const;
 
   // Drops clean nodes not used lately until the cache limit holds. Cheap when it holds already.

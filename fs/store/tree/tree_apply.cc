@@ -59,10 +59,11 @@ Status Tree::load(blockio::IoQueue& io, std::span<const std::byte> record) {
   return status;
 }
 
-bool Tree::apply(std::span<const std::byte> record) {
+bool Tree::apply(std::span<const std::byte> record, bool loaded) {
   const std::unique_lock guard(state_->lock);
-  state_->eviction_paused = !ready_for_record(*state_, record);
-  if (state_->eviction_paused) return false;
+  const bool ready = ready_for_record(*state_, record);
+  if (ready || loaded) state_->eviction_paused = !ready;
+  if (!ready) return false;
 
   TreeWriter writer(*state_);
   format::LogOpCursor cursor(record);

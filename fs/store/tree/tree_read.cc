@@ -1,3 +1,4 @@
+#include <optional>
 #include <shared_mutex>
 
 #include "fs/store/tree/leaf.h"
@@ -15,6 +16,11 @@ class Scan {
  public:
   Scan(const format::Key& first, const format::Key& last, const ItemVisitor& visit) noexcept
       : position_(first), last_(last), visit_(visit), finished_(last < first) {}
+  // From the last item with lowest <= key <= first on, if there is one.
+  Scan(const format::Key& lowest, const format::Key& first, const format::Key& last, const ItemVisitor& visit) noexcept
+      : Scan(first, last, visit) {
+    floor_from_ = lowest;
+  }
 
   [[nodiscard]] bool finished() const noexcept { return finished_; }
 
@@ -22,6 +28,7 @@ class Scan {
   [[nodiscard]] bool advance(const TreeState& tree, Missing& missing) {
     LeafCursor cursor(tree);
     if (!cursor.seek(position_, missing)) return false;
+    if (floor_from_ && !step_to_floor(cursor, missing)) return false;
     for (unsigned leaves = 0; leaves < kLeavesPerLock; ++leaves) {
       visit_leaf(cursor.leaf());
       if (finished_) return true;
@@ -36,6 +43,22 @@ class Scan {
   }
 
  private:
+  // False: missing.
+  [[nodiscard]] bool step_to_floor(LeafCursor& cursor, Missing& missing) {
+    std::uint32_t end = leaf::upper_bound(cursor.leaf(), position_);
+    // Leaves below the root are never empty, so at most one step back.
+    if (end == 0 && cursor.lowest() > *floor_from_) {
+      const auto step = cursor.previous(missing);
+      if (step == LeafCursor::Step::missing) return false;
+      if (step == LeafCursor::Step::moved) end = cursor.leaf().count();
+    }
+    if (end != 0 && leaf::key_at(cursor.leaf(), end - 1) >= *floor_from_) {
+      position_ = leaf::key_at(cursor.leaf(), end - 1);
+    }
+    floor_from_.reset();
+    return true;
+  }
+
   void visit_leaf(const Node& node) {
     std::uint32_t index = visited_ ? leaf::upper_bound(node, position_) : leaf::lower_bound(node, position_);
     for (; index < node.count(); ++index) {
@@ -50,11 +73,20 @@ class Scan {
   }
 
   format::Key position_;
-  bool visited_ = false;  // the item at position_
+  bool visited_ = false;                   // the item at position_
+  std::optional<format::Key> floor_from_;  // the scan is to begin with the floor of position_, not below this
   const format::Key last_;
   const ItemVisitor& visit_;
   bool finished_;
 };
+
+Status run_scan(TreeState& tree, blockio::IoQueue& io, Scan& scan) {
+  while (!scan.finished()) {
+    auto status = tree.access(io, [&](Missing& missing) { return scan.advance(tree, missing); });
+    if (!status) return status;
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -104,11 +136,13 @@ Result<bool> Tree::floor(blockio::IoQueue& io, const format::Key& lowest, const 
 
 Status Tree::scan(blockio::IoQueue& io, const format::Key& first, const format::Key& last, const ItemVisitor& visit) {
   Scan scan(first, last, visit);
-  while (!scan.finished()) {
-    auto status = state_->access(io, [&](Missing& missing) { return scan.advance(*state_, missing); });
-    if (!status) return status;
-  }
-  return {};
+  return run_scan(*state_, io, scan);
+}
+
+Status Tree::scan_from_floor(blockio::IoQueue& io, const format::Key& lowest, const format::Key& first,
+                             const format::Key& last, const ItemVisitor& visit) {
+  Scan scan(lowest, first, last, visit);
+  return run_scan(*state_, io, scan);
 }
 
 TreeTotals Tree::totals() const {
@@ -116,14 +150,9 @@ TreeTotals Tree::totals() const {
   return state_->totals;
 }
 
-std::uint64_t Tree::dirty_nodes() const {
+TreeExtent Tree::extent() const {
   const std::shared_lock guard(state_->lock);
-  return state_->live_dirty + state_->frozen.dirty;
-}
-
-std::uint8_t Tree::height() const {
-  const std::shared_lock guard(state_->lock);
-  return static_cast<std::uint8_t>(state_->root_level() + 1);
+  return {static_cast<std::uint8_t>(state_->root_level() + 1), state_->live_dirty + state_->frozen.dirty};
 }
 
 std::size_t Tree::resident_bytes() const {
