@@ -43,8 +43,8 @@ struct SystemHeader {
 };
 
 constexpr std::array kSystemHeaders = {
-    SystemHeader{"liburing", {"blockio"}}, SystemHeader{"linux/aio_abi.h", {"blockio"}},
-    SystemHeader{"fuse", {"fs/fuse", "fs/daemon"}},   SystemHeader{"linux/fuse.h", {"fs/fuse"}},
+    SystemHeader{"liburing", {"blockio"}},          SystemHeader{"linux/aio_abi.h", {"blockio"}},
+    SystemHeader{"fuse", {"fs/fuse", "fs/daemon"}}, SystemHeader{"linux/fuse.h", {"fs/fuse"}},
     SystemHeader{"CLI/", {"mkfs", "fsck", "fs/"}},
 };
 
