@@ -1,4 +1,5 @@
 #include "fs/format/superblock.h"
+#include "fs/format/key.h"
 
 #include <gtest/gtest.h>
 
@@ -93,6 +94,8 @@ TEST(SuperblockTest, EveryInvalidFieldIsRejectedThoughTheChecksumHolds) {
        [](Superblock& s) { s.block_count = kVolumeBytes / 4096 + 1; }},
       {"last group too short", kCorrupt, [](Superblock& s) { s.block_count = 32768 + 19; }},
       {"generation 0", kCorrupt, [](Superblock& s) { s.generation = 0; }},
+      {"generation at its end", kCorrupt, [](Superblock& s) { s.generation = ~0ULL; }},
+      {"generation too high", kCorrupt, [](Superblock& s) { s.generation = kMaxGeneration + 1; }},
       {"table size", kCorrupt, [](Superblock& s) { s.group_table_blocks = 2; }},
       {"table at 0", kCorrupt, [](Superblock& s) { s.group_table_first[0] = 0; }},
       {"table overflows", kCorrupt, [](Superblock& s) { s.group_table_first[1] = ~0ULL; }},
@@ -111,6 +114,8 @@ TEST(SuperblockTest, EveryInvalidFieldIsRejectedThoughTheChecksumHolds) {
       {"too many free", kCorrupt, [](Superblock& s) { s.free_blocks = kVolumeBytes / 4096; }},
       {"no nodes", kCorrupt, [](Superblock& s) { s.node_count = 0; }},
       {"next inode is the root", kCorrupt, [](Superblock& s) { s.next_inode = 1; }},
+      {"next inode too high", kCorrupt, [](Superblock& s) { s.next_inode = kInodeNumberLimit + 1; }},
+      {"next inode wraps", kCorrupt, [](Superblock& s) { s.next_inode = ~0ULL; }},
       {"root in the head", kCorrupt, [](Superblock& s) { s.root.address[0] = 0; }},
       {"root over a bitmap", kCorrupt, [](Superblock& s) { s.root.address[0] = 32768 + 14; }},
       {"root over the log", kCorrupt, [](Superblock& s) { s.root.address[1] = s.log_first + 3; }},
@@ -129,6 +134,22 @@ TEST(SuperblockTest, EveryInvalidFieldIsRejectedThoughTheChecksumHolds) {
     ASSERT_FALSE(status) << what;
     EXPECT_EQ(status.error().code(), code) << what << ": " << status.error().message();
   }
+}
+
+TEST(SuperblockTest, AHighGenerationIsForReading) {
+  Superblock superblock = sample_superblock();
+  for (const std::uint64_t generation : {kWritableGenerations - 1, kWritableGenerations, kMaxGeneration}) {
+    superblock.generation = generation;
+    seal(superblock);
+    EXPECT_TRUE(validate(superblock, kVolumeBytes, false)) << generation;
+    EXPECT_EQ(validate(superblock, kVolumeBytes, true).has_value(), generation < kWritableGenerations) << generation;
+  }
+}
+
+TEST(SuperblockTest, EpochsComeBackWithoutZero) {
+  EXPECT_EQ(next_log_epoch(1), 2U);
+  EXPECT_EQ(next_log_epoch(1ULL << 63), (1ULL << 63) + 1);
+  EXPECT_EQ(next_log_epoch(~0ULL), 1U);
 }
 
 // Of blocks so large that a group has room for more.
