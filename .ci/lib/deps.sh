@@ -8,7 +8,7 @@ PACKAGES=(
   clang-tidy clang-format shellcheck
   # libraries
   libfuse3-dev liburing-dev libcli11-dev libexpected-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libblkid-dev
-  uuid-dev libmount-dev libxxhash-dev robin-map-dev libisal-dev
+  uuid-dev libmount-dev libxxhash-dev robin-map-dev libabsl-dev libisal-dev
   # tests and benchmarks
   libgtest-dev libgmock-dev libbenchmark-dev fuse3 e2fsprogs util-linux mount attr acl sqlite3 fio diffutils
   # programs that are run in mounted volumes

@@ -1,4 +1,5 @@
 // Committing a transaction: everything that can fail first, then the change itself, which cannot.
+#include <absl/container/inlined_vector.h>
 #include <fmt/core.h>
 
 #include "fs/format/log.h"
@@ -118,8 +119,8 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
   TRY(state.check_writable());
   const std::span<const std::byte> record = transaction.record_.finish();
   // Freed, then allocated.
-  SmallVector<BlockRun, 2 * Transaction::kFewRuns> runs;
-  runs.append(transaction.freed_.begin(), transaction.freed_.end());
+  absl::InlinedVector<BlockRun, 2 * Transaction::kFewRuns> runs;
+  runs.insert(runs.end(), transaction.freed_.begin(), transaction.freed_.end());
   for (const Allocation& allocation : transaction.adopted_) runs.push_back(allocation.run());
   const std::span<const BlockRun> touched(runs.data(), runs.size());
   const std::span<const BlockRun> freed = touched.first(transaction.freed_.size());

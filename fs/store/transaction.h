@@ -1,10 +1,10 @@
 // A transaction: puts, erases, blocks taken and given back, to become true together or not at all.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
 #include <span>
 
 #include "fs/base/result.h"
-#include "fs/base/small_vector.h"
 #include "fs/base/types.h"
 #include "fs/format/items.h"
 #include "fs/format/key.h"
@@ -74,8 +74,8 @@ class Transaction {
   RecordBuilder record_;
   static constexpr std::size_t kFewRuns = 4;
 
-  SmallVector<Allocation, kFewRuns> adopted_;
-  SmallVector<BlockRun, kFewRuns> freed_;
+  absl::InlinedVector<Allocation, kFewRuns> adopted_;
+  absl::InlinedVector<BlockRun, kFewRuns> freed_;
 };
 
 }  // namespace ashlar::store

@@ -2,6 +2,7 @@
 // is not.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
 #include <sys/uio.h>
 
 #include <array>
@@ -11,7 +12,6 @@
 
 #include "blockio/aligned_buffer.h"
 #include "fs/base/result.h"
-#include "fs/base/small_vector.h"
 #include "fs/format/endian.h"
 
 namespace ashlar::volume {
@@ -37,12 +37,12 @@ class BlockSource {
   // Memory of one block; segments of a run of blocks, appended (at most kMaxParts).
   [[nodiscard]] std::span<const std::byte> block(std::uint64_t file_block) const noexcept;
   static constexpr std::size_t kMaxParts = 3;
-  using Segments = SmallVector<iovec, kMaxParts>;
+  using Segments = absl::InlinedVector<iovec, kMaxParts>;
   void append_segments(std::uint64_t file_block, std::uint64_t count, Segments& segments) const;
 
   // CRC32C of every block.
   static constexpr std::size_t kFewBlocks = 16;
-  using Checksums = SmallVector<format::le32, kFewBlocks>;
+  using Checksums = absl::InlinedVector<format::le32, kFewBlocks>;
   [[nodiscard]] Checksums checksums() const;
 
  private:

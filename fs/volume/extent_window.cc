@@ -1,5 +1,6 @@
 #include "fs/volume/extent_window.h"
 
+#include <absl/container/inlined_vector.h>
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -42,7 +43,7 @@ Status ExtentWindow::append(const format::Key& key, std::span<const std::byte> v
   if (!loaded_.empty() && extent.file_block < loaded_.back().end()) return corrupt("overlaps the one before");
   if (layout.touches_fixed({extent.physical, extent.count})) return corrupt("lies in the volume's fixed parts");
   loaded_.push_back({extent.file_block, extent.physical, extent.count, extent.flags, extent.birth, checksums_.size()});
-  checksums_.append(extent.checksums.begin(), extent.checksums.end());
+  checksums_.insert(checksums_.end(), extent.checksums.begin(), extent.checksums.end());
   return {};
 }
 
@@ -89,7 +90,7 @@ BlockNumber ExtentWindow::goal_for(std::uint64_t block) const noexcept {
 }
 
 void ExtentWindow::remove(std::uint64_t first, std::uint64_t end, Fate fate) {
-  SmallVector<MappedExtent, kFewExtents> kept;
+  absl::InlinedVector<MappedExtent, kFewExtents> kept;
   kept.reserve(extents_.size() + 1);
   for (const MappedExtent& extent : extents_) {
     const std::uint64_t from = std::max(first, extent.file_block);
@@ -112,7 +113,7 @@ void ExtentWindow::insert(std::uint64_t file_block, BlockRun run, std::uint8_t f
     const auto count = static_cast<std::uint32_t>(std::min(run.count, most));
     const MappedExtent extent{file_block, run.first, count, flags, volume_.generation, checksums_.size()};
     if (flags == 0) {
-      checksums_.append(checksums.begin(), checksums.begin() + count);
+      checksums_.insert(checksums_.end(), checksums.begin(), checksums.begin() + count);
       checksums = checksums.subspan(count);
     }
     insert_one(extent);

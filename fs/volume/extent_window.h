@@ -2,6 +2,7 @@
 // difference.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -9,7 +10,6 @@
 
 #include "blockio/io_queue.h"
 #include "fs/base/result.h"
-#include "fs/base/small_vector.h"
 #include "fs/format/items.h"
 #include "fs/store/store.h"
 #include "fs/volume/volume_state.h"
@@ -83,10 +83,10 @@ class ExtentWindow {
 
   const VolumeState& volume_;
   const InodeNumber inode_;
-  SmallVector<MappedExtent, kFewExtents> loaded_;       // as in the store
-  SmallVector<MappedExtent, kFewExtents> extents_;      // ascending, not overlapping
-  SmallVector<format::le32, kFewChecksums> checksums_;  // only ever appended to
-  SmallVector<BlockRun, kFewExtents> freed_;
+  absl::InlinedVector<MappedExtent, kFewExtents> loaded_;       // as in the store
+  absl::InlinedVector<MappedExtent, kFewExtents> extents_;      // ascending, not overlapping
+  absl::InlinedVector<format::le32, kFewChecksums> checksums_;  // only ever appended to
+  absl::InlinedVector<BlockRun, kFewExtents> freed_;
   std::uint64_t loaded_end_ = kEndOfFileBlocks;
   bool truncated_ = false;
 };

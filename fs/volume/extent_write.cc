@@ -125,9 +125,9 @@ Status ExtentWrite::allocate(const ExtentWindow& window, std::uint64_t first, st
 Status ExtentWrite::write_targets() {
   BlockSource::Segments segments;
   segments.reserve(targets_.size() * BlockSource::kMaxParts);  // never reallocated: operations point into it
-  SmallVector<blockio::IoOp, kFewTargets> writes;
+  absl::InlinedVector<blockio::IoOp, kFewTargets> writes;
   writes.reserve(targets_.size());
-  SmallVector<blockio::IoOp*, kFewTargets> ops;
+  absl::InlinedVector<blockio::IoOp*, kFewTargets> ops;
   ops.reserve(targets_.size());
   for (const Target& target : targets_) {
     const std::size_t begin = segments.size();

@@ -2,11 +2,11 @@
 // overwritten.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-#include "fs/base/small_vector.h"
 #include "fs/volume/block_source.h"
 #include "fs/volume/extent_window.h"
 #include "fs/volume/volume_state.h"
@@ -62,9 +62,9 @@ class ExtentWrite {
   // Most writes are of one run of blocks.
   static constexpr std::size_t kFewTargets = 2;
 
-  BlockSource::Checksums checksums_;          // of the source's blocks, unless no_copy_on_write_
-  SmallVector<Target, kFewTargets> targets_;  // ascending
-  SmallVector<store::Allocation, kFewTargets> allocations_;
+  BlockSource::Checksums checksums_;                  // of the source's blocks, unless no_copy_on_write_
+  absl::InlinedVector<Target, kFewTargets> targets_;  // ascending
+  absl::InlinedVector<store::Allocation, kFewTargets> allocations_;
 };
 
 }  // namespace ashlar::volume

@@ -1,8 +1,8 @@
 // Choosing which free blocks to hand out.
+#include <absl/container/inlined_vector.h>
 #include <algorithm>
 
 #include "fs/base/log.h"
-#include "fs/base/small_vector.h"
 #include "fs/store/allocator/allocator_state.h"
 
 namespace ashlar::store {
@@ -19,18 +19,12 @@ constexpr std::uint64_t kGoodPartAtGoal = 4;
 constexpr std::uint32_t kMaxGroupsPerLength = 8;
 
 constexpr std::size_t kUsualLengths = 16;  // of requests up to a few thousand blocks
-using Lengths = SmallVector<std::uint64_t, kUsualLengths>;
+using Lengths = absl::InlinedVector<std::uint64_t, kUsualLengths>;
 
 // The lengths to try, longest first, down to the minimum. `crowded`: somebody else has the goal.
-<<<<<<< HEAD
-std::vector<std::uint64_t> lengths_to_try(const AllocationRequest& request, std::uint64_t group_blocks, bool crowded) {
-  std::vector<std::uint64_t> lengths;
-  const bool stream = request.purpose == Purpose::data && request.leave_room && request.maximum >= kStreamBlocks;
-=======
 Lengths lengths_to_try(const AllocationRequest& request, std::uint64_t group_blocks, bool crowded) {
   Lengths lengths;
-  const bool stream = request.purpose == Purpose::data && request.maximum >= kStreamBlocks;
->>>>>>> lean
+  const bool stream = request.purpose == Purpose::data && request.leave_room && request.maximum >= kStreamBlocks;
   if (crowded && stream) {
     std::uint64_t room = std::min(request.maximum * kStreamRoom, group_blocks / 2);
     for (; room > request.maximum; room /= 2) lengths.push_back(room);

@@ -22,14 +22,14 @@ void RecordBuilder::clear() {
 }
 
 void RecordBuilder::append_bytes(std::span<const std::byte> bytes) {
-  bytes_.append(bytes.begin(), bytes.end());
+  bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
   bytes_.resize((bytes_.size() + 3) & ~std::size_t{3});
 }
 
 void RecordBuilder::append_op(const format::LogOp& op) {
   static_assert(sizeof op % 4 == 0);
   const auto bytes = std::as_bytes(std::span(&op, 1));
-  bytes_.append(bytes.begin(), bytes.end());
+  bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
   ++op_count_;
 }
 
@@ -44,7 +44,7 @@ void RecordBuilder::put(const format::Key& key, std::span<const std::byte> value
   op.b = key.offset;
   append_op(op);
   if (key.kind == format::ItemKind::extent) values_.push_back({bytes_.size(), size});
-  bytes_.append(value.begin(), value.end());
+  bytes_.insert(bytes_.end(), value.begin(), value.end());
   append_bytes(rest);
 }
 

@@ -1,10 +1,10 @@
 // Encodes a transaction as the log record that it is: applying it, logging it and replaying it read the same bytes.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
 #include <cstddef>
 #include <span>
 
-#include "fs/base/small_vector.h"
 #include "fs/base/types.h"
 #include "fs/format/log.h"
 
@@ -52,8 +52,8 @@ class RecordBuilder {
   static constexpr std::size_t kUsualBytes = 768;
   static constexpr std::size_t kUsualExtents = 4;
 
-  SmallVector<std::byte, kUsualBytes> bytes_;
-  SmallVector<Value, kUsualExtents> values_;  // of the extent items put
+  absl::InlinedVector<std::byte, kUsualBytes> bytes_;
+  absl::InlinedVector<Value, kUsualExtents> values_;  // of the extent items put
   std::uint32_t op_count_ = 0;
 };
 

@@ -2,6 +2,7 @@
 // lock.
 #pragma once
 
+#include <absl/functional/function_ref.h>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -10,7 +11,6 @@
 #include <vector>
 
 #include "blockio/io_queue.h"
-#include "fs/base/function_ref.h"
 #include "fs/base/result.h"
 #include "fs/base/types.h"
 #include "fs/format/key.h"
@@ -39,7 +39,7 @@ struct TreeExtent {
 // A value copied out of the tree.
 using ItemValue = std::vector<std::byte>;
 
-using ItemVisitor = FunctionRef<bool(const format::Key&, std::span<const std::byte> value)>;  // false: stop
+using ItemVisitor = absl::FunctionRef<bool(const format::Key&, std::span<const std::byte> value)>;  // false: stop
 
 // Where a checkpoint puts the nodes of a frozen tree: gives addresses, and takes sealed node images in the order
 // bottom-up. `image` is valid during the call only.
