@@ -253,7 +253,7 @@ TEST_P(Defragment, InlineEmptyAndSparseFilesHaveNothingToMove) {
 TEST_P(Defragment, ProtectedFilesToo) {
   const InodeNumber file = rig.make_file(kRootInode, "f");
   age(file, 100);
-  for (const std::uint32_t flag : {FS_IMMUTABLE_FL, FS_APPEND_FL}) {
+  for (const auto flag : {std::uint32_t{FS_IMMUTABLE_FL}, std::uint32_t{FS_APPEND_FL}}) {
     ASSERT_TRUE(volume().set_inode_flags(rig.context(), file, flag));
     const Seen before = see(file);
     defragment(file);
