@@ -80,7 +80,8 @@ class Defrag {
 
   void handle_entry(FTS& walk, FTSENT& entry);
   void handle_file(const FTSENT& entry);
-  [[nodiscard]] bool pass(int file, const FTSENT& entry, bool dry_run, Total& total);
+  enum class Purpose : std::uint8_t { look, move, look_again };
+  [[nodiscard]] bool pass(int file, const FTSENT& entry, Purpose purpose, Total& total);
   void complain(const char* path, const char* why) {
     fmt::print(stderr, "ashlarctl: defrag: {}: {}\n", format::printable(path), why);
     failed_ = true;
@@ -130,14 +131,16 @@ void Defrag::handle_entry(FTS& walk, FTSENT& entry) {
 }
 
 // The file from its beginning to its end; false when it could not be done.
-bool Defrag::pass(int file, const FTSENT& entry, bool dry_run, Total& total) {
+bool Defrag::pass(int file, const FTSENT& entry, Purpose purpose, Total& total) {
+  const bool moves = purpose == Purpose::move;
   TerminalProgress progress("defrag");
   const auto size = static_cast<std::uint64_t>(entry.fts_statp->st_size);
   fuse::DefragmentExchange exchange{};
   do {
-    if (cancelled()) return true;
+    // What was moved before an interrupt is still to be told.
+    if (cancelled() && purpose != Purpose::look_again) return true;
     exchange.version = fuse::kDefragmentVersion;
-    exchange.flags = dry_run ? fuse::kDefragmentDryRun : 0;
+    exchange.flags = moves ? 0 : fuse::kDefragmentDryRun;
     exchange.shortest_run = options_.shortest_run;
     exchange.budget = std::max(kBytesPerStep, 2 * options_.shortest_run);
     if (ioctl(file, fuse::kDefragmentCommand, &exchange) != 0) {
@@ -149,7 +152,7 @@ bool Defrag::pass(int file, const FTSENT& entry, bool dry_run, Total& total) {
     }
     total.runs += exchange.runs;
     total.bytes += exchange.bytes;
-    if (!dry_run) progress.show(std::min(exchange.position, size), size);
+    if (moves) progress.show(std::min(exchange.position, size), size);
   } while ((exchange.flags & fuse::kDefragmentDone) == 0);
   return true;
 }
@@ -160,13 +163,13 @@ void Defrag::handle_file(const FTSENT& entry) {
   if (file.get() < 0) return complain(entry.fts_path, std::strerror(errno));
   ++files_;
   Total before;
-  if (!pass(file.get(), entry, true, before)) return;
+  if (!pass(file.get(), entry, Purpose::look, before)) return;
   Total moved;
   std::uint64_t after = before.runs;
   if (!options_.dry_run && before.runs > 1) {
-    const bool done = pass(file.get(), entry, false, moved);
+    const bool done = pass(file.get(), entry, Purpose::move, moved);
     Total then;
-    if (moved.bytes != 0 && !cancelled() && pass(file.get(), entry, true, then)) after = then.runs;
+    if (moved.bytes != 0 && pass(file.get(), entry, Purpose::look_again, then)) after = then.runs;
     if (!done && moved.bytes == 0) return;
   }
   const std::uint64_t bytes = options_.dry_run ? before.bytes : moved.bytes;
