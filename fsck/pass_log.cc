@@ -67,6 +67,11 @@ Status pass_log(CheckContext& context) {
   }
   if (end->lost_upto) context.report.add(FindingId::log_cut, format::log_block(context.layout, end->next).value());
   if (!end->unreadable.empty()) context.report.add(FindingId::log_unreadable, end->unreadable);
+  if (end->ends_at_unreadable_data) {
+    context.report.add(FindingId::log_unreadable, "data that it names: " + end->unreadable_data);
+  } else if (!end->unreadable_data.empty()) {
+    context.report.add(FindingId::log_data_unreadable, end->unreadable_data);
+  }
   if (end->records != 0) context.report.add(FindingId::log_not_empty, end->records);
   if (end->distrusted != 0) context.report.add(FindingId::log_distrusted, end->distrusted);
   return {};

@@ -121,17 +121,29 @@ Status Store::State::recover(blockio::IoQueue& io) {
 
 // The volume is whole without what the log lost, and refusing it would not bring that back: it is used, and says so.
 void Store::State::note_damage(const LogEnd& end) {
-  if (!end.is_damaged()) return;
-  log_was_damaged = true;
+  log_was_damaged = end.is_damaged();
   const BlockNumber block = format::log_block(layout, end.next);
   if (end.lost_upto) {
     ashlar::log(LogLevel::error,
                 "{}: the log is damaged at block {}: {} KiB of transactions that had been acknowledged as durable are "
                 "lost; the volume is as it was before them",
                 device.name(), block.value(), (*end.lost_upto - end.next + 1023) >> 10);
-  } else {
+  } else if (!end.unreadable.empty()) {
     ashlar::log(LogLevel::error, "{}: the log cannot be read from block {} on: {}; what it held there is lost",
                 device.name(), block.value(), end.unreadable);
+  }
+  if (end.unreadable_data.empty()) return;
+  data_errors.fetch_add(1, std::memory_order_relaxed);
+  if (end.ends_at_unreadable_data) {
+    ashlar::log(LogLevel::error,
+                "{}: data named by the end of the log cannot be read: {}; other data is missing too: the last {} "
+                "transactions do not count",
+                device.name(), end.unreadable_data, end.distrusted);
+  } else {
+    ashlar::log(LogLevel::error,
+                "{}: data named by the end of the log cannot be read: {}; the transactions count, the file has lost "
+                "that data",
+                device.name(), end.unreadable_data);
   }
 }
 

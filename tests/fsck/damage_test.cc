@@ -113,6 +113,8 @@ TEST(Findings, AllHaveAnImage) {
   };
   // That one is told by repairs alone: Repair.WhatIsLostForGoodIsSaid.
   shown.push_back(FindingId::contents_given_up);
+  // That one takes a device that fails: LogData.UnreadableItCountsWhenTheRestIsThere.
+  shown.push_back(FindingId::log_data_unreadable);
   std::sort(shown.begin(), shown.end());
   EXPECT_EQ(shown, known);
 }

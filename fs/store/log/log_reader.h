@@ -27,15 +27,22 @@ struct LogEnd {
   // What the device says about the place where the log ends, when it cannot read it: nobody knows what was there.
   // Empty when it can.
   std::string unreadable;
+  // What the device says about data that a record of the unflushed tail names, when it cannot read it: nobody knows
+  // whether it had arrived. Empty when it can. The record counts nevertheless if all else that the tail names is there;
+  // otherwise the tail had not been durable, and the log ends before that record.
+  std::string unreadable_data;
+  bool ends_at_unreadable_data = false;
 
-  [[nodiscard]] bool is_damaged() const noexcept { return lost_upto.has_value() || !unreadable.empty(); }
+  [[nodiscard]] bool is_damaged() const noexcept {
+    return lost_upto.has_value() || !unreadable.empty() || ends_at_unreadable_data;
+  }
 };
 
 // Visits every record from the superblock's log_start on, oldest first. Records past the last known flush are believed
 // only if the data that they bear witness to is on the device; the first that is not ends the log (design: prefix
 // consistency). A visitor's error ends the reading and is returned. A missing, torn or
-// damaged chunk and one that the device fails to read (io_error) is the log's end, which LogEnd tells apart; any other
-// device error is an error, and so is a log of which nothing can be read.
+// damaged chunk and one that the device fails to read (io_error) is the log's end, which LogEnd tells apart, as it does
+// data that the device fails to read; any other device error is an error, and so is a log of which nothing can be read.
 [[nodiscard]] Result<LogEnd> read_log(blockio::IoQueue& io, const format::Superblock& superblock,
                                       const std::function<Status(Lsn, std::span<const std::byte> record)>& visit);
 
