@@ -208,20 +208,20 @@ CommandLine parse_command_line(int count, char** arguments) {
   std::vector<std::string> lists;
   bool sloppy = false;
   bool no_mtab = false;
-  bool read_only = false;
-  bool read_write = false;
   std::string type;
   app.add_option("device", request.device, "block device or image file")->required();
   app.add_option("mount_point", request.mount_point, "directory")->required();
-  app.add_option("-o", lists,
-                 "mount options: ro, rw, io_engine=auto|io_uring|aio, fuse_transport=auto|io_uring|dev,\n"
-                 "commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime, relatime, strictatime, nodiratime,\n"
-                 "nodatacow, norecovery, errors=remount-ro|continue|panic, nodev, nosuid, noexec, allow_other, ...")
-      ->allow_extra_args(false);
+  const CLI::Option* const list_option =
+      app.add_option(
+             "-o", lists,
+             "mount options: ro, rw, io_engine=auto|io_uring|aio, fuse_transport=auto|io_uring|dev,\n"
+             "commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime, relatime, strictatime, nodiratime,\n"
+             "nodatacow, norecovery, errors=remount-ro|continue|panic, nodev, nosuid, noexec, allow_other, ...")
+          ->allow_extra_args(false);
   app.add_flag("-f,--foreground", request.foreground, "stay in the foreground and log to standard error");
   app.add_flag("-v,--verbose", request.verbose, "say what was mounted and how");
-  app.add_flag("-r", read_only, "as -o ro");
-  app.add_flag("-w", read_write, "as -o rw");
+  const CLI::Option* const read_only = app.add_flag("-r")->description("as -o ro");
+  const CLI::Option* const read_write = app.add_flag("-w")->description("as -o rw");
   app.add_flag("-s", sloppy, "tolerated, for mount(8)");
   app.add_flag("-n", no_mtab, "tolerated, for mount(8)");
   app.add_option("-t", type, "tolerated, for mount(8)");
@@ -234,11 +234,14 @@ CommandLine parse_command_line(int count, char** arguments) {
                       : fmt::format("ashlarfs: {}; see ashlarfs --help\n", error.what());
     return result;
   }
+  // In the order given: the last word counts.
   Status parsed;
-  for (const std::string& list : lists) {
-    if (parsed) parsed = parse_option_list(list, request);
+  auto list = lists.begin();
+  for (const CLI::Option* const option : app.parse_order()) {
+    if (option == read_only) request.read_only = true;
+    if (option == read_write) request.read_only = false;
+    if (option == list_option && parsed && list != lists.end()) parsed = parse_option_list(*list++, request);
   }
-  if (read_only) request.read_only = true;
   if (parsed) parsed = check_combination(request);
   if (!parsed) {
     result.exit_status = 1;

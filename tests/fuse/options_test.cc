@@ -123,6 +123,23 @@ TEST(CommandLine, TakesSeveralLists) {
   EXPECT_EQ(command.request.threads, 2U);
 }
 
+TEST(CommandLine, TheLastWordOnWritingCounts) {
+  const auto read_only = [](std::initializer_list<std::string> words) {
+    const CommandLine command = parse(words);
+    EXPECT_TRUE(command.run) << command.text;
+    return command.request.read_only;
+  };
+  EXPECT_TRUE(read_only({"image", "dir", "-r"}));
+  EXPECT_TRUE(read_only({"-r", "image", "dir"}));
+  EXPECT_FALSE(read_only({"image", "dir", "-w"}));
+  EXPECT_FALSE(read_only({"image", "dir", "-o", "ro", "-w"}));
+  EXPECT_TRUE(read_only({"image", "dir", "-w", "-o", "ro"}));
+  EXPECT_FALSE(read_only({"image", "dir", "-r", "-o", "nodev,rw"}));
+  EXPECT_TRUE(read_only({"image", "dir", "-o", "rw", "-r", "-o", "nodev"}));
+  EXPECT_FALSE(read_only({"-o", "ro", "image", "-r", "-o", "nosuid", "-w", "dir"}));
+  EXPECT_TRUE(read_only({"-r", "-w", "-r", "image", "dir"}));
+}
+
 TEST(CommandLine, NamesDeviceAndOptionInOneLine) {
   const CommandLine command = parse({"image", "dir", "-o", "bogus"});
   EXPECT_FALSE(command.run);
