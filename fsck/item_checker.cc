@@ -12,12 +12,6 @@ namespace ashlar::fsck {
 using format::ItemKind;
 using format::Key;
 
-namespace {
-
-// Of the offset of a part of an xattr's value, its number.
-
-}  // namespace
-
 std::string_view name_of(ItemKind kind) noexcept {
   switch (kind) {
     case ItemKind::inode: return "inode";
