@@ -78,6 +78,18 @@ Status shrink(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
   return {};
 }
 
+// A damaged volume says that something other than a file is half truncated: nothing is to be done, now or ever.
+Result<bool> drop_false_orphan(VolumeState& volume, blockio::IoQueue& io, const Inode& inode) {
+  log(LogLevel::error, "inode {} is no file and is listed as half truncated: it is taken off the list",
+      inode.number().value());
+  // Without names, the inode's orphan item says that all of it goes.
+  if (inode.item.links == 0) return true;
+  store::Transaction transaction;
+  transaction.erase(orphan_key(inode.number()));
+  TRY(volume.store->commit(io, transaction, kFreeing));
+  return true;
+}
+
 }  // namespace
 
 Status finish_truncation(VolumeState& volume, blockio::IoQueue& io, Inode& inode) {
@@ -86,11 +98,12 @@ Status finish_truncation(VolumeState& volume, blockio::IoQueue& io, Inode& inode
 }
 
 Result<bool> continue_truncation(VolumeState& volume, blockio::IoQueue& io, InodeNumber number, std::size_t max_steps) {
-  Result<InodeRef> inode = acquire_regular(volume, io, number);
+  Result<InodeRef> inode = volume.inodes.acquire(io, number);
   if (!inode && inode.error().code() == ErrorCode::stale_handle) return true;  // it goes altogether
   if (!inode) return fail(std::move(inode).error());
   Inode& cut = **inode;
   const std::lock_guard lock(cut.lock);
+  if (!cut.is_regular()) return drop_false_orphan(volume, io, cut);
   for (std::size_t step = 0; step < max_steps && cut.truncation_unfinished; ++step) {
     cut.truncation_unfinished = !TRY(cut_some(volume, io, cut));
   }

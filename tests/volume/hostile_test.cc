@@ -143,6 +143,21 @@ TEST_F(Hostile, AnOrphanWithNames) {
   EXPECT_EQ(rig->stat(file).links, 1U);
 }
 
+// Who is told so would be asked to truncate it again and again.
+TEST_F(Hostile, AHalfTruncatedDirectory) {
+  const InodeNumber target = rig->volume().make_symlink(rig->context(), kRootInode, "l", "target")->inode;
+  format::OrphanItem orphan{};
+  orphan.reason = static_cast<std::uint8_t>(format::OrphanReason::truncated);
+  for (const InodeNumber number : {directory, target})
+    put_bytes({format::kOrphanOwner, ItemKind::orphan, number.value()}, std::as_bytes(std::span(&orphan, 1)));
+  rig->remount();
+  rig->remount();
+  EXPECT_EQ(rig->volume().store().item_count(ItemKind::orphan), 0U);
+  EXPECT_EQ(rig->find(directory, "f"), file);
+  EXPECT_EQ(rig->volume().read_symlink(rig->context(), target).value_or(""), "target");
+  rig->check();
+}
+
 TEST_F(Hostile, RandomItems) {
   configure_log("test", LogLevel::error, LogSink::standard_error);
   std::mt19937_64 random(7);
