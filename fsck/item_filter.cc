@@ -13,8 +13,7 @@ using format::Key;
 
 namespace {
 
-constexpr std::uint64_t kMaxInode = 1ULL << 62;  // so that there is always a next number
-constexpr std::uint64_t kMaxSize = ~0ULL >> 1;   // of a file
+constexpr std::uint64_t kMaxSize = ~0ULL >> 1;  // of a file
 
 template <typename Head>
 void append(std::vector<std::byte>& bytes, const Head& head, std::string_view name) {
@@ -56,7 +55,7 @@ Status ItemFilter::hand_on_rest(const Key& key, std::span<const std::byte> value
 
 Status ItemFilter::take(const Key& key, std::span<const std::byte> value) {
   ++taken_;
-  if (value.size() > longest_value_ || key.inode.value() >= kMaxInode) return {};
+  if (value.size() > longest_value_ || key.inode.value() >= format::kInodeNumberLimit) return {};
   if (key.inode == format::kOrphanOwner) return key.kind == ItemKind::orphan ? take_orphan(key, value) : Status{};
   TRY(ensure_root(key, value));
   if (key.inode.value() != number_) end_inode();
@@ -67,7 +66,7 @@ Status ItemFilter::take(const Key& key, std::span<const std::byte> value) {
 }
 
 Status ItemFilter::finish() {
-  TRY(ensure_root({InodeNumber{kMaxInode}, ItemKind::inode, 0}, {}));
+  TRY(ensure_root({InodeNumber{format::kInodeNumberLimit}, ItemKind::inode, 0}, {}));
   end_inode();
   if (task_ == Task::learn && taken_ != handed_on_) plan_.changes_items = true;
   return {};

@@ -182,7 +182,7 @@ class NamePlanner {
     if (!is_there) {
       free_names.forget_notes();
       const std::string name = root_names.choose(std::string(kLostFound));
-      if (name.empty()) return {};
+      if (name.empty() || plan_.next_inode >= format::kInodeNumberLimit) return {};
       make_lost_found(name);
     }
     for (const Lost& lost : lost_) {

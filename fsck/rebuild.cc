@@ -1,5 +1,6 @@
 #include "fsck/rebuild.h"
 
+#include <algorithm>
 #include <ctime>
 
 #include "fsck/context.h"
@@ -121,7 +122,9 @@ class Rebuild {
     const Counts counts = TRY(read_items(context, filter));
     learned.nodes = counts.nodes;
     learned.items = counts.items;
-    if (has_new_seed_) learned.plan.next_inode += kInodeNumbersSkipped;
+    if (has_new_seed_) {
+      learned.plan.next_inode = std::min(learned.plan.next_inode + kInodeNumbersSkipped, format::kInodeNumberLimit);
+    }
     learned.kept = std::move(filter.kept_blocks());
     learned.lost = context.lost;
     return learned;

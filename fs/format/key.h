@@ -24,6 +24,9 @@ enum class ItemKind : std::uint8_t {
 inline constexpr std::size_t kItemKindLimit = 16;  // kinds are below this
 inline constexpr unsigned kXattrPartBits = 8;
 
+// No inode has this number or a higher one, so that there is always a next number.
+inline constexpr std::uint64_t kInodeNumberLimit = 1ULL << 62;
+
 // The inode number under which all orphan items lie.
 inline constexpr InodeNumber kOrphanOwner{0};
 

@@ -109,6 +109,7 @@ Result<bool> LogOpCursor::next(LogOpView& view) {
     }
     case LogOpKind::counter:
       if (Counter{op.key_kind} != Counter::next_inode) return corrupt_record("unknown counter");
+      if (op.a > kInodeNumberLimit) return corrupt_record("inode number out of range");
       view.counter = Counter{op.key_kind};
       view.counter_value = op.a;
       break;

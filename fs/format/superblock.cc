@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "fs/format/checksum.h"
+#include "fs/format/key.h"
 #include "fs/format/layout.h"
 #include "fs/format/node.h"
 #include "fs/format/places.h"
@@ -107,7 +108,8 @@ Status check_state(const Superblock& superblock, const Layout& layout) {
     return corrupt_superblock("too many free blocks");
   if (superblock.node_count == 0 || superblock.node_count > layout.block_count())
     return corrupt_superblock("node count out of range");
-  if (superblock.next_inode <= kRootInode.value()) return corrupt_superblock("next inode number out of range");
+  if (superblock.next_inode <= kRootInode.value() || superblock.next_inode > kInodeNumberLimit)
+    return corrupt_superblock("next inode number out of range");
   return check_root(superblock, layout);
 }
 

@@ -137,8 +137,11 @@ void Store::State::mark_failed(blockio::IoQueue& io) {
   }
 }
 
-InodeNumber Store::new_inode_number(Transaction& transaction) {
-  const std::uint64_t number = state_->next_inode.fetch_add(1, std::memory_order_relaxed);
+Result<InodeNumber> Store::new_inode_number(Transaction& transaction) {
+  std::uint64_t number = state_->next_inode.load(std::memory_order_relaxed);
+  do {
+    if (number >= format::kInodeNumberLimit) return fail(ErrorCode::no_space, "no inode number is left");
+  } while (!state_->next_inode.compare_exchange_weak(number, number + 1, std::memory_order_relaxed));
   transaction.counter(format::Counter::next_inode, number + 1);
   return InodeNumber{number};
 }

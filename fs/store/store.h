@@ -152,8 +152,9 @@ class Store {
   [[nodiscard]] std::string label() const;
   [[nodiscard]] Status set_label(blockio::IoQueue& io, std::string_view label);
 
-  // A number never used before on this volume, also after a crash.
-  [[nodiscard]] InodeNumber new_inode_number(Transaction& transaction);
+  // A number never used before on this volume, also after a crash, as far as its superblock and log tell the truth.
+  // no_space when there is none left.
+  [[nodiscard]] Result<InodeNumber> new_inode_number(Transaction& transaction);
 
   // Looking for damage. What lies at fixed places comes in units (superblock, blocks of the group table, bitmaps), each
   // of which keeps checkpoints waiting for two reads; the tree leaf by leaf, each with the nodes above that begin with

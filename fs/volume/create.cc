@@ -49,7 +49,7 @@ Result<Attributes> try_to_make_named(VolumeState& volume, Context& context, Inod
   TRY(check_names_may_change(directory->item, false));
 
   store::Transaction transaction;
-  const InodeNumber number = volume.store->new_inode_number(transaction);
+  const InodeNumber number = TRY(new_inode_number(volume, context.io, transaction));
   NameChanges names(volume, context.io);
   TRY(names.add(parent, name, {number, entry_type(node.mode)}));
   StagedInode above(*directory);
@@ -68,7 +68,7 @@ Result<Attributes> try_to_make_named(VolumeState& volume, Context& context, Inod
   names.stage(transaction);
 
   // In the table before anybody can find the name.
-  const InodeRef inode = volume.inodes.create(number, item);
+  const InodeRef inode = TRY(volume.inodes.create(number, item));
   TRY(commit(volume, context.io, transaction, {&above}));
   inode->changed_lsn.store(directory->changed_lsn.load(std::memory_order_relaxed), std::memory_order_relaxed);
   volume.inodes.add_reference(*inode);
@@ -89,14 +89,14 @@ Result<Attributes> try_to_make_unnamed(VolumeState& volume, Context& context, In
   const std::lock_guard guard(directory->lock);
   TRY(check_names_may_change(directory->item, false));
   store::Transaction transaction;
-  const InodeNumber number = volume.store->new_inode_number(transaction);
+  const InodeNumber number = TRY(new_inode_number(volume, context.io, transaction));
   const InheritedAcls acls = TRY(inherit_acls(volume, context.io, *directory, node.mode, context.umask));
   format::InodeItem item = new_inode_item(volume, context, directory->item, {acls.mode, node.device});
   TRY(stage_acls(volume, context.io, number, item, acls, transaction));
   item.version = 1;
   put_orphan(transaction, number, volume.generation, format::OrphanReason::unlinked);
   transaction.put_item(inode_key(number), item);
-  const InodeRef inode = volume.inodes.create(number, item);
+  const InodeRef inode = TRY(volume.inodes.create(number, item));
   const Lsn lsn = TRY(volume.store->commit(context.io, transaction));
   inode->unlinked.store(true, std::memory_order_relaxed);
   inode->changed_lsn.store(lsn.value(), std::memory_order_relaxed);

@@ -1,5 +1,6 @@
 #include "fs/volume/inode_item.h"
 
+#include <fmt/core.h>
 #include <linux/fs.h>
 
 #include <mutex>
@@ -73,6 +74,16 @@ format::InodeItem new_inode_item(const VolumeState& volume, const Context& conte
   if (S_ISCHR(node.mode) || S_ISBLK(node.mode)) item.device = node.device;
   item.accessed = item.modified = item.changed = item.born = to_item(context.now);
   return item;
+}
+
+Result<InodeNumber> new_inode_number(VolumeState& volume, blockio::IoQueue& io, store::Transaction& transaction) {
+  const InodeNumber number = TRY(volume.store->new_inode_number(transaction));
+  // In the leaf that the transaction is about to change.
+  store::ItemValue value;
+  if (TRY(volume.store->get(io, inode_key(number), value))) {
+    return fail(ErrorCode::corrupt_structure, fmt::format("the new inode number {} is in use", number.value()));
+  }
+  return number;
 }
 
 void contents_changed(format::InodeItem& item, const timespec& now) noexcept {

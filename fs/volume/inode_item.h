@@ -32,6 +32,11 @@ inline constexpr std::uint64_t kMaxFileSize = 0x7fff'ffff'ffff'ffffULL;  // byte
 [[nodiscard]] format::InodeItem new_inode_item(const VolumeState& volume, const Context& context,
                                                const format::InodeItem& parent, const NewNode& node) noexcept;
 
+// A number for an inode that `transaction` makes. corrupt_structure when there is one of that number already, as in a
+// damaged volume that gives out numbers again.
+[[nodiscard]] Result<InodeNumber> new_inode_number(VolumeState& volume, blockio::IoQueue& io,
+                                                   store::Transaction& transaction);
+
 // Contents changed (mtime and ctime), or only what is told about them (ctime).
 void contents_changed(format::InodeItem& item, const timespec& now) noexcept;
 void status_changed(format::InodeItem& item, const timespec& now) noexcept;

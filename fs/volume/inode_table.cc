@@ -1,5 +1,6 @@
 #include "fs/volume/inode_table.h"
 
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <tsl/robin_map.h>
 
@@ -130,7 +131,7 @@ Result<bool> InodeTable::is_half_truncated(blockio::IoQueue& io, const Inode& in
   return format::OrphanReason{orphan.reason} == format::OrphanReason::truncated;
 }
 
-InodeRef InodeTable::create(InodeNumber number, const format::InodeItem& item) {
+Result<InodeRef> InodeTable::create(InodeNumber number, const format::InodeItem& item) {
   auto inode = std::make_unique<Inode>(number);
   inode->item = item;
   inode->type_ = item.mode & S_IFMT;
@@ -139,8 +140,10 @@ InodeRef InodeTable::create(InodeNumber number, const format::InodeItem& item) {
   Inode* const made = inode.get();
   Shard& shard = shard_of(number);
   const std::lock_guard guard(shard.mutex);
-  shard.inodes.insert_or_assign(number.value(), std::move(inode));
-  return {*this, *made};
+  if (!shard.inodes.try_emplace(number.value(), std::move(inode)).second) {
+    return fail(ErrorCode::corrupt_structure, fmt::format("the new inode number {} is in use", number.value()));
+  }
+  return InodeRef(*this, *made);
 }
 
 void InodeTable::add_reference(Inode& inode) {

@@ -99,8 +99,9 @@ class InodeTable {
 
   // stale_handle when there is no such inode, or none that can still be reached.
   [[nodiscard]] Result<InodeRef> acquire(blockio::IoQueue& io, InodeNumber number);
-  // The inode that the caller is about to make with this item: its number is new.
-  [[nodiscard]] InodeRef create(InodeNumber number, const format::InodeItem& item);
+  // The inode that the caller is about to make with this item: its number is new, and no item has it. corrupt_structure
+  // when somebody uses an inode of that number nevertheless.
+  [[nodiscard]] Result<InodeRef> create(InodeNumber number, const format::InodeItem& item);
 
   void add_reference(Inode& inode);
   void drop_references(InodeNumber number, std::uint64_t count);

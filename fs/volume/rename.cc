@@ -53,7 +53,7 @@ class Rename {
   Status check_replacement();
   Status move();
   Status exchange();
-  NamedInode make_whiteout(store::Transaction& transaction);
+  Result<NamedInode> make_whiteout(store::Transaction& transaction);
   [[nodiscard]] NamedInode source() const { return {source_->number(), entry_type(source_->type())}; }
 
   VolumeState& volume_;
@@ -138,13 +138,13 @@ Status Rename::check_replacement() {
   return {};
 }
 
-NamedInode Rename::make_whiteout(store::Transaction& transaction) {
-  const InodeNumber number = volume_.store->new_inode_number(transaction);
+Result<NamedInode> Rename::make_whiteout(store::Transaction& transaction) {
+  const InodeNumber number = TRY(new_inode_number(volume_, context_.io, transaction));
   format::InodeItem item = new_inode_item(volume_, context_, old_parent_->item, {S_IFCHR, 0});
   item.links = 1;
   item.version = 1;
   transaction.put_item(inode_key(number), item);
-  return {number, entry_type(item.mode)};
+  return NamedInode{number, entry_type(item.mode)};
 }
 
 Status Rename::move() {
@@ -159,7 +159,7 @@ Status Rename::move() {
 
   take_from_directory(from.next, source_->is_directory(), context_.now);
   if ((flags_ & RENAME_WHITEOUT) != 0) {
-    const NamedInode whiteout = make_whiteout(transaction);
+    const NamedInode whiteout = TRY(make_whiteout(transaction));
     TRY(names.replace(old_parent_->number(), name_, whiteout));
     TRY(add_to_directory(from.next, false, context_.now));
   } else {

@@ -218,6 +218,9 @@ TEST(LogOpCursorTest, MalformedOperationsEndTheWalk) {
   EXPECT_TRUE(rejected(op_of(LogOpKind::allocate, 0, 0, 1, 0)));
   EXPECT_TRUE(rejected(op_of(LogOpKind::free, 0, 0, ~0ULL, 2)));
   EXPECT_TRUE(rejected(op_of(LogOpKind::counter, 2, 0, 1, 0)));
+  EXPECT_FALSE(rejected(op_of(LogOpKind::counter, 1, 0, kInodeNumberLimit, 0)));
+  EXPECT_TRUE(rejected(op_of(LogOpKind::counter, 1, 0, kInodeNumberLimit + 1, 0)));
+  EXPECT_TRUE(rejected(op_of(LogOpKind::counter, 1, 0, ~0ULL, 0)));
   EXPECT_TRUE(rejected(op_of(LogOpKind::patch, 1, 0, 1, 0)));
   EXPECT_TRUE(rejected(op_of(LogOpKind{0}, 1, 0, 1, 0)));
   EXPECT_TRUE(rejected(op_of(LogOpKind{200}, 1, 0, 1, 0)));

@@ -1,4 +1,5 @@
 #include "fs/format/superblock.h"
+#include "fs/format/key.h"
 
 #include <gtest/gtest.h>
 
@@ -111,6 +112,8 @@ TEST(SuperblockTest, EveryInvalidFieldIsRejectedThoughTheChecksumHolds) {
       {"too many free", kCorrupt, [](Superblock& s) { s.free_blocks = kVolumeBytes / 4096; }},
       {"no nodes", kCorrupt, [](Superblock& s) { s.node_count = 0; }},
       {"next inode is the root", kCorrupt, [](Superblock& s) { s.next_inode = 1; }},
+      {"next inode too high", kCorrupt, [](Superblock& s) { s.next_inode = kInodeNumberLimit + 1; }},
+      {"next inode wraps", kCorrupt, [](Superblock& s) { s.next_inode = ~0ULL; }},
       {"root in the head", kCorrupt, [](Superblock& s) { s.root.address[0] = 0; }},
       {"root over a bitmap", kCorrupt, [](Superblock& s) { s.root.address[0] = 32768 + 14; }},
       {"root over the log", kCorrupt, [](Superblock& s) { s.root.address[1] = s.log_first + 3; }},

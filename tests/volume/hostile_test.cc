@@ -1,13 +1,19 @@
 // Items that no volume of ours would hold: errors, never crashes, loops or reads out of bounds.
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <linux/falloc.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
+#include <functional>
+#include <optional>
 #include <random>
 
 #include "fs/base/log.h"
 #include "fs/format/items.h"
+#include "fs/store/superblock_io.h"
 #include "tests/volume/rig.h"
 
 namespace ashlar::volume::testing {
@@ -46,6 +52,30 @@ class Hostile : public ::testing::Test {
   }
   void put_inode(InodeNumber inode, const format::InodeItem& item) {
     put_bytes({inode, ItemKind::inode, 0}, std::as_bytes(std::span(&item, 1)));
+  }
+
+  // Of the volume that is not mounted.
+  void edit_superblock(const std::function<void(format::Superblock&)>& edit) {
+    auto superblock = store::read_superblock(rig->device().geometry(), rig->io(), true);
+    ASSERT_TRUE(superblock);
+    edit(*superblock);
+    ASSERT_TRUE(store::rewrite_superblock(rig->io(), *superblock));
+  }
+  // Unmounts, has the superblock say that this is the next inode's number, and mounts again.
+  void set_next_inode(std::uint64_t number) {
+    rig->unmount();
+    edit_superblock([number](format::Superblock& superblock) { superblock.next_inode = number; });
+    ASSERT_TRUE(rig->try_mount());
+  }
+  // What comes of each way to make an inode.
+  [[nodiscard]] std::vector<std::optional<ErrorCode>> make_all() {
+    Volume& volume = rig->volume();
+    Context& context = rig->context();
+    return {error_of(volume.make_node(context, directory, "new", {S_IFREG | 0644, 0})),
+            error_of(volume.make_node(context, directory, "new directory", {S_IFDIR | 0755, 0})),
+            error_of(volume.make_symlink(context, directory, "new link", "target")),
+            error_of(volume.make_unnamed(context, directory, {S_IFREG | 0644, 0})),
+            error_of(volume.rename(context, directory, "f", directory, "g", RENAME_WHITEOUT))};
   }
 
   // Every kind of operation; what they say does not matter.
@@ -156,6 +186,38 @@ TEST_F(Hostile, AHalfTruncatedDirectory) {
   EXPECT_EQ(rig->find(directory, "f"), file);
   EXPECT_EQ(rig->volume().read_symlink(rig->context(), target).value_or(""), "target");
   rig->check();
+}
+
+TEST_F(Hostile, InodeNumbersThatAreInUse) {
+  for (int i = 0; i < 50; ++i) rig->make_file(directory, "file " + std::to_string(i));
+  const std::vector<std::string> names = rig->names(directory);
+  rig->write(file, 0, "contents");
+  set_next_inode(2);
+  // Some of them live in memory, some on the device.
+  for (int i = 0; i < 20; ++i) static_cast<void>(rig->hold(directory, "file " + std::to_string(i)));
+  for (int round = 0; round < 10; ++round)
+    EXPECT_THAT(make_all(), ::testing::Each(std::optional(ErrorCode::corrupt_structure)));
+  EXPECT_EQ(rig->names(directory), names);
+  EXPECT_EQ(rig->read(file, 0, 100), "contents");
+  rig->check();
+  // Those behind are free.
+  set_next_inode(1000);
+  EXPECT_THAT(make_all(), ::testing::Each(std::optional<ErrorCode>()));
+}
+
+TEST_F(Hostile, NoInodeNumberLeft) {
+  set_next_inode(format::kInodeNumberLimit - 2);
+  rig->make_file(directory, "last but one");
+  rig->make_file(directory, "last");
+  EXPECT_THAT(make_all(), ::testing::Each(std::optional(ErrorCode::no_space)));
+  ASSERT_TRUE(rig->volume().sync_all(rig->context()));
+  rig->crash();
+  rig->mount();
+  EXPECT_THAT(make_all(), ::testing::Each(std::optional(ErrorCode::no_space)));
+  EXPECT_TRUE(rig->volume().unlink(rig->context(), directory, "last"));
+  rig->check();
+  rig->remount();
+  EXPECT_EQ(rig->find(directory, "last but one").value(), format::kInodeNumberLimit - 2);
 }
 
 TEST_F(Hostile, RandomItems) {

@@ -130,5 +130,16 @@ TEST(InodeTableInAVolume, UnlinkedFilesLiveAsLongAsTheKernelRemembersThem) {
   rig.check();
 }
 
+TEST_F(InodeTableTest, WhatIsThereIsNotMadeAnew) {
+  const InodeRef inode = acquire(files[0]);
+  format::InodeItem item = inode->item;
+  item.mode = S_IFDIR | 0700;
+  const auto made = table.create(files[0], item);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code(), ErrorCode::corrupt_structure);
+  EXPECT_TRUE(inode->is_regular());
+  EXPECT_EQ(&*inode, &*acquire(files[0]));
+}
+
 }  // namespace
 }  // namespace ashlar::volume::testing

@@ -137,9 +137,10 @@ TEST(StoreTest, InodeNumbersAreNeverReused) {
   for (int round = 0; round < 4; ++round) {
     for (int i = 0; i < 5; ++i) {
       Transaction transaction;
-      const InodeNumber number = store->new_inode_number(transaction);
-      EXPECT_GT(number, last);
-      last = number;
+      const Result<InodeNumber> number = store->new_inode_number(transaction);
+      ASSERT_TRUE(number);
+      EXPECT_GT(*number, last);
+      last = *number;
       ASSERT_TRUE(store->commit(*io, transaction));
     }
     if (round % 2 == 0) {
