@@ -212,7 +212,7 @@ class Rebuild {
     for (std::size_t kind = 0; kind < format::kItemKindLimit; ++kind) next.item_count[kind] = learned.items[kind];
     next.next_inode = learned.plan.next_inode;
     // What is in the log is in the tree now; chunks of the old epoch mean nothing any more.
-    next.log_epoch = superblock_.log_epoch + 1 == 0 ? 1 : superblock_.log_epoch + 1;
+    next.log_epoch = format::next_log_epoch(superblock_.log_epoch);
     next.log_start_chain = 0;
     next.flags = format::kCleanlyUnmounted;
     if (learned.plan.put_off() != 0) next.flags = next.flags | format::kHasErrors;

@@ -39,6 +39,7 @@ Result<std::uint64_t> random_epoch() {
   TRY(fill_random(bytes));
   std::uint64_t epoch = 0;
   std::memcpy(&epoch, bytes, sizeof epoch);
+  epoch >>= 1U;  // as next_log_epoch() wants it
   return epoch == 0 ? 1 : epoch;
 }
 

@@ -93,8 +93,11 @@ Status check_root(const Superblock& superblock, const Layout& layout) {
   return {};
 }
 
-Status check_state(const Superblock& superblock, const Layout& layout) {
+Status check_state(const Superblock& superblock, const Layout& layout, bool for_writing) {
   if (superblock.generation == 0) return corrupt_superblock("generation 0");
+  if (superblock.generation > kMaxGeneration) return corrupt_superblock("generation out of range");
+  if (for_writing && superblock.generation >= kWritableGenerations)
+    return corrupt_superblock("no generation is left to be written; mount with -o ro");
   if (superblock.group_table_blocks != layout.group_table_blocks())
     return corrupt_superblock("wrong size of the group table");
   if (auto status = layout.check(); !status) return corrupt_superblock(status.error().message());
@@ -140,7 +143,7 @@ Status validate(const Superblock& superblock, std::uint64_t device_size, bool fo
   TRY(check_integrity(superblock));
   TRY(check_features(superblock, for_writing));
   TRY(check_sizes(superblock, device_size));
-  return check_state(superblock, Layout::of(superblock));
+  return check_state(superblock, Layout::of(superblock), for_writing);
 }
 
 Result<std::size_t> choose_superblock(std::span<const Superblock> copies, std::uint64_t device_size, bool for_writing) {

@@ -30,6 +30,11 @@ inline constexpr std::uint32_t kMaxNodeSize = 65536;
 inline constexpr std::size_t kLabelSize = 64;
 inline constexpr std::size_t kReasonSize = 120;
 
+// The highest generation that a superblock may have, and from which on nothing writes to the volume any more: however
+// many checkpoints a mount makes, its generations do not begin anew.
+inline constexpr std::uint64_t kMaxGeneration = ~0ULL << 32;
+inline constexpr std::uint64_t kWritableGenerations = 1ULL << 63;
+
 // Feature bits. Unknown compatible ones are ignored, unknown read-only compatible ones forbid writing, unknown
 // incompatible ones forbid mounting.
 inline constexpr std::uint64_t kKnownCompatible = 0;
@@ -100,6 +105,12 @@ struct Superblock {
 };
 static_assert(sizeof(Superblock) == kSuperblockSize && std::is_trivially_copyable_v<Superblock>);
 static_assert(offsetof(Superblock, uuid) == 16 && offsetof(Superblock, label) == 32);
+
+// The epoch of the log that follows one of `epoch`: any other will do, except 0. mkfs draws one below 2^63, so that a
+// higher one is a later one for ever; volumes of old may have any.
+[[nodiscard]] constexpr std::uint64_t next_log_epoch(std::uint64_t epoch) noexcept {
+  return epoch + 1 == 0 ? 1 : epoch + 1;
+}
 
 // Byte offset on the device of a slot's copy; the same for every block size.
 [[nodiscard]] constexpr std::uint64_t superblock_offset(std::size_t slot, std::size_t copy) noexcept {

@@ -101,7 +101,7 @@ Status Store::State::recover(blockio::IoQueue& io) {
 
   // The first checkpoint holds what was replayed and begins a new epoch behind the old log, whose chunks stay untouched
   // until it is durable: a crash in here finds them again.
-  LogPosition position{mounted.log_epoch + 1, end.next, 0};
+  LogPosition position{format::next_log_epoch(mounted.log_epoch), end.next, 0};
   if (has_bug(SeededBug::recovery_repeats_epoch)) {
     position = {mounted.log_epoch, Lsn{mounted.log_start}, mounted.log_start_chain};
   }

@@ -94,6 +94,8 @@ TEST(SuperblockTest, EveryInvalidFieldIsRejectedThoughTheChecksumHolds) {
        [](Superblock& s) { s.block_count = kVolumeBytes / 4096 + 1; }},
       {"last group too short", kCorrupt, [](Superblock& s) { s.block_count = 32768 + 19; }},
       {"generation 0", kCorrupt, [](Superblock& s) { s.generation = 0; }},
+      {"generation at its end", kCorrupt, [](Superblock& s) { s.generation = ~0ULL; }},
+      {"generation too high", kCorrupt, [](Superblock& s) { s.generation = kMaxGeneration + 1; }},
       {"table size", kCorrupt, [](Superblock& s) { s.group_table_blocks = 2; }},
       {"table at 0", kCorrupt, [](Superblock& s) { s.group_table_first[0] = 0; }},
       {"table overflows", kCorrupt, [](Superblock& s) { s.group_table_first[1] = ~0ULL; }},
@@ -132,6 +134,22 @@ TEST(SuperblockTest, EveryInvalidFieldIsRejectedThoughTheChecksumHolds) {
     ASSERT_FALSE(status) << what;
     EXPECT_EQ(status.error().code(), code) << what << ": " << status.error().message();
   }
+}
+
+TEST(SuperblockTest, AHighGenerationIsForReading) {
+  Superblock superblock = sample_superblock();
+  for (const std::uint64_t generation : {kWritableGenerations - 1, kWritableGenerations, kMaxGeneration}) {
+    superblock.generation = generation;
+    seal(superblock);
+    EXPECT_TRUE(validate(superblock, kVolumeBytes, false)) << generation;
+    EXPECT_EQ(validate(superblock, kVolumeBytes, true).has_value(), generation < kWritableGenerations) << generation;
+  }
+}
+
+TEST(SuperblockTest, EpochsComeBackWithoutZero) {
+  EXPECT_EQ(next_log_epoch(1), 2U);
+  EXPECT_EQ(next_log_epoch(1ULL << 63), (1ULL << 63) + 1);
+  EXPECT_EQ(next_log_epoch(~0ULL), 1U);
 }
 
 // Of blocks so large that a group has room for more.

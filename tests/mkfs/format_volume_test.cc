@@ -145,6 +145,7 @@ TEST(FormatVolumeTest, DefaultsAndOptionsReachTheSuperblock) {
   EXPECT_EQ(superblock.node_size, 16384U);
   EXPECT_EQ(superblock.uuid[6] >> 4, 4);
   EXPECT_NE(superblock.log_epoch, 0U);
+  EXPECT_LT(superblock.log_epoch, 1ULL << 63);
   EXPECT_EQ(superblock.next_inode, 2U);
 
   FormatOptions options;

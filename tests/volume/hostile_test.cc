@@ -220,6 +220,39 @@ TEST_F(Hostile, NoInodeNumberLeft) {
   EXPECT_EQ(rig->find(directory, "last but one").value(), format::kInodeNumberLimit - 2);
 }
 
+TEST_F(Hostile, TheLastLogEpoch) {
+  rig->unmount();
+  edit_superblock([](format::Superblock& superblock) { superblock.log_epoch = ~0ULL; });
+  ASSERT_TRUE(rig->try_mount());
+  rig->make_file(directory, "g");
+  ASSERT_TRUE(rig->volume().sync_all(rig->context()));
+  rig->crash();
+  ASSERT_TRUE(rig->try_mount());
+  rig->remount();
+  EXPECT_EQ(rig->names(directory), (std::vector<std::string>{"f", "g"}));
+  rig->check();
+}
+
+TEST_F(Hostile, TheLastGeneration) {
+  rig->unmount();
+  // In its own slot still.
+  const auto set_generation = [this](std::uint64_t last) {
+    edit_superblock([last](format::Superblock& superblock) {
+      superblock.generation = last - (last - superblock.generation) % format::kSuperblockSlots;
+    });
+  };
+  set_generation(format::kWritableGenerations - 1);
+  // Every mount makes a checkpoint.
+  int mounts = 0;
+  while (mounts < 5 && rig->try_mount()) {
+    ++mounts;
+    EXPECT_EQ(rig->find(directory, "f"), file);
+    rig->crash();
+  }
+  EXPECT_GE(mounts, 1);
+  EXPECT_LE(mounts, 2);
+}
+
 TEST_F(Hostile, RandomItems) {
   configure_log("test", LogLevel::error, LogSink::standard_error);
   std::mt19937_64 random(7);
