@@ -104,6 +104,10 @@ struct Superblock {
   std::uint8_t reserved[kSuperblockSize - 728];
 };
 static_assert(sizeof(Superblock) == kSuperblockSize && std::is_trivially_copyable_v<Superblock>);
+// What a checkpoint changes lies within one sector of any device, so that it is never torn. Failures do not: they
+// are written in place one copy after the other.
+inline constexpr std::size_t kSmallestSector = 512;
+static_assert(offsetof(Superblock, first_failure) <= kSmallestSector);
 static_assert(offsetof(Superblock, uuid) == 16 && offsetof(Superblock, label) == 32);
 
 // The epoch of the log that follows one of `epoch`: any other will do, except 0. mkfs draws one below 2^63, so that a
