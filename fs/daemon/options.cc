@@ -220,8 +220,8 @@ CommandLine parse_command_line(int count, char** arguments) {
           ->allow_extra_args(false);
   app.add_flag("-f,--foreground", request.foreground, "stay in the foreground and log to standard error");
   app.add_flag("-v,--verbose", request.verbose, "say what was mounted and how");
-  const CLI::Option* const read_only = app.add_flag("-r", "as -o ro");
-  const CLI::Option* const read_write = app.add_flag("-w", "as -o rw");
+  const CLI::Option* const read_only = app.add_flag("-r")->description("as -o ro");
+  const CLI::Option* const read_write = app.add_flag("-w")->description("as -o rw");
   app.add_flag("-s", sloppy, "tolerated, for mount(8)");
   app.add_flag("-n", no_mtab, "tolerated, for mount(8)");
   app.add_option("-t", type, "tolerated, for mount(8)");
