@@ -1,6 +1,7 @@
 // A transaction: puts, erases, blocks taken and given back, to become true together or not at all.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -32,6 +33,25 @@ class Allocation {
   friend class Transaction;
   Store* store_ = nullptr;
   BlockRun run_;
+};
+
+// Places that a transaction to come needs for tree nodes; see Store::claim_space(). Move-only. Outlived by its store.
+class SpaceClaim {
+ public:
+  SpaceClaim() = default;
+  SpaceClaim(Store& store, std::size_t nodes) noexcept : store_(&store), nodes_(nodes) {}
+  ~SpaceClaim() { reset(); }
+  SpaceClaim(SpaceClaim&& other) noexcept;
+  SpaceClaim& operator=(SpaceClaim&& other) noexcept;
+  SpaceClaim(const SpaceClaim&) = delete;
+  SpaceClaim& operator=(const SpaceClaim&) = delete;
+
+  void reset() noexcept;
+  [[nodiscard]] std::size_t nodes() const noexcept { return nodes_; }
+
+ private:
+  Store* store_ = nullptr;
+  std::size_t nodes_ = 0;
 };
 
 // Built by one thread, without side effects: nothing happens before Store::commit. Destroyed uncommitted, it never was.
@@ -70,6 +90,7 @@ class Transaction {
   RecordBuilder record_;
   std::vector<Allocation> adopted_;
   std::vector<BlockRun> freed_;
+  SpaceClaim claim_;
 };
 
 }  // namespace ashlar::store

@@ -25,14 +25,30 @@ bool ExtentWrite::could_run_unlocked(const VolumeState& volume, const Inode& ino
 
 Status ExtentWrite::run(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data,
                         WriteOrigin origin) {
+  TRY(prepare(window, offset, data, origin));
+  return write();
+}
+
+Status ExtentWrite::prepare(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data,
+                            WriteOrigin origin) {
   TRY(source_.assign(offset, data, volume_.block_size, volume_.device.geometry().memory_alignment));
   if (source_.head_is_partial() || source_.tail_is_partial()) {
     TRY(complete_partial_blocks(window, offset + data.size()));
   }
   if (!no_copy_on_write_) checksums_ = source_.checksums();
-  if (origin == WriteOrigin::page_cache && TRY(gather(window))) return {};
-  TRY(choose_targets(window));
-  return write_targets();
+  if (origin == WriteOrigin::page_cache) gathered_ = TRY(gather(window));
+  return gathered_ ? Status() : choose_targets(window);
+}
+
+bool ExtentWrite::has_target(Target::Kind kind) const noexcept {
+  return std::any_of(targets_.begin(), targets_.end(), [kind](const Target& target) { return target.kind == kind; });
+}
+
+bool ExtentWrite::overwrites() const noexcept { return has_target(Target::Kind::overwritten); }
+
+store::CommitKind ExtentWrite::commit_kind() const noexcept {
+  if (has_target(Target::Kind::fresh)) return kind_;
+  return has_target(Target::Kind::unwritten) ? store::CommitKind::filling : store::CommitKind::replacing;
 }
 
 Result<bool> ExtentWrite::gather(const ExtentWindow& window) {
@@ -123,7 +139,8 @@ Status ExtentWrite::allocate(const ExtentWindow& window, std::uint64_t first, st
   return {};
 }
 
-Status ExtentWrite::write_targets() {
+Status ExtentWrite::write() {
+  if (gathered_) return {};
   std::vector<iovec> segments;
   segments.reserve(targets_.size() * BlockSource::kMaxParts);  // never reallocated: operations point into it
   std::vector<blockio::IoOp> writes;
@@ -150,8 +167,7 @@ Status ExtentWrite::write_targets() {
   if (no_copy_on_write_) volume_.in_place_writes.note();
   // No checksum tells recovery whether unchecksummed data reached the medium, so it must be there before a record names
   // it.
-  const bool named = std::any_of(targets_.begin(), targets_.end(),
-                                 [](const Target& t) { return t.kind != Target::Kind::overwritten; });
+  const bool named = has_target(Target::Kind::fresh) || has_target(Target::Kind::unwritten);
   if (no_copy_on_write_ && named && !has_bug(SeededBug::data_flush_left_out)) TRY(volume_.store->flush_device(io_));
   return {};
 }

@@ -14,7 +14,8 @@
 namespace ashlar::volume {
 
 // One write of consecutive bytes. In this order, under the inode's exclusive lock: run(), edit() the window, the
-// window's stage(), then stage(). Destroyed before that, it never was (save in files without copy-on-write).
+// window's stage(), then stage(). Destroyed before that, it never was (save in files without copy-on-write). Who does
+// not want those to change before all has been staged calls prepare() instead of run(), and write() after stage().
 class ExtentWrite {
  public:
   // `kind`: of the commit that is to hold it.
@@ -32,6 +33,14 @@ class ExtentWrite {
   // in the store's hands, when this succeeded. The window covers the blocks that will be written.
   [[nodiscard]] Status run(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data,
                            WriteOrigin origin = WriteOrigin::caller);
+  // The two parts of run(): nothing is written to the device, or is.
+  [[nodiscard]] Status prepare(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data,
+                               WriteOrigin origin = WriteOrigin::caller);
+  [[nodiscard]] Status write();
+  // Blocks that hold data are overwritten where they lie: that cannot be taken back.
+  [[nodiscard]] bool overwrites() const noexcept;
+  // What a commit of this, and of an inode's changed attributes, needs of the reserve.
+  [[nodiscard]] store::CommitKind commit_kind() const noexcept;
   void edit(ExtentWindow& window) const;
   void stage(store::Transaction& transaction);
 
@@ -45,12 +54,12 @@ class ExtentWrite {
   [[nodiscard]] Status complete_partial_blocks(const ExtentWindow& window, std::uint64_t data_end);
   [[nodiscard]] Status read_old_block(const ExtentWindow& window, std::uint64_t block, blockio::AlignedBuffer& buffer,
                                       bool& found);
+  [[nodiscard]] bool has_target(Target::Kind kind) const noexcept;
   [[nodiscard]] bool stays_in_place(const MappedExtent& extent) const noexcept;
   // Small copied writes need not wait for the device; false when this is none.
   [[nodiscard]] Result<bool> gather(const ExtentWindow& window);
   [[nodiscard]] Status choose_targets(const ExtentWindow& window);
   [[nodiscard]] Status allocate(const ExtentWindow& window, std::uint64_t first, std::uint64_t end);
-  [[nodiscard]] Status write_targets();
 
   VolumeState& volume_;
   blockio::IoQueue& io_;
@@ -60,6 +69,7 @@ class ExtentWrite {
   BlockSource source_;
   std::vector<format::le32> checksums_;  // of the source's blocks, unless no_copy_on_write_
   std::vector<Target> targets_;          // ascending
+  bool gathered_ = false;                // the store has the data
   std::vector<store::Allocation> allocations_;
 };
 
