@@ -12,11 +12,13 @@ namespace ashlar::volume {
 namespace {
 
 constexpr store::CommitKind kFreeing = store::CommitKind::freeing;
+constexpr store::CommitKind kReplacing = store::CommitKind::replacing;
 
 Status resize_inline(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, std::uint64_t size,
                      store::Transaction& transaction) {
   store::ItemValue contents;
   TRY(get_inline_data(volume, io, staged.inode(), contents));
+  const bool grows = !contents.empty() && size > contents.size();
   if (!contents.empty()) {
     // Growing past the limit, prepare_resize() has moved them into extents.
     const format::Key key{staged.inode().number(), format::ItemKind::inline_data, 0};
@@ -28,7 +30,8 @@ Status resize_inline(VolumeState& volume, blockio::IoQueue& io, StagedInode& sta
     }
   }
   const bool shrinks = size < staged.inode().item.size;
-  return commit(volume, io, transaction, {&staged}, shrinks ? kFreeing : store::CommitKind::ordinary);
+  return commit(volume, io, transaction, {&staged},
+                shrinks ? kFreeing : (grows ? store::CommitKind::ordinary : kReplacing));
 }
 
 // One transaction's worth of removing extents past the size. True when none is left.
@@ -113,7 +116,7 @@ Status resize(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
   }
   // What was preallocated past the end goes when the size is set, unless the file grows.
   const bool grows = size > inode.item.size;
-  if (grows || inode.item.blocks == 0) return commit(volume, io, transaction, {&staged});
+  if (grows || inode.item.blocks == 0) return commit(volume, io, transaction, {&staged}, kReplacing);
   TRY(shrink(volume, io, staged, size, transaction));
   // The size has changed; what remains to be removed is nobody's concern but the next writer's, who will try again.
   if (Status finished = finish_truncation(volume, io, inode); !finished) {

@@ -1,6 +1,7 @@
 // A volume without space left.
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 
 #include "tests/volume/rig.h"
 
@@ -220,6 +221,55 @@ TEST_P(Full, ARefusedWriteInPlaceChangesNothing) {
     rig.truncate(filler, rig.stat(filler).size - (left % 2 == 0 ? rig.block_size() : 0));
   }
   EXPECT_GT(refused, 0U);
+  rig.check();
+}
+
+TEST_P(Full, WhatNeedsNoRoomSucceeds) {
+  const InodeNumber file = rig.make_file(kRootInode, "f");
+  const InodeNumber directory = rig.make_directory(kRootInode, "d");
+  rig.write(file, 0, "contents");
+  const std::string value(100, 'v');
+  for (int i = 0; i < 100; ++i) {
+    rig.make_file(kRootInode, "a" + std::to_string(i));
+    rig.make_file(directory, "b" + std::to_string(i));
+    ASSERT_TRUE(volume().set_xattr(context(), file, "user.x" + std::to_string(i), std::as_bytes(std::span(value)), 0));
+  }
+  const InodeNumber sparse = rig.make_file(kRootInode, "sparse");
+  const InodeNumber allocated = rig.make_file(kRootInode, "allocated");
+  const std::uint64_t length = std::uint64_t{8} * rig.block_size();
+  ASSERT_TRUE(volume().allocate(context(), allocated, 0, 0, length));
+  ASSERT_NO_FATAL_FAILURE(fill());
+  const auto ok = [](const auto& result, const char* what) {
+    return result ? ::testing::AssertionSuccess()
+                  : ::testing::AssertionFailure() << what << ": " << result.error().message();
+  };
+  EXPECT_EQ(error_of(volume().link(context(), file, directory, "one name more")), ErrorCode::no_space);
+  using Field = AttributeChange::Field;
+  for (unsigned i = 0; i < 100; ++i) {
+    SCOPED_TRACE(i);
+    context().now.tv_sec += 1;
+    AttributeChange change;
+    change.fields = Field::mode_field | Field::uid_field | Field::accessed_field | Field::modified_field;
+    change.mode = S_IFREG | (0600 + i % 64);
+    change.uid = i;
+    change.accessed = change.modified = context().now;
+    ASSERT_TRUE(ok(volume().set_attributes(context(), file, change), "attributes"));
+    ASSERT_TRUE(ok(volume().set_inode_flags(context(), file, i % 2 == 0 ? FS_NODUMP_FL : 0), "flags"));
+    ASSERT_TRUE(ok(volume().remove_xattr(context(), file, "user.x" + std::to_string(i)), "removexattr"));
+    const std::string contents(8, static_cast<char>('a' + i % 26));
+    ASSERT_TRUE(ok(volume().write(context(), file, 0, std::as_bytes(std::span(contents)), false), "same size"));
+    AttributeChange grow;
+    grow.fields = Field::size_field;
+    grow.size = std::uint64_t{i + 1} * 100'000;
+    ASSERT_TRUE(ok(volume().set_attributes(context(), sparse, grow), "growing a hole"));
+    ASSERT_TRUE(ok(volume().allocate(context(), allocated, 0, 0, length), "allocating again"));
+    const std::string a = "a" + std::to_string(i);
+    const std::string b = "b" + std::to_string(i);
+    ASSERT_TRUE(ok(volume().rename(context(), kRootInode, a, directory, b, RENAME_EXCHANGE), "exchange"));
+    ASSERT_TRUE(ok(volume().rename(context(), kRootInode, a, directory, b, 0), "replace"));
+  }
+  rig.check();
+  ASSERT_NO_FATAL_FAILURE(empty());
   rig.check();
 }
 
