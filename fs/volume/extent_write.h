@@ -18,10 +18,19 @@ namespace ashlar::volume {
 // not want those to change before all has been staged calls prepare() instead of run(), and write() after stage().
 class ExtentWrite {
  public:
+  // Whether blocks that hold data may be overwritten where they lie. What must be old or new as a whole, together with
+  // the transaction, needs new ones in any file.
+  enum class InPlace : std::uint8_t { without_copy_on_write, never };
+
   // `kind`: of the commit that is to hold it.
   ExtentWrite(VolumeState& volume, blockio::IoQueue& io, Inode& inode,
-              store::CommitKind kind = store::CommitKind::ordinary)
-      : volume_(volume), io_(io), inode_(inode), kind_(kind), no_copy_on_write_(volume.no_copy_on_write(inode.item)) {}
+              store::CommitKind kind = store::CommitKind::ordinary, InPlace in_place = InPlace::without_copy_on_write)
+      : volume_(volume),
+        io_(io),
+        inode_(inode),
+        kind_(kind),
+        in_place_(in_place),
+        no_copy_on_write_(volume.no_copy_on_write(inode.item)) {}
 
   // Whole blocks, all to be copied: nothing of the file's old contents is read, and nothing written in place. `window`
   // and the inode's item, read under at least its shared lock, say so.
@@ -65,11 +74,13 @@ class ExtentWrite {
   blockio::IoQueue& io_;
   Inode& inode_;
   const store::CommitKind kind_;
+  const InPlace in_place_;
   const bool no_copy_on_write_;
   BlockSource source_;
   std::vector<format::le32> checksums_;  // of the source's blocks, unless no_copy_on_write_
   std::vector<Target> targets_;          // ascending
   bool gathered_ = false;                // the store has the data
+  bool extends_ = false;                 // the file
   std::vector<store::Allocation> allocations_;
 };
 

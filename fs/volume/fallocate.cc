@@ -71,6 +71,7 @@ Status RangeChange::run() {
     if (what_.empties && !what_.fills) return punch_inline();
     TRY(convert_inline(volume_, io_, inode_));
   }
+  if (!what_.keeps_size && end_ > inode_.item.size) TRY(clear_past_end(volume_, io_, inode_));
   for (std::uint64_t block = volume_.block_of(offset_); block < last();) block = TRY(change_part(block));
   return {};
 }
@@ -106,7 +107,8 @@ Status RangeChange::zero_bytes(ExtentWindow& window, std::uint64_t from, std::ui
   const MappedExtent* const extent = window.find(volume_.block_of(from));
   if (from >= to || extent == nullptr || extent->unwritten()) return {};
   const std::vector<std::byte> zeros(static_cast<std::size_t>(to - from));
-  write.emplace(volume_, io_, inode_, what_.fills ? store::CommitKind::ordinary : store::CommitKind::zeroing);
+  write.emplace(volume_, io_, inode_, what_.fills ? store::CommitKind::ordinary : store::CommitKind::zeroing,
+                ExtentWrite::InPlace::never);
   TRY(write->run(window, from, zeros));
   write->edit(window);
   return {};

@@ -18,6 +18,11 @@ namespace ashlar::volume {
 // Moves inline data, if there is any, into extents: a transaction of its own that nobody can tell from nothing.
 [[nodiscard]] Status convert_inline(VolumeState& volume, blockio::IoQueue& io, Inode& inode);
 
+// To be called before the file grows, unless the write that makes it grow begins in the block that it ends in. A block
+// that is overwritten in place may hold anything past the end of the file: what a write put there that a crash undid.
+// Makes it zeros, on the medium. (Shrinking a file takes a new block: so nothing that a crash brings back lies there.)
+[[nodiscard]] Status clear_past_end(VolumeState& volume, blockio::IoQueue& io, const Inode& inode);
+
 // Finishes a truncation that failed halfway.
 [[nodiscard]] Status finish_truncation(VolumeState& volume, blockio::IoQueue& io, Inode& inode);
 // At most `max_steps` transactions of that; whether nothing is left to do. Takes the inode's lock.

@@ -71,6 +71,7 @@ Status FileWrite::run(bool clear_privileges) {
   const std::lock_guard lock(inode_.lock);
   if (is_immutable(inode_.item)) return fail(ErrorCode::not_permitted);
   TRY(finish_truncation(volume_, io_, inode_));
+  if (volume_.block_of(offset_) > volume_.block_of(inode_.item.size)) TRY(clear_past_end(volume_, io_, inode_));
   store::ItemValue contents;
   bool fits_inline = false;
   if (may_be_inline(volume_, inode_.item)) {
