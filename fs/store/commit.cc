@@ -11,8 +11,12 @@ namespace {
 // Checkpoints a commit or allocation may ask for before it gives up: the first frees what waits, a second what the
 // first one's own node writes gave back.
 constexpr int kMaxSpaceRetries = 2;
+// Times that a commit lets others use up the places that they have claimed.
+constexpr int kMaxClaimWaits = 1000;
 // Times that apply() may find a node evicted after load() before it gives up.
 constexpr int kMaxLoadRetries = 1000;
+// Places that one step of removing a file may ask for, whatever the size of nodes; see volume::max_items_per_step().
+constexpr std::size_t kNodesOfRemovalStep = 44;
 // The log's fill and the cache's dirty share from which a checkpoint is due in the background.
 constexpr double kCheckpointLogFill = 0.5;
 constexpr std::uint64_t kCheckpointDirtyShare = 2;
@@ -49,21 +53,30 @@ Store::State::NodeDemand Store::State::node_demand(std::span<const std::byte> re
   return demand;
 }
 
-std::size_t Store::State::nodes_needed(const NodeDemand& demand, CommitKind kind) const {
+std::size_t Store::State::nodes_needed(const NodeDemand& demand, CommitKind kind, std::size_t claimed) const {
   const TreeExtent extent = tree->extent();
   std::size_t needed = demand.paths * 2 * extent.height + demand.leaves + extent.dirty_nodes;
   needed -= std::min<std::size_t>(needed, placing_nodes.load(std::memory_order_relaxed));
+  return needed + claimed_nodes.load(std::memory_order_relaxed) - claimed + nodes_kept(kind);
+}
+
+std::size_t Store::State::nodes_kept(CommitKind kind) const noexcept {
   switch (kind) {
-    case CommitKind::ordinary: return needed + reserve_nodes;
-    case CommitKind::zeroing: return needed + reserve_nodes / 2;
+    case CommitKind::ordinary: return reserve_nodes;
+    case CommitKind::zeroing: return reserve_nodes / 2;
+    // What the tree grows by is not given back, and one step of removing a file must still be possible.
+    case CommitKind::filling: return std::max(reserve_nodes / 2, std::min(kNodesOfRemovalStep, reserve_nodes));
+    case CommitKind::replacing: return reserve_nodes / 4;
     case CommitKind::freeing: break;
   }
-  return needed;
+  return 0;
 }
 
 bool Store::State::give_up_node_place() {
+  const std::scoped_lock lock(commit_lock);  // no commit counts on the place meanwhile
   // Enough stays for the commit that the blocks are for.
-  const std::size_t kept = tree->dirty_nodes() + reserve_nodes - reserve_nodes / 4;
+  const std::size_t kept =
+      tree->dirty_nodes() + claimed_nodes.load(std::memory_order_relaxed) + reserve_nodes - reserve_nodes / 4;
   const std::size_t places = pool->size();
   if (places <= kept) return false;
   pool->trim(places - 1);
@@ -72,28 +85,58 @@ bool Store::State::give_up_node_place() {
 
 bool Store::State::checkpoint_frees_space() const { return allocator->waiting() != 0 || tree->dirty_nodes() != 0; }
 
-Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind) {
+Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind,
+                                        std::size_t claimed) {
+  int waits = 0;
   for (int attempt = 0;; ++attempt) {
     const std::uint64_t seen = checkpoints.load();
-    Status filled = pool->fill(io, nodes_needed(demand, kind));
+    const std::size_t claims = claimed_nodes.load(std::memory_order_relaxed);
+    Status filled = pool->fill(io, nodes_needed(demand, kind, claimed));
     if (!filled && filled.error().code() == ErrorCode::no_space && write_behind->give_back_reserve()) {
-      filled = pool->fill(io, nodes_needed(demand, kind));
+      filled = pool->fill(io, nodes_needed(demand, kind, claimed));
     }
     if (filled || filled.error().code() != ErrorCode::no_space) return filled;
+    if (claims > claimed && claimed == 0 && waits++ < kMaxClaimWaits) {
+      claimed_nodes.wait(claims);  // who has one waits for nobody
+      attempt = -1;
+      continue;
+    }
     if (attempt == kMaxSpaceRetries || !checkpoint_frees_space()) return filled;
     TRY(checkpoint(io, false, seen));
   }
 }
 
+Result<SpaceClaim> Store::State::claim(Store& store, blockio::IoQueue& io, std::span<const std::byte> record,
+                                       CommitKind kind) {
+  NodeDemand demand = node_demand(record);
+  ++demand.leaves;  // the item to come may open one more
+  for (int attempt = 0; attempt < kMaxLoadRetries; ++attempt) {
+    if (attempt != 0) TRY(ensure_node_places(io, demand, kind));
+    const std::scoped_lock lock(commit_lock);
+    TRY(check_writable());
+    if (pool->size() < nodes_needed(demand, kind)) continue;
+    const std::size_t claimed = demand.paths * 2 * tree->height() + demand.leaves;
+    claimed_nodes.fetch_add(claimed, std::memory_order_relaxed);
+    return SpaceClaim(store, claimed);
+  }
+  return fail(ErrorCode::try_again, "places for tree nodes are too much in demand");
+}
+
+Status Store::claim_space(blockio::IoQueue& io, Transaction& transaction, CommitKind kind) {
+  transaction.claim_ = TRY(state_->claim(*this, io, transaction.record_.finish(), kind));
+  return {};
+}
+
 // Nearly always there are places for all nodes and all nodes are in memory, and only under commit_lock is that certain:
 // so the first attempt does not prepare for anything else.
 Result<Lsn> Store::State::apply(blockio::IoQueue& io, std::span<const std::byte> record,
-                                std::span<const BlockRun> allocated, std::span<const BlockRun> freed, CommitKind kind) {
+                                std::span<const BlockRun> allocated, std::span<const BlockRun> freed, CommitKind kind,
+                                SpaceClaim& claim) {
   const NodeDemand demand = node_demand(record);
   for (int attempt = 0; attempt < kMaxLoadRetries; ++attempt) {
     const bool prepared = attempt != 0;
     if (prepared) {
-      TRY(ensure_node_places(io, demand, kind));
+      TRY(ensure_node_places(io, demand, kind, claim.nodes()));
       const Reclaim::Guard guard(reclaim);  // what load() reads is not reused under it
       TRY(tree->load(io, record));
     }
@@ -101,8 +144,9 @@ Result<Lsn> Store::State::apply(blockio::IoQueue& io, std::span<const std::byte>
     TRY(check_writable());
     // A damaged volume may hold extents over blocks that are not theirs; giving those back would stop the volume.
     TRY(allocator->check_free(freed));
-    if (pool->size() < nodes_needed(demand, kind)) continue;
+    if (pool->size() < nodes_needed(demand, kind, claim.nodes())) continue;
     if (!tree->apply(record, prepared)) continue;
+    claim.reset();
     allocator->commit(allocated, freed);
     return log->append(record, record.size());
   }
@@ -134,7 +178,9 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
     state.log->unreserve(record.size());
     return fail(std::move(pinned).error());
   }
-  Result<Lsn> lsn = state.apply(io, record, allocated, freed, kind);
+  // What a claim found room for is not weighed again.
+  if (transaction.claim_.nodes() != 0) kind = CommitKind::freeing;
+  Result<Lsn> lsn = state.apply(io, record, allocated, freed, kind, transaction.claim_);
   state.allocator->unpin(touched);
   if (!lsn) {
     state.log->unreserve(record.size());

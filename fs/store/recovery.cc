@@ -15,7 +15,7 @@ namespace ashlar::store {
 namespace {
 
 constexpr std::size_t kMaxReserveNodes = 2048;
-constexpr std::size_t kMinReserveNodes = 48;
+constexpr std::size_t kMinReserveNodes = 64;
 constexpr std::uint64_t kReserveShare = 64;  // of the volume
 constexpr int kMaxReplayLoads = 1000;
 

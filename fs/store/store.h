@@ -41,9 +41,11 @@ struct StoreOptions {
 
 // How far a commit may draw on the reserve kept so that deleting works on a full volume.
 enum class CommitKind : std::uint8_t {
-  ordinary,  // not at all
-  zeroing,   // by a half: part of a block becomes zeros, which takes a new block and gives back the old one
-  freeing,   // all of it
+  ordinary,   // not at all
+  zeroing,    // by a half: part of a block becomes zeros, which takes a new block and gives back the old one
+  filling,    // by a half, or less of a small one: blocks taken before are written to, of which the tree grows
+  replacing,  // by three quarters: items take the place of others as long, so that a checkpoint gives all of it back
+  freeing,    // all of it
 };
 
 // In volume blocks. `available` is what ordinary writers can still use.
@@ -133,6 +135,11 @@ class Store {
   [[nodiscard]] Result<Lsn> commit(blockio::IoQueue& io, Transaction& transaction,
                                    CommitKind kind = CommitKind::ordinary);
 
+  // Takes node places for all that is staged so far, and one inode's item more: space is not what commit() will fail
+  // for. For who overwrites something in place in between. `kind` as for that commit. no_space, read_only, shut_down,
+  // io_error.
+  [[nodiscard]] Status claim_space(blockio::IoQueue& io, Transaction& transaction, CommitKind kind);
+
   // Everything committed up to `upto` (default: all) is durable when this returns ok. Once it failed it keeps failing.
   [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);
   [[nodiscard]] Status sync(blockio::IoQueue& io);
@@ -177,6 +184,7 @@ class Store {
 
  private:
   friend class Allocation;
+  friend class SpaceClaim;
   explicit Store(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -44,13 +44,18 @@ struct Store::State {
     std::size_t leaves = 0;
   };
   [[nodiscard]] NodeDemand node_demand(std::span<const std::byte> record) const;
-  // Places that the pool must have before such a record is applied.
-  [[nodiscard]] std::size_t nodes_needed(const NodeDemand& demand, CommitKind kind) const;
-  [[nodiscard]] Status ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind);
-  // `allocated` and `freed`: the runs that the record names so; pinned.
+  // Places that the pool must have before such a record is applied, of which `claimed` for itself.
+  [[nodiscard]] std::size_t nodes_needed(const NodeDemand& demand, CommitKind kind, std::size_t claimed = 0) const;
+  // How many of the reserve stay whatever a commit of that kind needs.
+  [[nodiscard]] std::size_t nodes_kept(CommitKind kind) const noexcept;
+  [[nodiscard]] Status ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind,
+                                          std::size_t claimed = 0);
+  [[nodiscard]] Result<SpaceClaim> claim(Store& store, blockio::IoQueue& io, std::span<const std::byte> record,
+                                         CommitKind kind);
+  // `allocated` and `freed`: the runs that the record names so; pinned. `claim` is used up.
   [[nodiscard]] Result<Lsn> apply(blockio::IoQueue& io, std::span<const std::byte> record,
-                                  std::span<const BlockRun> allocated, std::span<const BlockRun> freed,
-                                  CommitKind kind);
+                                  std::span<const BlockRun> allocated, std::span<const BlockRun> freed, CommitKind kind,
+                                  SpaceClaim& claim);
   void wake_background_if_due();
   void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
@@ -107,6 +112,7 @@ struct Store::State {
   std::atomic<std::uint64_t> placed_nodes{
       0};  // nodes whose blocks are committed: of the last tree and what a checkpoint adds
   std::atomic<std::uint64_t> placing_nodes{0};  // of the running checkpoint, still counted dirty by the tree
+  std::atomic<std::size_t> claimed_nodes{0};    // places that commits to come have claimed; grows under commit_lock
   std::atomic<std::uint64_t> nodes_written{0};
   std::atomic<std::uint64_t> syncs{0};
   std::atomic<std::uint64_t> data_errors{0};

@@ -27,6 +27,24 @@ Allocation Allocation::take_first(std::uint64_t count) noexcept {
   return {*store_, taken};
 }
 
+SpaceClaim::SpaceClaim(SpaceClaim&& other) noexcept
+    : store_(std::exchange(other.store_, nullptr)), nodes_(std::exchange(other.nodes_, 0)) {}
+
+SpaceClaim& SpaceClaim::operator=(SpaceClaim&& other) noexcept {
+  std::swap(store_, other.store_);
+  std::swap(nodes_, other.nodes_);
+  return *this;
+}
+
+void SpaceClaim::reset() noexcept {
+  if (store_ != nullptr) {
+    store_->state_->claimed_nodes.fetch_sub(nodes_, std::memory_order_relaxed);
+    store_->state_->claimed_nodes.notify_all();
+  }
+  store_ = nullptr;
+  nodes_ = 0;
+}
+
 void Transaction::adopt(Allocation allocation) {
   const BlockRun run = allocation.run();
   if (run.count == 0) return;
@@ -54,6 +72,7 @@ void Transaction::clear() {
   record_.clear();
   adopted_.clear();
   freed_.clear();
+  claim_.reset();
 }
 
 }  // namespace ashlar::store

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <absl/container/inlined_vector.h>
+
+#include <cstddef>
 #include <span>
 
 #include "fs/base/result.h"
@@ -34,6 +36,25 @@ class Allocation {
   friend class Transaction;
   Store* store_ = nullptr;
   BlockRun run_;
+};
+
+// Places that a transaction to come needs for tree nodes; see Store::claim_space(). Move-only. Outlived by its store.
+class SpaceClaim {
+ public:
+  SpaceClaim() = default;
+  SpaceClaim(Store& store, std::size_t nodes) noexcept : store_(&store), nodes_(nodes) {}
+  ~SpaceClaim() { reset(); }
+  SpaceClaim(SpaceClaim&& other) noexcept;
+  SpaceClaim& operator=(SpaceClaim&& other) noexcept;
+  SpaceClaim(const SpaceClaim&) = delete;
+  SpaceClaim& operator=(const SpaceClaim&) = delete;
+
+  void reset() noexcept;
+  [[nodiscard]] std::size_t nodes() const noexcept { return nodes_; }
+
+ private:
+  Store* store_ = nullptr;
+  std::size_t nodes_ = 0;
 };
 
 // Built by one thread, without side effects: nothing happens before Store::commit. Destroyed uncommitted, it never was.
@@ -76,6 +97,7 @@ class Transaction {
 
   absl::InlinedVector<Allocation, kFewRuns> adopted_;
   absl::InlinedVector<BlockRun, kFewRuns> freed_;
+  SpaceClaim claim_;
 };
 
 }  // namespace ashlar::store

@@ -24,7 +24,7 @@ Status write_locked(VolumeState& volume, blockio::IoQueue& io, Inode& inode) {
   if (inode.accessed.load(std::memory_order_relaxed) == 0 || inode.item.links == 0) return {};
   StagedInode staged(inode);
   store::Transaction transaction;
-  return commit(volume, io, transaction, {&staged});
+  return commit(volume, io, transaction, {&staged}, store::CommitKind::replacing);
 }
 
 }  // namespace

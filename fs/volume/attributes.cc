@@ -77,6 +77,19 @@ Status check_change(const format::InodeItem& item, const AttributeChange& change
   return {};
 }
 
+Status change_flags(VolumeState& volume, Context& context, Inode& inode, std::uint32_t flags) {
+  const std::lock_guard lock(inode.lock);
+  const std::uint32_t old = inode.item.flags.value();
+  if ((flags & ~old & FS_DIRSYNC_FL) != 0 && !inode.is_directory()) return fail(ErrorCode::not_supported);
+  // Of what stays immutable nothing else changes.
+  if ((flags & old & FS_IMMUTABLE_FL) != 0 && flags != old) return fail(ErrorCode::not_permitted);
+  StagedInode staged(inode);
+  store::Transaction transaction;
+  staged.next.flags = flags;
+  status_changed(staged.next, context.now);
+  return commit(volume, context.io, transaction, {&staged}, store::CommitKind::replacing);
+}
+
 Result<Attributes> change_attributes(VolumeState& volume, Context& context, Inode& inode,
                                      const AttributeChange& change) {
   using Field = AttributeChange::Field;
@@ -94,7 +107,7 @@ Result<Attributes> change_attributes(VolumeState& volume, Context& context, Inod
   if (sized) {
     TRY(resize(volume, context.io, staged, change.size, transaction));
   } else {
-    TRY(commit(volume, context.io, transaction, {&staged}));
+    TRY(commit(volume, context.io, transaction, {&staged}, store::CommitKind::replacing));
   }
   return to_attributes(volume, inode.number(), inode.item);
 }
@@ -127,16 +140,7 @@ Status Volume::set_inode_flags(Context& context, InodeNumber number, std::uint32
   if ((flags & ~kSettableFlags) != 0) return fail(ErrorCode::not_supported);
   const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
   if (!inode->is_directory() && !inode->is_regular()) return fail(ErrorCode::not_supported);
-  const std::lock_guard lock(inode->lock);
-  const std::uint32_t old = inode->item.flags.value();
-  if ((flags & ~old & FS_DIRSYNC_FL) != 0 && !inode->is_directory()) return fail(ErrorCode::not_supported);
-  // Of what stays immutable nothing else changes.
-  if ((flags & old & FS_IMMUTABLE_FL) != 0 && flags != old) return fail(ErrorCode::not_permitted);
-  StagedInode staged(*inode);
-  store::Transaction transaction;
-  staged.next.flags = flags;
-  status_changed(staged.next, context.now);
-  return commit(*state_, context.io, transaction, {&staged});
+  return with_space_retry(*state_, context.io, [&] { return change_flags(*state_, context, *inode, flags); });
 }
 
 }  // namespace ashlar::volume

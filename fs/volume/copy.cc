@@ -1,8 +1,5 @@
 // copy_file_range: reading and writing without a way through the kernel. Blocks are not shared.
-#include <fcntl.h>
-
 #include <algorithm>
-#include <array>
 
 #include "fs/volume/inode_item.h"
 #include "fs/volume/operation.h"
@@ -13,16 +10,6 @@ namespace {
 
 // One call copies no more, so that whoever waits can be interrupted; callers go on with the rest.
 constexpr std::uint64_t kMaxCopy = 16U << 20;
-
-// Makes [offset, offset + length) of the target zeros. Its last byte is written, because the target may end before.
-Status copy_hole(Volume& volume, Context& context, InodeNumber target, std::uint64_t offset, std::uint64_t length,
-                 bool clear_privileges) {
-  constexpr std::array kZero = {std::byte{0}};
-  TRY(volume.allocate(context, target, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length, clear_privileges));
-  const Attributes attributes = TRY(volume.attributes(context, target));
-  if (attributes.size >= offset + length) return {};
-  return volume.write(context, target, offset + length - 1, kZero, clear_privileges);
-}
 
 // Where data begins in the source from `offset` on; the file's end when there is none.
 Result<std::uint64_t> next_data(Volume& volume, Context& context, InodeNumber source, std::uint64_t offset,
@@ -62,7 +49,7 @@ Result<std::uint64_t> RangeCopy::copy_some(std::uint64_t done, std::uint64_t lim
   const std::uint64_t to = range_.target_offset + done;
   const std::uint64_t data = TRY(next_data(volume_, context_, range_.source, from, source_size_));
   if (const std::uint64_t hole = std::min(data - from, limit); hole != 0) {
-    TRY(copy_hole(volume_, context_, range_.target, to, hole, clear_privileges_));
+    TRY(volume_.make_hole(context_, range_.target, to, hole, clear_privileges_));
     return hole;
   }
   const std::size_t most = std::min<std::uint64_t>(limit, kMaxWriteBytes);

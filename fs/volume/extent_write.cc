@@ -1,6 +1,7 @@
 #include "fs/volume/extent_write.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "blockio/io_op.h"
 #include "fs/base/seeded_bug.h"
@@ -25,14 +26,31 @@ bool ExtentWrite::could_run_unlocked(const VolumeState& volume, const Inode& ino
 
 Status ExtentWrite::run(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data,
                         WriteOrigin origin) {
+  TRY(prepare(window, offset, data, origin));
+  return write();
+}
+
+Status ExtentWrite::prepare(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data,
+                            WriteOrigin origin) {
   TRY(source_.assign(offset, data, volume_.block_size, volume_.device.geometry().memory_alignment));
+  extends_ = offset + data.size() > inode_.item.size;
   if (source_.head_is_partial() || source_.tail_is_partial()) {
     TRY(complete_partial_blocks(window, offset + data.size()));
   }
   if (!no_copy_on_write_) checksums_ = source_.checksums();
-  if (origin == WriteOrigin::page_cache && TRY(gather(window))) return {};
-  TRY(choose_targets(window));
-  return write_targets();
+  if (origin == WriteOrigin::page_cache) gathered_ = TRY(gather(window));
+  return gathered_ ? Status() : choose_targets(window);
+}
+
+bool ExtentWrite::has_target(Target::Kind kind) const noexcept {
+  return std::any_of(targets_.begin(), targets_.end(), [kind](const Target& target) { return target.kind == kind; });
+}
+
+bool ExtentWrite::overwrites() const noexcept { return has_target(Target::Kind::overwritten); }
+
+store::CommitKind ExtentWrite::commit_kind() const noexcept {
+  if (has_target(Target::Kind::fresh)) return kind_;
+  return has_target(Target::Kind::unwritten) ? store::CommitKind::filling : store::CommitKind::replacing;
 }
 
 Result<bool> ExtentWrite::gather(const ExtentWindow& window) {
@@ -56,13 +74,21 @@ Status ExtentWrite::read_old_block(const ExtentWindow& window, std::uint64_t blo
   if (!found) return {};
   if (buffer.empty()) buffer = blockio::AlignedBuffer(volume_.block_size);
   if (buffer.empty()) return fail(ErrorCode::out_of_memory);
-  return read_file_blocks(volume_, io_, inode_.number(), window, block, block + 1, buffer.data());
+  TRY(read_file_blocks(volume_, io_, inode_.number(), window, block, block + 1, buffer.data()));
+  // See clear_past_end().
+  const std::uint64_t before = block * volume_.block_size;
+  const std::uint64_t size = std::max(before, inode_.item.size.value());
+  if (size - before < volume_.block_size) {
+    const auto kept = static_cast<std::size_t>(size - before);
+    std::memset(buffer.data() + kept, 0, volume_.block_size - kept);
+  }
+  return {};
 }
 
 Status ExtentWrite::complete_partial_blocks(const ExtentWindow& window, std::uint64_t data_end) {
   const std::uint64_t first = source_.first_block();
   const std::uint64_t last = source_.end_block() - 1;
-  // What a block holds past the end of the file is zero, so there is nothing to keep.
+  // Past the end of the file there is nothing to keep.
   const bool tail_matters = source_.tail_is_partial() && data_end < inode_.item.size;
   blockio::AlignedBuffer buffer;
   bool found = false;
@@ -79,7 +105,8 @@ Status ExtentWrite::complete_partial_blocks(const ExtentWindow& window, std::uin
 }
 
 bool ExtentWrite::stays_in_place(const MappedExtent& extent) const noexcept {
-  return extent.unwritten() || (no_copy_on_write_ && !extent.checksummed());
+  if (extent.unwritten()) return true;
+  return no_copy_on_write_ && in_place_ == InPlace::without_copy_on_write && !extent.checksummed();
 }
 
 Status ExtentWrite::choose_targets(const ExtentWindow& window) {
@@ -122,7 +149,8 @@ Status ExtentWrite::allocate(const ExtentWindow& window, std::uint64_t first, st
   return {};
 }
 
-Status ExtentWrite::write_targets() {
+Status ExtentWrite::write() {
+  if (gathered_) return {};
   BlockSource::Segments segments;
   segments.reserve(targets_.size() * BlockSource::kMaxParts);  // never reallocated: operations point into it
   absl::InlinedVector<blockio::IoOp, kFewTargets> writes;
@@ -148,11 +176,10 @@ Status ExtentWrite::write_targets() {
   TRY(std::move(written));
   if (no_copy_on_write_) volume_.in_place_writes.note();
   // No checksum tells recovery whether unchecksummed data reached the medium, so it must be there before a record names
-  // it.
-  const bool named = std::any_of(targets_.begin(), targets_.end(),
-                                 [](const Target& t) { return t.kind != Target::Kind::overwritten; });
-  if (no_copy_on_write_ && named && !has_bug(SeededBug::data_flush_left_out)) TRY(volume_.store->flush_device(io_));
-  return {};
+  // it or shows it.
+  const bool named = extends_ || has_target(Target::Kind::fresh) || has_target(Target::Kind::unwritten);
+  if (!no_copy_on_write_ || !named || has_bug(SeededBug::data_flush_left_out)) return {};
+  return volume_.in_place_writes.flush(*volume_.store, io_);
 }
 
 std::span<const format::le32> ExtentWrite::checksums_of(const Target& target) const noexcept {

@@ -68,9 +68,11 @@ Status RangeChange::run() {
   if (is_immutable(inode_.item) || (what_.empties && is_protected(inode_.item))) return fail(ErrorCode::not_permitted);
   TRY(finish_truncation(volume_, io_, inode_));
   if (may_be_inline(volume_, inode_.item)) {
-    if (what_.empties && !what_.fills) return punch_inline();
+    const bool stays_inline = what_.keeps_size || end_ <= volume_.max_inline;
+    if (what_.empties && !what_.fills && stays_inline) return punch_inline();
     TRY(convert_inline(volume_, io_, inode_));
   }
+  if (!what_.keeps_size && end_ > inode_.item.size) TRY(clear_past_end(volume_, io_, inode_));
   for (std::uint64_t block = volume_.block_of(offset_); block < last();) block = TRY(change_part(block));
   return {};
 }
@@ -80,19 +82,26 @@ Status RangeChange::punch_inline() {
   TRY(get_inline_data(volume_, io_, inode_, contents));
   StagedInode staged(inode_);
   store::Transaction transaction;
-  if (offset_ < contents.size()) {
+  const bool grows = !what_.keeps_size && end_ > staged.next.size;
+  if (grows) staged.next.size = end_;
+  if (!contents.empty() && (grows || offset_ < contents.size())) {
     const std::size_t end = std::min<std::uint64_t>(end_, contents.size());
-    std::fill(contents.begin() + static_cast<std::ptrdiff_t>(offset_),
+    const std::size_t begin = std::min<std::uint64_t>(offset_, end);
+    std::fill(contents.begin() + static_cast<std::ptrdiff_t>(begin),
               contents.begin() + static_cast<std::ptrdiff_t>(end), std::byte{0});
+    if (grows) contents.resize(static_cast<std::size_t>(end_));
     transaction.put({inode_.number(), format::ItemKind::inline_data, 0}, contents);
   }
   contents_changed(staged.next, context_.now);
   if (what_.clears_privileges) clear_suid_sgid(staged.next, context_);
   TRY(drop_capabilities(volume_, io_, staged, transaction));
-  return commit(volume_, io_, transaction, {&staged}, store::CommitKind::freeing);
+  const bool more = grows && !contents.empty();
+  return commit(volume_, io_, transaction, {&staged}, more ? store::CommitKind::ordinary : store::CommitKind::freeing);
 }
 
 store::CommitKind RangeChange::kind(const ExtentWindow& window) const noexcept {
+  // All of it was there already.
+  if (what_.fills && !what_.empties && window.block_change() == 0) return store::CommitKind::replacing;
   if (what_.fills) return store::CommitKind::ordinary;
   const bool zeroes = edges_[0] || edges_[1];
   return zeroes && window.block_change() >= 0 ? store::CommitKind::zeroing : store::CommitKind::freeing;
@@ -104,7 +113,8 @@ Status RangeChange::zero_bytes(ExtentWindow& window, std::uint64_t from, std::ui
   const MappedExtent* const extent = window.find(volume_.block_of(from));
   if (from >= to || extent == nullptr || extent->unwritten()) return {};
   const std::vector<std::byte> zeros(static_cast<std::size_t>(to - from));
-  write.emplace(volume_, io_, inode_, what_.fills ? store::CommitKind::ordinary : store::CommitKind::zeroing);
+  write.emplace(volume_, io_, inode_, what_.fills ? store::CommitKind::ordinary : store::CommitKind::zeroing,
+                ExtentWrite::InPlace::never);
   TRY(write->run(window, from, zeros));
   write->edit(window);
   return {};
@@ -194,15 +204,11 @@ Result<RangeChange::What> decode(int mode) {
   }
 }
 
-}  // namespace
-
-Status Volume::allocate(Context& context, InodeNumber number, int mode, std::uint64_t offset, std::uint64_t length,
-                        bool clear_privileges) {
-  VolumeState& volume = *state_;
+// Of a regular file, a range that lies in a file of the largest size.
+Status change_range(VolumeState& volume, Context& context, InodeNumber number, const RangeChange::What& what,
+                    std::uint64_t offset, std::uint64_t length) {
   if (length == 0) return fail(ErrorCode::invalid_argument);
   if (offset > kMaxFileSize || length > kMaxFileSize - offset) return fail(ErrorCode::file_too_large);
-  RangeChange::What what = TRY(decode(mode));
-  what.clears_privileges = clear_privileges;
   TRY(check_writable(volume));
   const InodeRef inode = TRY(acquire_regular(volume, context.io, number));
   // What cannot fit at all is refused before any of it is taken or zeroed.
@@ -211,6 +217,20 @@ Status Volume::allocate(Context& context, InodeNumber number, int mode, std::uin
   }
   return with_space_retry(volume, context.io,
                           [&] { return RangeChange(volume, context, *inode, what, offset, length).run(); });
+}
+
+}  // namespace
+
+Status Volume::make_hole(Context& context, InodeNumber number, std::uint64_t offset, std::uint64_t length,
+                         bool clear_privileges) {
+  return change_range(*state_, context, number, {true, false, false, clear_privileges}, offset, length);
+}
+
+Status Volume::allocate(Context& context, InodeNumber number, int mode, std::uint64_t offset, std::uint64_t length,
+                        bool clear_privileges) {
+  RangeChange::What what = TRY(decode(mode));
+  what.clears_privileges = clear_privileges;
+  return change_range(*state_, context, number, what, offset, length);
 }
 
 }  // namespace ashlar::volume

@@ -18,6 +18,11 @@ namespace ashlar::volume {
 // Moves inline data, if there is any, into extents: a transaction of its own that nobody can tell from nothing.
 [[nodiscard]] Status convert_inline(VolumeState& volume, blockio::IoQueue& io, Inode& inode);
 
+// To be called before the file grows, unless the write that makes it grow begins in the block that it ends in. A block
+// that is overwritten in place may hold anything past the end of the file: what a write put there that a crash undid.
+// Makes it zeros, on the medium. (Shrinking a file takes a new block: so nothing that a crash brings back lies there.)
+[[nodiscard]] Status clear_past_end(VolumeState& volume, blockio::IoQueue& io, const Inode& inode);
+
 // Finishes a truncation that failed halfway.
 [[nodiscard]] Status finish_truncation(VolumeState& volume, blockio::IoQueue& io, Inode& inode);
 // At most `max_steps` transactions of that; whether nothing is left to do. Takes the inode's lock.
@@ -32,12 +37,14 @@ namespace ashlar::volume {
 
 void count_blocks(format::InodeItem& item, const ExtentWindow& window) noexcept;
 
-// Runs `operation` (a callable returning Status or a Result); when it lacks space and removals are waiting, again after
-// those. No inode may be locked.
+// Runs `operation` (a callable returning Status or a Result); when it lacks space and removals are waiting or have
+// ended meanwhile, again after those. No inode may be locked.
 template <typename Operation>
 auto with_space_retry(VolumeState& volume, blockio::IoQueue& io, Operation operation) {
+  const std::uint64_t ended = volume.reaper.ended();
   auto result = operation();
-  if (result || result.error().code() != ErrorCode::no_space || !volume.reaper.has_work()) return result;
+  if (result || result.error().code() != ErrorCode::no_space) return result;
+  if (!volume.reaper.has_work() && volume.reaper.ended() == ended) return result;
   volume.reaper.finish(io);
   return operation();
 }

@@ -15,6 +15,8 @@
 namespace ashlar::volume {
 namespace {
 
+using store::CommitKind;
+
 format::Key inline_key(InodeNumber inode) noexcept { return {inode, format::ItemKind::inline_data, 0}; }
 
 // One transaction's worth of a write.
@@ -69,6 +71,7 @@ Status FileWrite::run(bool clear_privileges) {
   const std::lock_guard lock(inode_.lock);
   if (is_immutable(inode_.item)) return fail(ErrorCode::not_permitted);
   TRY(finish_truncation(volume_, io_, inode_));
+  if (volume_.block_of(offset_) > volume_.block_of(inode_.item.size)) TRY(clear_past_end(volume_, io_, inode_));
   store::ItemValue contents;
   bool fits_inline = false;
   if (may_be_inline(volume_, inode_.item)) {
@@ -94,10 +97,11 @@ Status FileWrite::run(bool clear_privileges) {
 }
 
 Status FileWrite::write_inline(StagedInode& staged, store::Transaction& transaction, store::ItemValue& contents) {
+  const bool grows = contents.size() < staged.next.size;
   contents.resize(static_cast<std::size_t>(staged.next.size));
   std::memcpy(contents.data() + offset_, data_.data(), data_.size());
   transaction.put(inline_key(inode_.number()), contents);
-  return commit(volume_, io_, transaction, {&staged});
+  return commit(volume_, io_, transaction, {&staged}, grows ? CommitKind::ordinary : CommitKind::replacing);
 }
 
 Status FileWrite::write_extents(StagedInode& staged, store::Transaction& transaction) {
@@ -105,15 +109,19 @@ Status FileWrite::write_extents(StagedInode& staged, store::Transaction& transac
     window_.emplace(volume_, inode_.number());
     TRY(window_->load(io_, volume_.block_of(offset_), volume_.block_after(end())));
   }
-  if (!write_) {
+  const bool written = write_.has_value();
+  if (!written) {
     write_.emplace(volume_, io_, inode_);
-    TRY(write_->run(*window_, offset_, data_, origin_));
+    TRY(write_->prepare(*window_, offset_, data_, origin_));
   }
   write_->edit(*window_);
   count_blocks(staged.next, *window_);
   window_->stage(transaction);
   write_->stage(transaction);
-  return commit(volume_, io_, transaction, {&staged});
+  // Data comes before its record; what is overwritten by it in place, only when the record is sure to have room.
+  if (write_->overwrites()) TRY(volume_.store->claim_space(io_, transaction, write_->commit_kind()));
+  if (!written) TRY(write_->write());
+  return commit(volume_, io_, transaction, {&staged}, write_->commit_kind());
 }
 
 }  // namespace

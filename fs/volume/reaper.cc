@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <span>
@@ -117,41 +118,59 @@ Result<bool> Reaper::remove_some(blockio::IoQueue& io, InodeNumber number, std::
   return false;
 }
 
-void Reaper::work_at(blockio::IoQueue& io, Task task, std::size_t max_steps) {
+void Reaper::work_at(blockio::IoQueue& io, Task task, Ticket ticket, std::size_t max_steps) {
   const bool removing = task.reason == format::OrphanReason::unlinked;
   const Result<bool> over = removing ? remove_some(io, task.inode, max_steps) : truncate_(io, task.inode, max_steps);
-  if (over && *over) return;
-  if (!over && store_.read_only()) {
-    if (removing) inodes_.forget_doomed(task.inode);
-    return;
-  }
-  if (!over && !task.failed) {
+  const bool given_up = !over && store_.read_only();
+  if (given_up && removing) inodes_.forget_doomed(task.inode);
+  if (!over && !given_up && !task.failed) {
     log(LogLevel::warning, "inode {}: {} to be finished later: {}", task.inode.value(),
         removing ? "removal" : "truncation", over.error().message());
   }
   task.failed = !over;
   const std::lock_guard guard(lock_);
-  (over ? left_over_ : failed_).push_back(task);
+  if (!given_up && !(over && *over)) (over ? left_over_ : failed_).push_back(task);
+  under_way_.erase(std::find(under_way_.begin(), under_way_.end(), ticket));
+  ended_.fetch_add(1, std::memory_order_release);
   changed_.notify_all();
+}
+
+Reaper::Ticket Reaper::begin() {
+  under_way_.push_back(next_ticket_);
+  return next_ticket_++;
+}
+
+bool Reaper::work_at_doomed(blockio::IoQueue& io, std::size_t max_steps) {
+  std::unique_lock guard(lock_);
+  const auto number = inodes_.next_doomed();
+  if (!number) return false;
+  const Ticket ticket = begin();
+  guard.unlock();
+  work_at(io, {*number, format::OrphanReason::unlinked}, ticket, max_steps);
+  return true;
+}
+
+bool Reaper::work_at_left_over(blockio::IoQueue& io, std::size_t max_steps) {
+  std::unique_lock guard(lock_);
+  if (left_over_.empty()) return false;
+  const Task task = left_over_.back();
+  left_over_.pop_back();
+  const Ticket ticket = begin();
+  guard.unlock();
+  work_at(io, task, ticket, max_steps);
+  return true;
 }
 
 void Reaper::work(blockio::IoQueue& io) {
   const std::size_t max_steps = thread_.joinable() ? kStepsPerCaller : kAllSteps;
-  while (const auto number = inodes_.next_doomed()) work_at(io, {*number, format::OrphanReason::unlinked}, max_steps);
+  while (inodes_.has_doomed() && work_at_doomed(io, max_steps)) {
+  }
 }
 
 void Reaper::adopt(InodeNumber number, format::OrphanReason reason) {
   const std::lock_guard guard(lock_);
   left_over_.push_back({number, reason});
   changed_.notify_all();
-}
-
-std::optional<Reaper::Task> Reaper::take_left_over() {
-  const std::lock_guard guard(lock_);
-  if (left_over_.empty()) return std::nullopt;
-  const Task task = left_over_.back();
-  left_over_.pop_back();
-  return task;
 }
 
 void Reaper::retry_failed() {
@@ -165,18 +184,19 @@ void Reaper::finish(blockio::IoQueue& io) {
     retry_failed();
   }
   for (;;) {
-    while (const auto number = inodes_.next_doomed()) work_at(io, {*number, format::OrphanReason::unlinked}, kAllSteps);
-    while (const auto task = take_left_over()) work_at(io, *task, kAllSteps);
+    while (work_at_doomed(io, kAllSteps) || work_at_left_over(io, kAllSteps)) {
+    }
+    // What others begin from now on is none of this caller's.
     std::unique_lock guard(lock_);
-    changed_.wait(guard, [this] { return !thread_is_busy_; });
+    const Ticket mine = next_ticket_;
+    changed_.wait(guard, [this, mine] { return under_way_.empty() || under_way_.front() >= mine; });
     if (left_over_.empty()) return;
   }
 }
 
 bool Reaper::has_work() {
-  if (inodes_.has_doomed()) return true;
   const std::lock_guard guard(lock_);
-  return thread_is_busy_ || !left_over_.empty() || !failed_.empty();
+  return inodes_.has_doomed() || !under_way_.empty() || !left_over_.empty() || !failed_.empty();
 }
 
 void Reaper::run() {
@@ -189,15 +209,9 @@ void Reaper::run() {
       retry_failed();
     }
     if (stopping_) return;
-    if (left_over_.empty()) continue;
-    const Task task = left_over_.back();
-    left_over_.pop_back();
-    thread_is_busy_ = true;
     guard.unlock();
-    work_at(*queue_, task, kStepsPerCaller);
+    static_cast<void>(work_at_left_over(*queue_, kStepsPerCaller));
     guard.lock();
-    thread_is_busy_ = false;
-    changed_.notify_all();
   }
 }
 

@@ -15,6 +15,8 @@
 namespace ashlar::volume {
 namespace {
 
+using store::CommitKind;
+
 // Directories above one another; more is a loop in a damaged volume.
 constexpr std::uint64_t kMaxDepth = 1U << 20;
 
@@ -177,8 +179,11 @@ Status Rename::move() {
   if (source_->is_directory()) moved.next.parent = new_parent_->number().value();
   status_changed(moved.next, context_.now);
   names.stage(transaction);
+  // With a name less afterwards this is a removal; with as many, the new one may be longer.
+  const bool whiteout = (flags_ & RENAME_WHITEOUT) != 0;
+  const CommitKind kind = whiteout ? CommitKind::ordinary : (replaced ? CommitKind::freeing : CommitKind::filling);
   return commit(volume_, context_.io, transaction,
-                {&from, same_parent() ? nullptr : &other, &moved, replaced ? &*replaced : nullptr});
+                {&from, same_parent() ? nullptr : &other, &moved, replaced ? &*replaced : nullptr}, kind);
 }
 
 Status Rename::exchange() {
@@ -201,7 +206,8 @@ Status Rename::exchange() {
   status_changed(first.next, context_.now);
   status_changed(second.next, context_.now);
   names.stage(transaction);
-  return commit(volume_, context_.io, transaction, {&from, same_parent() ? nullptr : &other, &first, &second});
+  return commit(volume_, context_.io, transaction, {&from, same_parent() ? nullptr : &other, &first, &second},
+                CommitKind::replacing);
 }
 
 Status check_flags(unsigned flags) {

@@ -1,9 +1,13 @@
 // Changing a file's size.
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
+#include "blockio/aligned_buffer.h"
+#include "blockio/io_op.h"
 #include "fs/base/log.h"
 #include "fs/base/seeded_bug.h"
+#include "fs/volume/block_reader.h"
 #include "fs/volume/extent_write.h"
 #include "fs/volume/file_contents.h"
 #include "fs/volume/operation.h"
@@ -12,11 +16,13 @@ namespace ashlar::volume {
 namespace {
 
 constexpr store::CommitKind kFreeing = store::CommitKind::freeing;
+constexpr store::CommitKind kReplacing = store::CommitKind::replacing;
 
 Status resize_inline(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, std::uint64_t size,
                      store::Transaction& transaction) {
   store::ItemValue contents;
   TRY(get_inline_data(volume, io, staged.inode(), contents));
+  const bool grows = !contents.empty() && size > contents.size();
   if (!contents.empty()) {
     // Growing past the limit, prepare_resize() has moved them into extents.
     const format::Key key{staged.inode().number(), format::ItemKind::inline_data, 0};
@@ -28,7 +34,8 @@ Status resize_inline(VolumeState& volume, blockio::IoQueue& io, StagedInode& sta
     }
   }
   const bool shrinks = size < staged.inode().item.size;
-  return commit(volume, io, transaction, {&staged}, shrinks ? kFreeing : store::CommitKind::ordinary);
+  return commit(volume, io, transaction, {&staged},
+                shrinks ? kFreeing : (grows ? store::CommitKind::ordinary : kReplacing));
 }
 
 // One transaction's worth of removing extents past the size. True when none is left.
@@ -58,7 +65,7 @@ Status shrink(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
   TRY(window.load(io, last, kEndOfFileBlocks, volume.max_step_items));
   const MappedExtent* const cut = window.find(last);
   const bool partial = first_removed != last && size < inode.item.size && cut != nullptr && !cut->unwritten();
-  ExtentWrite zeroing(volume, io, inode, store::CommitKind::zeroing);
+  ExtentWrite zeroing(volume, io, inode, store::CommitKind::zeroing, ExtentWrite::InPlace::never);
   if (partial) {
     const std::vector<std::byte> zeros(static_cast<std::size_t>(first_removed * volume.block_size - size));
     TRY(zeroing.run(window, size, zeros));
@@ -110,6 +117,31 @@ Result<bool> continue_truncation(VolumeState& volume, blockio::IoQueue& io, Inod
   return !cut.truncation_unfinished;
 }
 
+Status clear_past_end(VolumeState& volume, blockio::IoQueue& io, const Inode& inode) {
+  const auto used = static_cast<std::size_t>(inode.item.size % volume.block_size);
+  if (used == 0 || inode.item.blocks == 0) return {};
+  const std::uint64_t last = volume.block_of(inode.item.size);
+  ExtentWindow window(volume, inode.number());
+  TRY(window.load(io, last, last));
+  const MappedExtent* const extent = window.find(last);
+  if (extent == nullptr || extent->unwritten() || extent->checksummed()) return {};
+  blockio::AlignedBuffer buffer(volume.block_size);
+  if (buffer.empty()) return fail(ErrorCode::out_of_memory);
+  TRY(read_file_blocks(volume, io, inode.number(), window, last, last + 1, buffer.data()));
+  const std::span<std::byte> rest = buffer.span().subspan(used);
+  if (std::any_of(rest.begin(), rest.end(), [](std::byte b) { return b != std::byte{0}; })) {
+    std::fill(rest.begin(), rest.end(), std::byte{0});
+    blockio::IoOp write =
+        blockio::IoOp::write(volume.store->layout().byte_offset(extent->physical_of(last)), buffer.span());
+    volume.store->data_epoch().change();
+    Status written = io.run(write);
+    volume.store->data_epoch().change();
+    TRY(std::move(written));
+    volume.in_place_writes.note();
+  }
+  return volume.in_place_writes.flush(*volume.store, io);
+}
+
 Status prepare_resize(VolumeState& volume, blockio::IoQueue& io, Inode& inode, std::uint64_t size) {
   if (size > kMaxFileSize) return fail(ErrorCode::file_too_large);
   TRY(finish_truncation(volume, io, inode));
@@ -126,7 +158,8 @@ Status resize(VolumeState& volume, blockio::IoQueue& io, StagedInode& staged, st
   }
   // What was preallocated past the end goes when the size is set, unless the file grows.
   const bool grows = size > inode.item.size;
-  if (grows || inode.item.blocks == 0) return commit(volume, io, transaction, {&staged});
+  if (grows) TRY(clear_past_end(volume, io, inode));
+  if (grows || inode.item.blocks == 0) return commit(volume, io, transaction, {&staged}, kReplacing);
   TRY(shrink(volume, io, staged, size, transaction));
   // The size has changed; what remains to be removed is nobody's concern but the next writer's, who will try again.
   if (Status finished = finish_truncation(volume, io, inode); !finished) {

@@ -107,6 +107,9 @@ class Volume {
   // mode: FALLOC_FL_*; clear_privileges as for write().
   [[nodiscard]] Status allocate(Context& context, InodeNumber inode, int mode, std::uint64_t offset,
                                 std::uint64_t length, bool clear_privileges = false);
+  // Makes a hole; a file that ends before the hole does, ends with it.
+  [[nodiscard]] Status make_hole(Context& context, InodeNumber inode, std::uint64_t offset, std::uint64_t length,
+                                 bool clear_privileges);
   // Copies from the source what there is of `length` bytes, returns how many it was; it may stop early. Holes become
   // holes. `buffer` as for read(), of kMaxWriteBytes; clear_privileges as for write().
   struct CopyRange {

@@ -214,7 +214,8 @@ Status set_locked(VolumeState& volume, Context& context, Inode& inode, const Set
   StagedInode staged(inode);
   store::Transaction transaction;
   const bool is_acl = setting.name == kAccessAcl || setting.name == kDefaultAcl;
-  if (!is_acl || TRY(apply_acl(staged, setting.name, setting.value))) {
+  const bool kept = !is_acl || TRY(apply_acl(staged, setting.name, setting.value));
+  if (kept) {
     TRY(stage_xattr(volume, context.io, inode.number(), staged.next, setting.name, setting.value, transaction));
   } else {
     TRY(remove_staged(volume, context.io, staged, setting.name, transaction));
@@ -224,7 +225,23 @@ Status set_locked(VolumeState& volume, Context& context, Inode& inode, const Set
     staged.next.mode = staged.next.mode & ~static_cast<std::uint32_t>(S_ISGID);
   }
   status_changed(staged.next, context.now);
-  return commit(volume, context.io, transaction, {&staged});
+  return commit(volume, context.io, transaction, {&staged},
+                kept ? store::CommitKind::ordinary : store::CommitKind::replacing);
+}
+
+Status remove_xattr_locked(VolumeState& volume, Context& context, Inode& inode, std::string_view name) {
+  const std::lock_guard lock(inode.lock);
+  if (is_protected(inode.item)) return fail(ErrorCode::not_permitted);
+  TRY(check_xattr_name(name));
+  StagedInode staged(inode);
+  store::Transaction transaction;
+  if (!TRY(remove_staged(volume, context.io, staged, name, transaction))) {
+    // A list that is not there is what whoever removes it wants; so the kernel's filesystems have it.
+    if (name == kAccessAcl || name == kDefaultAcl) return {};
+    return fail(ErrorCode::no_attribute);
+  }
+  status_changed(staged.next, context.now);
+  return commit(volume, context.io, transaction, {&staged}, store::CommitKind::freeing);
 }
 
 }  // namespace
@@ -280,18 +297,7 @@ Status Volume::set_xattr(Context& context, InodeNumber number, std::string_view 
 Status Volume::remove_xattr(Context& context, InodeNumber number, std::string_view name) {
   TRY(check_writable(*state_));
   const InodeRef inode = TRY(state_->inodes.acquire(context.io, number));
-  const std::lock_guard lock(inode->lock);
-  if (is_protected(inode->item)) return fail(ErrorCode::not_permitted);
-  TRY(check_xattr_name(name));
-  StagedInode staged(*inode);
-  store::Transaction transaction;
-  if (!TRY(remove_staged(*state_, context.io, staged, name, transaction))) {
-    // A list that is not there is what whoever removes it wants; so the kernel's filesystems have it.
-    if (name == kAccessAcl || name == kDefaultAcl) return {};
-    return fail(ErrorCode::no_attribute);
-  }
-  status_changed(staged.next, context.now);
-  return commit(*state_, context.io, transaction, {&staged}, store::CommitKind::freeing);
+  return with_space_retry(*state_, context.io, [&] { return remove_xattr_locked(*state_, context, *inode, name); });
 }
 
 Result<std::string> Volume::list_xattrs(Context& context, InodeNumber number) {

@@ -129,7 +129,6 @@ TEST(UnfinishedTest, ARemovalThatFailedIsDoneWhenItsSpaceIsNeeded) {
       [](Session& s) { return s.mkdir("new"); },
       [](Session& s) { return s.symlink(std::string(900, 'x'), "new"); },
       [](Session& s) { return s.link("other", "new"); },
-      [](Session& s) { return s.rename("other", "new"); },
       [](Session& s) { return s.set_xattr("other", "user.x", 1500); },
       [](Session& s) { return s.make_unnamed("") != nullptr; },
   };

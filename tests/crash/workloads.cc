@@ -346,6 +346,30 @@ void defragmented(Session& s) {
   s.sync("f");
 }
 
+// What such a file keeps of the promise though it is overwritten in place: sizes that are no multiples of blocks,
+// holes. No byte is written twice without being cut off or punched in between.
+void in_place_sizes(Session& s) {
+  s.create("f");
+  s.set_flags("f", FS_NOCOW_FL);
+  s.write("f", 0, 3 * 4096);
+  s.sync("f");
+  for (unsigned i = 0; i < 22; ++i) {
+    const std::uint64_t size = s.node("f")->contents.size();
+    switch (i % 6) {
+      case 0: s.truncate("f", size - 1 - s.below(std::min<std::uint64_t>(size, 5000))); break;
+      case 1: s.append("f", 1 + s.below(1500)); break;
+      case 2: s.write("f", size + 1 + s.below(3000), 1 + s.below(3000)); break;
+      case 3: s.allocate("f", kPunch, s.below(size), 1 + s.below(6000)); break;
+      case 4: s.truncate("f", size + 1 + s.below(6000)); break;
+      default: s.append("f", 4096 - s.node("f")->contents.size() % 4096);
+    }
+    if (i % 5 == 2) s.sync("f");
+    if (i % 5 == 4) s.commit();
+    if (i == 15) s.checkpoint();
+  }
+  s.sync_all();
+}
+
 // Operations with too little room, some of which are refused, and removals.
 void nearly_full(Session& s) {
   s.create("kept");
@@ -406,6 +430,7 @@ const std::vector<Workload>& workloads() {
       {"attributes", kMiddle, attributes},
       {"without_copy_on_write", kMiddle, without_copy_on_write},
       {"defragmented", kMiddle, defragmented},
+      {"in_place_sizes", kMiddle, in_place_sizes},
       {"nearly_full", kMiddle, nearly_full, true},
       {"random_mix", kMiddle, random_mix},
       {"random_mix_small", kSmall, random_mix},

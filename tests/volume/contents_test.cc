@@ -225,6 +225,41 @@ TEST_P(Contents, UnlinkedWhileInUseAndThenACrash) {
   EXPECT_EQ(rig.free_blocks(), free);
 }
 
+TEST_P(Contents, CopiedHolesAreHolesPastTheEnd) {
+  const InodeNumber source = rig.make_file(kRootInode, "source");
+  rig.truncate(source, 100'000);
+  blockio::AlignedBuffer buffer(kMaxWriteBytes + 2 * block());
+  const auto copy = [&](InodeNumber target, std::uint64_t offset, std::uint64_t length) {
+    const auto copied = volume().copy(context(), {source, 0, target, offset, length}, false, buffer.span());
+    EXPECT_EQ(copied.value_or(0), length);
+  };
+  copy(file, 0, 100'000);
+  EXPECT_EQ(rig.stat(file).size, 100'000U);
+  EXPECT_EQ(rig.stat(file).blocks, 0U);
+  EXPECT_EQ(error_of(volume().seek(context(), file, 0, SEEK_DATA)), ErrorCode::no_such_device);
+
+  const InodeNumber small = rig.make_file(kRootInode, "small");
+  rig.write(small, 0, "contents");
+  copy(small, 4, 20);
+  EXPECT_TRUE(same(rig.read(small, 0, 100), "cont" + std::string(20, '\0')));
+  EXPECT_EQ(rig.stat(small).blocks, 0U);
+  rig.write(small, 0, "Contents");
+  copy(small, 8, 90'000);
+  EXPECT_EQ(rig.stat(small).blocks, block() / 512);
+  EXPECT_TRUE(same(rig.read(small, 0, 100'000), "Contents" + std::string(90'000, '\0')));
+
+  // Into the middle of a longer one, which keeps its size; past the end of preallocated blocks.
+  const std::string data = pattern(50'000, 7);
+  const InodeNumber large = rig.make_file(kRootInode, "large");
+  rig.write(large, 0, data);
+  copy(large, 1000, 30'000);
+  EXPECT_TRUE(same(rig.read(large, 0, 60'000), data.substr(0, 1000) + std::string(30'000, '\0') + data.substr(31'000)));
+  ASSERT_TRUE(volume().allocate(context(), large, FALLOC_FL_KEEP_SIZE, 50'000, 20'000));
+  copy(large, 40'000, 60'001);
+  EXPECT_EQ(rig.stat(large).size, 100'001U);
+  EXPECT_TRUE(same(rig.read(large, 31'000, 100'000), data.substr(31'000, 9000) + std::string(60'001, '\0')));
+}
+
 INSTANTIATE_TEST_SUITE_P(Geometries, Contents, ::testing::Values(kSmallNodes, kMiddleNodes, kLargeNodes));
 
 }  // namespace

@@ -27,10 +27,11 @@ class Threads : public ::testing::Test {
   static constexpr unsigned kThreads = 4;
 
   // Each with a queue and a context of its own.
-  void run(const std::function<void(unsigned, Context&)>& work) {
+  void run(const std::function<void(unsigned, Context&)>& work) { run_on(rig, work); }
+  static void run_on(Rig& rig, const std::function<void(unsigned, Context&)>& work) {
     std::vector<std::thread> threads;
     for (unsigned i = 0; i < kThreads; ++i) {
-      threads.emplace_back([this, i, &work] {
+      threads.emplace_back([&rig, i, &work] {
         const auto io = rig.new_queue();
         Context context{*io, {2'000'000, 0}, 0, 0};
         work(i, context);
@@ -150,6 +151,36 @@ TEST_F(Threads, AFileIsPutTogetherUnderItsWriters) {
     rig.check();
     rig.remount();
   }
+}
+
+// Who lacks space while another one is at a removal waits for that.
+TEST_F(Threads, RoomThatARemovalIsMaking) {
+  constexpr std::uint64_t kPieces = 4000;
+  constexpr std::uint64_t kBlock = 4096;
+  constexpr unsigned kWrites = 3;
+  const std::string chunk(256 * kBlock, 'x');
+  Rig small{kMiddleNodes};  // without a thread for the rest of the removal: all of it is in unlink()
+  Volume& volume = small.volume();
+  const InodeNumber big = small.make_file(kRootInode, "big");
+  for (std::uint64_t i = 0; i < kPieces; ++i) small.write(big, 2 * i * kBlock, std::string(kBlock, 'b'));
+  const InodeNumber filler = small.make_file(kRootInode, "filler");
+  std::uint64_t offset = 0;
+  while (volume.write(small.context(), filler, offset, bytes_of(chunk), false)) offset += chunk.size();
+  std::vector<InodeNumber> files;
+  for (unsigned id = 0; id < kThreads; ++id) files.push_back(small.make_file(kRootInode, std::to_string(id)));
+  const std::uint64_t free = volume.space().free;
+  run_on(small, [&](unsigned id, Context& context) {
+    if (id == 0) {
+      EXPECT_TRUE(volume.unlink(context, kRootInode, "big"));
+      return;
+    }
+    while (volume.space().free < free + 100) std::this_thread::yield();  // it has begun
+    for (unsigned i = 0; i < kWrites; ++i) {
+      const Status written = volume.write(context, files[id], i * chunk.size(), bytes_of(chunk), false);
+      ASSERT_TRUE(written) << written.error().message();
+    }
+  });
+  small.check();
 }
 
 TEST_F(Threads, NamesFoughtOver) {
