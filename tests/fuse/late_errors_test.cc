@@ -40,7 +40,7 @@ TEST(LateErrors, TheKernelIsToldOfEveryFailure) {
   ASSERT_EQ(pipe(ends), 0);
   LateErrors errors;
   std::thread announcer([&] { errors.announce(ends[1]); });
-  for (const std::uint64_t number : {2, 7, 2}) {
+  for (const std::uint64_t number : {2ULL, 7ULL, 2ULL}) {
     errors.note(InodeNumber{number}, ErrorCode::no_space);
     struct {
       fuse_out_header header;

@@ -10,14 +10,14 @@
 namespace ashlar::volume::testing {
 namespace {
 
-constexpr std::size_t kFiles = 2000;
+constexpr std::size_t kInodes = 2000;
 constexpr std::size_t kMostIdle = 640;  // ten in each shard
 
 // A table of its own beside the volume's, on the same store.
 class InodeTableTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (std::size_t i = 0; i < kFiles; ++i) {
+    for (std::size_t i = 0; i < kInodes; ++i) {
       files.push_back(rig.make_file(kRootInode, "file" + std::to_string(i), static_cast<std::uint32_t>(i % 0777)));
     }
   }
@@ -45,7 +45,7 @@ TEST_F(InodeTableTest, OfWhatTheKernelRemembersSomeStaysWhole) {
   refer_to_all();
   EXPECT_LE(table.size(), kMostIdle);
   EXPECT_GT(table.size(), kMostIdle / 2);
-  for (std::size_t i = 0; i < kFiles; ++i) ASSERT_EQ(acquire(files[i])->item.mode, S_IFREG | (i % 0777)) << i;
+  for (std::size_t i = 0; i < kInodes; ++i) ASSERT_EQ(acquire(files[i])->item.mode, S_IFREG | (i % 0777)) << i;
   EXPECT_LE(table.size(), kMostIdle);
   for (const InodeNumber file : files) table.drop_references(file, 1);
   EXPECT_EQ(table.size(), 0U);
@@ -67,7 +67,7 @@ TEST_F(InodeTableTest, TheLastUsedStay) {
 TEST_F(InodeTableTest, WhatOperationsUseStaysHowMuchEver) {
   std::vector<InodeRef> used;
   for (const InodeNumber file : files) used.push_back(acquire(file));
-  EXPECT_EQ(table.size(), kFiles);
+  EXPECT_EQ(table.size(), kInodes);
   used.clear();
   EXPECT_EQ(table.size(), 0U);
 }
@@ -78,7 +78,7 @@ TEST_F(InodeTableTest, ReferencesAreCountedThroughout) {
   for (const InodeNumber file : files) table.drop_references(file, 2);
   // The last name goes; only with the last reference does the inode.
   for (const InodeNumber file : files) acquire(file)->unlinked.store(true);
-  EXPECT_EQ(table.size(), kFiles);
+  EXPECT_EQ(table.size(), kInodes);
   EXPECT_FALSE(table.has_doomed());
   for (const InodeNumber file : files) table.drop_references(file, 1);
   std::size_t doomed = 0;
@@ -86,7 +86,7 @@ TEST_F(InodeTableTest, ReferencesAreCountedThroughout) {
     table.forget_doomed(*number);
     ++doomed;
   }
-  EXPECT_EQ(doomed, kFiles);
+  EXPECT_EQ(doomed, kInodes);
   EXPECT_EQ(table.size(), 0U);
 }
 
