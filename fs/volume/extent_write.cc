@@ -33,7 +33,7 @@ Status ExtentWrite::run(const ExtentWindow& window, std::uint64_t offset, std::s
 Status ExtentWrite::prepare(const ExtentWindow& window, std::uint64_t offset, std::span<const std::byte> data,
                             WriteOrigin origin) {
   TRY(source_.assign(offset, data, volume_.block_size, volume_.device.geometry().memory_alignment));
-  extends_ = offset + data.size() > inode_.item.size;
+  extends_ = no_copy_on_write_ && offset + data.size() > inode_.item.size;  // the others may run unlocked
   if (source_.head_is_partial() || source_.tail_is_partial()) {
     TRY(complete_partial_blocks(window, offset + data.size()));
   }

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kReadBytes = 256U << 10;
 constexpr std::size_t kReads = 16;
 // A device takes long over each block that it cannot read: after so many, what fails is not looked at more closely.
-constexpr int kMostUnreadable = 64;
+constexpr int kMostUnreadableBlocks = 64;
 
 }  // namespace
 
@@ -118,7 +118,7 @@ bool WitnessChecker::matches(const Piece& piece, std::span<const std::byte> data
 Result<WitnessChecker::Finding> WitnessChecker::examine(const Piece& piece, std::span<std::byte> buffer) {
   Finding finding = Finding::arrived;
   const std::size_t count = piece.checksums.size();
-  const std::size_t step = unreadable_blocks_ < kMostUnreadable ? 1 : count;
+  const std::size_t step = unreadable_blocks_ < kMostUnreadableBlocks ? 1 : count;
   for (std::size_t i = 0; i < count; i += step) {
     const Piece part{piece.first + i, piece.checksums.subspan(i, step), piece.record};
     const std::span<std::byte> bytes = buffer.first(step * block_size_);
