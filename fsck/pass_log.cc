@@ -23,6 +23,7 @@ Status take_record(CheckContext& context, std::span<const std::byte> record) {
   while (TRY(cursor.next(op))) {
     switch (op.op) {
       case format::LogOpKind::put:
+      case format::LogOpKind::sparse_put:
         (*context.overlay)[op.key] = std::vector<std::byte>(op.value.begin(), op.value.end());
         break;
       case format::LogOpKind::erase: (*context.overlay)[op.key] = std::nullopt; break;
@@ -46,8 +47,7 @@ Status take_record(CheckContext& context, std::span<const std::byte> record) {
         if (op.counter == format::Counter::next_inode)
           context.next_inode = std::max(context.next_inode, op.counter_value);
         break;
-      case format::LogOpKind::witness:
-      case format::LogOpKind::patch: break;
+      case format::LogOpKind::witness: break;
     }
   }
   return {};

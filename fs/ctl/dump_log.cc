@@ -19,7 +19,7 @@ std::string op_text(const format::LogOpView& op, std::uint64_t block_count) {
     case format::LogOpKind::free: return "free " + run();
     case format::LogOpKind::witness: return "witness " + run();
     case format::LogOpKind::counter: return fmt::format("next inode is at least {}", op.counter_value);
-    case format::LogOpKind::patch: break;
+    case format::LogOpKind::sparse_put: break;  // shown as a put
   }
   return "unknown operation";
 }

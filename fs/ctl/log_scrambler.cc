@@ -9,8 +9,6 @@
 namespace ashlar::ctl {
 namespace {
 
-constexpr std::size_t padded(std::size_t size) { return (size + 3) & ~std::size_t{3}; }
-
 // A malformed record is where the log of the image is to end, not an error of the dump.
 Result<bool> until_malformed(Status status) {
   if (status) return true;
@@ -79,16 +77,17 @@ Status LogScrambler::scramble_record(std::span<std::byte> record) {
     auto& stored = *reinterpret_cast<format::LogOp*>(record.data() + at);
     at += sizeof(format::LogOp);
     if (op.op == format::LogOpKind::put) {
-      stored.b = names_.scramble_value(op.key, record.subspan(at, op.value.size())).offset;
-      at += padded(op.value.size());
+      // A sparse one is an inode's, in which nobody wrote anything.
+      const bool sparse = format::LogOpKind{stored.op} == format::LogOpKind::sparse_put;
+      stored.b = names_.scramble_value(op.key, record.subspan(at, sparse ? 0 : op.value.size())).offset;
     } else if (op.op == format::LogOpKind::erase) {
       stored.b = names_.moved(op.key).offset;
     } else if (op.op == format::LogOpKind::witness) {
       const auto begin = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(op.checksums.data()) -
                                                   static_cast<const std::byte*>(record.data()));
       replace_witnessed(op.run, record.subspan(begin, op.checksums.size_bytes()));
-      if (begin == at) at += op.checksums.size_bytes();
     }
+    at += op.payload_size;
   }
   return {};
 }

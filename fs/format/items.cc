@@ -49,6 +49,10 @@ std::uint32_t max_checksummed_blocks(std::uint32_t node_size) noexcept {
   return std::min(kEnough, fit);
 }
 
+std::size_t max_extent_value_size(std::uint32_t node_size) noexcept {
+  return sizeof(ExtentItem) + max_checksummed_blocks(node_size) * sizeof(le32);
+}
+
 std::uint32_t max_inline_size(std::uint32_t node_size) noexcept {
   constexpr std::uint32_t kEnough = 2048;
   return std::min(kEnough, max_value_size(node_size));

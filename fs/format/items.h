@@ -94,6 +94,8 @@ enum class OrphanReason : std::uint8_t {
 
 // The most blocks one extent item with checksums covers, so that a small overwrite logs little.
 [[nodiscard]] std::uint32_t max_checksummed_blocks(std::uint32_t node_size) noexcept;
+// Of the largest items that a file has in numbers, bytes.
+[[nodiscard]] std::size_t max_extent_value_size(std::uint32_t node_size) noexcept;
 inline constexpr std::uint32_t kMaxPlainExtentBlocks = 1U << 20;  // of an item without checksums
 
 // The largest file kept inside the tree.

@@ -67,57 +67,70 @@ LogOpCursor::LogOpCursor(std::span<const std::byte> record) noexcept
   if (record.size() >= sizeof(RecordHeader)) left_ = head_of<RecordHeader>(record).op_count;
 }
 
+Status LogOpCursor::read_put(const LogOp& op, std::span<const std::byte> rest, LogOpView& view) {
+  view.op = LogOpKind::put;
+  if (LogOpKind{op.op} == LogOpKind::put) {
+    if (padded(op.size) > rest.size()) return corrupt_record("value cut off");
+    view.value = rest.first(op.size);
+    view.payload_size = padded(op.size);
+    return {};
+  }
+  if (view.key.kind != ItemKind::inode) return corrupt_record("sparse value of an item that has none");
+  if (op.size > expanded_.size()) return corrupt_record("sparse value too long");
+  const auto value = std::span(expanded_).first(op.size);
+  view.payload_size = TRY(expand(rest, value));
+  view.value = value;
+  return {};
+}
+
+Status LogOpCursor::read_witness(const LogOp& op, LogOpView& view) const {
+  const std::size_t size = std::size_t{op.size} * sizeof(le32);
+  if (op.size == 0 || op.a > ~0ULL - op.size) return corrupt_record("run of blocks out of range");
+  if (op.b < sizeof(RecordHeader) || op.b > record_.size() || size > record_.size() - op.b) {
+    return corrupt_record("checksums out of range");
+  }
+  view.run = BlockRun{BlockNumber{op.a}, op.size};
+  // Right behind this operation they are its payload; anywhere else, another operation's.
+  if (op.b == offset_ + sizeof op) view.payload_size = size;
+  view.checksums = {reinterpret_cast<const le32*>(record_.data() + op.b.value()), op.size};
+  return {};
+}
+
 Result<bool> LogOpCursor::next(LogOpView& view) {
-  auto rest = record_.subspan(offset_);
+  const auto rest = record_.subspan(offset_);
   if (left_ == 0) {
     if (!rest.empty()) return corrupt_record("bytes after the last operation");
     return false;
   }
   if (rest.size() < sizeof(LogOp)) return corrupt_record("operation cut off");
   const auto op = head_of<LogOp>(rest);
-  rest = rest.subspan(sizeof op);
-  std::size_t length = sizeof op;
 
   view = LogOpView{};
   view.op = LogOpKind{op.op};
   switch (view.op) {
     case LogOpKind::put:
+    case LogOpKind::sparse_put:
     case LogOpKind::erase:
       if (op.key_kind == 0 || op.key_kind >= kItemKindLimit) return corrupt_record("unknown kind of item");
       view.key = Key{InodeNumber{op.a}, ItemKind{op.key_kind}, op.b};
-      if (view.op == LogOpKind::erase) break;
-      if (padded(op.size) > rest.size()) return corrupt_record("value cut off");
-      view.value = rest.first(op.size);
-      length += padded(op.size);
+      if (view.op != LogOpKind::erase) TRY(read_put(op, rest.subspan(sizeof op), view));
       break;
     case LogOpKind::allocate:
     case LogOpKind::free:
       if (op.b == 0 || op.a > ~0ULL - op.b) return corrupt_record("run of blocks out of range");
       view.run = BlockRun{BlockNumber{op.a}, op.b};
       break;
-    case LogOpKind::witness: {
-      const std::size_t size = std::size_t{op.size} * sizeof(le32);
-      if (op.size == 0 || op.a > ~0ULL - op.size) return corrupt_record("run of blocks out of range");
-      if (op.b < sizeof(RecordHeader) || op.b > record_.size() || size > record_.size() - op.b) {
-        return corrupt_record("checksums out of range");
-      }
-      view.run = BlockRun{BlockNumber{op.a}, op.size};
-      // Right behind this operation they are its payload; anywhere else, another operation's.
-      if (op.b == offset_ + sizeof op) length += size;
-      view.checksums = {reinterpret_cast<const le32*>(record_.data() + op.b.value()), op.size};
-      break;
-    }
+    case LogOpKind::witness: TRY(read_witness(op, view)); break;
     case LogOpKind::counter:
       if (Counter{op.key_kind} != Counter::next_inode) return corrupt_record("unknown counter");
       if (op.a > kInodeNumberLimit) return corrupt_record("inode number out of range");
       view.counter = Counter{op.key_kind};
       view.counter_value = op.a;
       break;
-    case LogOpKind::patch:
     default: return corrupt_record("unknown operation");
   }
   --left_;
-  offset_ += length;
+  offset_ += sizeof op + view.payload_size;
   return true;
 }
 

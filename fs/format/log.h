@@ -5,10 +5,12 @@
 // begins at the area's start instead (its LSN is then the next multiple of the area's size).
 #pragma once
 
+#include <array>
 #include <span>
 
 #include "fs/base/result.h"
 #include "fs/format/key.h"
+#include "fs/format/sparse_value.h"
 #include "fs/format/superblock.h"
 
 namespace ashlar::format {
@@ -47,7 +49,8 @@ enum class LogOpKind : std::uint8_t {
   // value of a put as a rule, else right behind this operation, whose payload they then are.
   witness = 5,
   counter = 6,  // counter `key_kind` is at least a
-  patch = 7,    // reserved: a put that names only the bytes that change
+  // An inode's put of `size` bytes of value, of which the words that are not zero follow; see sparse_value.h.
+  sparse_put = 7,
 };
 
 enum class Counter : std::uint8_t { next_inode = 1 };
@@ -69,13 +72,14 @@ void seal_chunk(std::span<std::byte> chunk) noexcept;
 [[nodiscard]] Result<ChunkHeader> validate_chunk(std::span<const std::byte> bytes, const std::uint8_t (&uuid)[16],
                                                  std::uint64_t epoch, Lsn lsn, std::uint32_t previous_crc);
 
-// A decoded operation; `value` and `checksums` view the record.
+// A decoded operation, a sparse put as the put that it stands for.
 struct LogOpView {
   LogOpKind op = LogOpKind::put;
   Key key;                           // put, erase
-  std::span<const std::byte> value;  // put
+  std::span<const std::byte> value;  // put; views the record or, of a sparse one, the cursor until it moves on
+  std::size_t payload_size = 0;      // bytes of the record behind the LogOp
   BlockRun run;                      // allocate, free, witness
-  std::span<const le32> checksums;   // witness
+  std::span<const le32> checksums;   // witness; views the record
   Counter counter{};
   std::uint64_t counter_value = 0;
 };
@@ -100,9 +104,13 @@ class LogOpCursor {
   [[nodiscard]] Result<bool> next(LogOpView& op);  // false at the end
 
  private:
+  [[nodiscard]] Status read_put(const LogOp& op, std::span<const std::byte> rest, LogOpView& view);
+  [[nodiscard]] Status read_witness(const LogOp& op, LogOpView& view) const;
+
   std::span<const std::byte> record_;
   std::size_t offset_;
   std::uint32_t left_;
+  std::array<std::byte, kMaxSparseValue> expanded_;  // what a sparse put's view views; set before it is read
 };
 
 }  // namespace ashlar::format

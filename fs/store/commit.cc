@@ -2,6 +2,7 @@
 #include <absl/container/inlined_vector.h>
 #include <fmt/core.h>
 
+#include "fs/format/items.h"
 #include "fs/format/log.h"
 #include "fs/store/store_state.h"
 
@@ -32,7 +33,7 @@ Status Store::State::check_writable() const {
 // Operations on one inode lie side by side in the tree, so a run of them dirties one path, its possible splits, and the
 // leaves its items fill.
 Store::State::NodeDemand Store::State::node_demand(std::span<const std::byte> record) const {
-  constexpr std::size_t kErasedItemGuess = 320;  // extents with their checksums are the largest that come in numbers
+  const std::size_t erased_item = format::max_extent_value_size(layout.node_size());  // at most, of many
   const std::size_t half_node = layout.node_size() / 2;
   NodeDemand demand;
   std::size_t run_bytes = 0;
@@ -47,7 +48,7 @@ Store::State::NodeDemand Store::State::node_demand(std::span<const std::byte> re
       run_inode = op.key.inode;
       run_bytes = 0;
     }
-    run_bytes += sizeof(format::LeafItem) + (op.op == format::LogOpKind::put ? op.value.size() : kErasedItemGuess);
+    run_bytes += sizeof(format::LeafItem) + (op.op == format::LogOpKind::put ? op.value.size() : erased_item);
   }
   demand.leaves += run_bytes / half_node + 1;
   return demand;

@@ -173,9 +173,9 @@ Status Store::State::replay_ops(blockio::IoQueue& io, std::span<const std::byte>
           next_inode.store(op.counter_value);
         break;
       case format::LogOpKind::put:
+      case format::LogOpKind::sparse_put:
       case format::LogOpKind::erase:
       case format::LogOpKind::witness: break;  // the tree's, and the log reader's
-      case format::LogOpKind::patch: return fail(ErrorCode::unsupported_format, "log record with an unknown operation");
     }
   }
   return {};

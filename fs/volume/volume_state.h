@@ -8,6 +8,7 @@
 
 #include "blockio/block_device.h"
 #include "fs/format/items.h"
+#include "fs/format/node.h"
 #include "fs/store/store.h"
 #include "fs/volume/access_times.h"
 #include "fs/volume/in_place_writes.h"
@@ -20,11 +21,12 @@ namespace ashlar::volume {
 
 // The most items one transaction removes or looks at. Each may dirty a part of a tree node, and what a full volume
 // keeps in reserve for deleting is a few dozen of them.
-[[nodiscard]] constexpr std::size_t max_items_per_step(std::uint32_t node_size) noexcept {
+[[nodiscard]] inline std::size_t max_items_per_step(std::uint32_t node_size) noexcept {
   constexpr std::size_t kMost = 256;
   constexpr std::size_t kDirtyNodes = 24;
-  constexpr std::size_t kBytesPerItem = 640;  // twice the largest that comes in numbers: nodes are half full at worst
-  const std::size_t items = kDirtyNodes * node_size / kBytesPerItem;
+  // Nodes are half full at worst.
+  const std::size_t bytes_per_item = 2 * (sizeof(format::LeafItem) + format::max_extent_value_size(node_size));
+  const std::size_t items = kDirtyNodes * node_size / bytes_per_item;
   return items < kMost ? items : kMost;
 }
 

@@ -221,7 +221,14 @@ TEST(LogOpCursorTest, MalformedOperationsEndTheWalk) {
   EXPECT_FALSE(rejected(op_of(LogOpKind::counter, 1, 0, kInodeNumberLimit, 0)));
   EXPECT_TRUE(rejected(op_of(LogOpKind::counter, 1, 0, kInodeNumberLimit + 1, 0)));
   EXPECT_TRUE(rejected(op_of(LogOpKind::counter, 1, 0, ~0ULL, 0)));
-  EXPECT_TRUE(rejected(op_of(LogOpKind::patch, 1, 0, 1, 0)));
+  EXPECT_FALSE(rejected(op_of(LogOpKind::sparse_put, 1, 4, 1, 0), 8));
+  EXPECT_FALSE(rejected(op_of(LogOpKind::sparse_put, 1, 256, 1, 0), 8));
+  EXPECT_TRUE(rejected(op_of(LogOpKind::sparse_put, 1, 260, 1, 0), 8)) << "longer than a mask reaches";
+  EXPECT_TRUE(rejected(op_of(LogOpKind::sparse_put, 1, 6, 1, 0), 8)) << "not of whole words";
+  EXPECT_TRUE(rejected(op_of(LogOpKind::sparse_put, 1, 4, 1, 0), 4)) << "mask cut off";
+  EXPECT_TRUE(rejected(op_of(LogOpKind::sparse_put, 1, 4, 1, 0), 12)) << "bytes left over";
+  EXPECT_TRUE(rejected(op_of(LogOpKind::sparse_put, 2, 4, 1, 0), 8)) << "not an inode's";
+  EXPECT_TRUE(rejected(op_of(LogOpKind::sparse_put, 0, 4, 1, 0), 8));
   EXPECT_TRUE(rejected(op_of(LogOpKind{0}, 1, 0, 1, 0)));
   EXPECT_TRUE(rejected(op_of(LogOpKind{200}, 1, 0, 1, 0)));
   EXPECT_FALSE(rejected(op_of(LogOpKind::witness, 0, 5, 1, 8)));
@@ -233,6 +240,36 @@ TEST(LogOpCursorTest, MalformedOperationsEndTheWalk) {
   EXPECT_TRUE(rejected(op_of(LogOpKind::witness, 0, 1, 1, 7)));
   EXPECT_TRUE(rejected(op_of(LogOpKind::witness, 0, 1, 1, ~0ULL)));
   EXPECT_TRUE(rejected(op_of(LogOpKind::witness, 0, 2, ~0ULL, 8)));
+}
+
+TEST(LogOpCursorTest, ASparsePutIsThePutThatItStandsFor) {
+  Bytes ops;
+  LogOp op{};
+  op.op = static_cast<std::uint8_t>(LogOpKind::sparse_put);
+  op.key_kind = 1;
+  op.size = 24;
+  op.a = 7;
+  append_struct(ops, op);
+  append_struct(ops, le64(0b101000));
+  append_struct(ops, le32(0x11));
+  append_struct(ops, le32(0x22));
+  append_op(ops, LogOpKind::erase, 5, 8, 1);
+  const Bytes record = record_of(ops, 2);
+
+  LogOpCursor cursor(record);
+  LogOpView view;
+  ASSERT_TRUE(*cursor.next(view));
+  EXPECT_EQ(view.op, LogOpKind::put);
+  EXPECT_EQ(view.key, (Key{InodeNumber{7}, ItemKind::inode, 0}));
+  EXPECT_EQ(view.payload_size, 16U);
+  Bytes value(12);
+  append_struct(value, le32(0x11));
+  value.resize(20);
+  append_struct(value, le32(0x22));
+  EXPECT_TRUE(std::equal(view.value.begin(), view.value.end(), value.begin(), value.end()));
+  ASSERT_TRUE(*cursor.next(view));
+  EXPECT_EQ(view.op, LogOpKind::erase);
+  EXPECT_FALSE(*cursor.next(view));
 }
 
 TEST(RecordCursorTest, MalformedLengthsEndTheWalk) {

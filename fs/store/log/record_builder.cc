@@ -5,10 +5,25 @@
 #include <cstring>
 #include <limits>
 
+#include "fs/format/items.h"
+
 namespace ashlar::store {
 namespace {
 
 constexpr std::size_t kMaxWitnessBlocks = std::numeric_limits<std::uint16_t>::max();
+
+static_assert(sizeof(format::InodeItem) <= format::kMaxSparseValue);
+
+// Of a put or erase of `key`.
+format::LogOp operation(format::LogOpKind kind, const format::Key& key, std::size_t value_size) noexcept {
+  format::LogOp op{};
+  op.op = static_cast<std::uint8_t>(kind);
+  op.key_kind = static_cast<std::uint8_t>(key.kind);
+  op.size = static_cast<std::uint16_t>(value_size);
+  op.a = key.inode.value();
+  op.b = key.offset;
+  return op;
+}
 
 }  // namespace
 
@@ -35,27 +50,26 @@ void RecordBuilder::append_op(const format::LogOp& op) {
 
 void RecordBuilder::put(const format::Key& key, std::span<const std::byte> value, std::span<const std::byte> rest) {
   const std::size_t size = value.size() + rest.size();
+  if (key.kind == format::ItemKind::inode && size == sizeof(format::InodeItem) && rest.empty()) {
+    put_sparse(key, value);
+    return;
+  }
   assert(size <= std::numeric_limits<std::uint16_t>::max());
-  format::LogOp op{};
-  op.op = static_cast<std::uint8_t>(format::LogOpKind::put);
-  op.key_kind = static_cast<std::uint8_t>(key.kind);
-  op.size = static_cast<std::uint16_t>(size);
-  op.a = key.inode.value();
-  op.b = key.offset;
-  append_op(op);
+  append_op(operation(format::LogOpKind::put, key, size));
   if (key.kind == format::ItemKind::extent) values_.push_back({bytes_.size(), size});
   bytes_.insert(bytes_.end(), value.begin(), value.end());
   append_bytes(rest);
 }
 
-void RecordBuilder::erase(const format::Key& key) {
-  format::LogOp op{};
-  op.op = static_cast<std::uint8_t>(format::LogOpKind::erase);
-  op.key_kind = static_cast<std::uint8_t>(key.kind);
-  op.a = key.inode.value();
-  op.b = key.offset;
-  append_op(op);
+void RecordBuilder::put_sparse(const format::Key& key, std::span<const std::byte> value) {
+  const std::uint64_t mask = format::nonzero_words(value);
+  append_op(operation(format::LogOpKind::sparse_put, key, value.size()));
+  const std::size_t begin = bytes_.size();
+  bytes_.resize(begin + format::sparse_size(mask));
+  format::compress(value, mask, std::span(bytes_.data(), bytes_.size()).subspan(begin));
 }
+
+void RecordBuilder::erase(const format::Key& key) { append_op(operation(format::LogOpKind::erase, key, 0)); }
 
 void RecordBuilder::allocate(BlockRun run) {
   format::LogOp op{};

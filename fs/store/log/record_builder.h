@@ -15,7 +15,7 @@ class RecordBuilder {
  public:
   RecordBuilder();
 
-  // At most 65535 bytes of value, which may come in two parts.
+  // At most 65535 bytes of value, which may come in two parts. An inode's in one part is stored without its zeros.
   void put(const format::Key& key, std::span<const std::byte> value, std::span<const std::byte> rest = {});
   void erase(const format::Key& key);
   void allocate(BlockRun run);
@@ -43,6 +43,7 @@ class RecordBuilder {
     std::size_t count = 0;
   };
 
+  void put_sparse(const format::Key& key, std::span<const std::byte> value);
   void append_op(const format::LogOp& op);
   void append_bytes(std::span<const std::byte> bytes);
   void append_witness(BlockNumber first, std::size_t count, std::size_t checksum_offset);

@@ -93,6 +93,29 @@ TEST(RecordBuilder, OperationsComeBackAsTheyWent) {
   EXPECT_EQ(ops[4].counter_value, 1234567890123ULL);
 }
 
+TEST(RecordBuilder, AnInodeGoesWithoutItsZeros) {
+  format::InodeItem item{};
+  item.mode = 0100644;
+  item.size = 1ULL << 40;
+  item.version = 3;
+  item.reserved[15] = 1;
+  const format::Key key{InodeNumber{9}, format::ItemKind::inode, 0};
+  RecordBuilder builder;
+  builder.put(key, std::as_bytes(std::span(&item, 1)));
+  builder.erase(kExtentKey);
+  const auto record = builder.finish();
+  EXPECT_EQ(record.size(), sizeof(format::RecordHeader) + 2 * sizeof(format::LogOp) + 8 + 4 * 4);
+
+  format::LogOpCursor cursor(record);
+  LogOpView op;
+  ASSERT_TRUE(cursor.next(op).value_or(false));
+  EXPECT_EQ(op.op, LogOpKind::put);
+  EXPECT_EQ(op.key, key);
+  EXPECT_TRUE(std::ranges::equal(op.value, std::as_bytes(std::span(&item, 1))));
+  ASSERT_TRUE(cursor.next(op).value_or(false));
+  EXPECT_EQ(op.op, LogOpKind::erase);
+}
+
 TEST(RecordBuilder, ClearBeginsAnew) {
   RecordBuilder builder;
   const std::size_t empty_size = builder.size();
