@@ -196,6 +196,8 @@ StoreStats Store::stats() const {
   return stats;
 }
 
+void Store::charge_cache(std::size_t bytes) noexcept { state_->tree->charge(bytes); }
+
 void Store::note_data_error() noexcept { state_->data_errors.fetch_add(1, std::memory_order_relaxed); }
 
 ErrorCounts Store::State::errors_here() const {

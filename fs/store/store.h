@@ -111,6 +111,10 @@ class Store {
   // are not reused.
   [[nodiscard]] Reclaim::Guard read_guard() noexcept;
 
+  // The caller keeps so many bytes more in memory for as long as the store is open: they count as cached, and the tree
+  // has that much less.
+  void charge_cache(std::size_t bytes) noexcept;
+
   // Takes a run of between request.minimum and request.maximum blocks, leaving what metadata may need. Frees what a
   // checkpoint would free before it says no_space. read_only and shut_down as commit. `kind`: of the commit to come;
   // for one that is not ordinary, as few blocks as it takes.

@@ -73,7 +73,7 @@ InodeTable::InodeTable(store::Store& store, std::size_t most_idle)
     : store_(store),
       most_idle_per_shard_(most_idle / kShards),
       shards_(std::make_unique<std::array<Shard, kShards>>()) {
-  constexpr float kFull = 0.8F;  // there may be millions
+  constexpr float kFull = 0.8F;  // there may be millions; none of their room is given back
   for (Shard& shard : *shards_) shard.parked.max_load_factor(kFull);
 }
 
@@ -207,7 +207,11 @@ void InodeTable::let_idle(Shard& shard, Inode& inode) noexcept {
   shard.add_idle(inode);
   if (shard.idle <= most_idle_per_shard_) return;
   Inode& longest = *shard.least_recent;
+  const std::size_t room = shard.parked.bucket_count();
   shard.parked.emplace(longest.number().value(), longest.references_);
+  if (const std::size_t now = shard.parked.bucket_count(); now > room) {
+    store_.charge_cache((now - room) * kBytesPerCounter);
+  }
   shard.erase(longest);
 }
 

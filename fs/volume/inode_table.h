@@ -87,8 +87,9 @@ class InodeRef {
 };
 
 // Thread-safe. Of the inodes that the kernel remembers and no operation uses, only the last `most_idle` are kept whole:
-// of the others the table knows how often the kernel refers to them, and loads them again. Its locks are innermost,
-// save that loading an inode holds one of loading_ across a read of the store.
+// of the others the table knows how often the kernel refers to them (the room for that is charged to the store's
+// cache), and loads them again. Its locks are innermost, save that loading an inode holds one of loading_ across a read
+// of the store.
 class InodeTable {
  public:
   InodeTable(store::Store& store, std::size_t most_idle);
@@ -96,6 +97,8 @@ class InodeTable {
 
   // About what an inode takes that is kept whole.
   static constexpr std::size_t kBytesPerInode = sizeof(Inode) + 96;
+  // What room for the counter of one takes that is not.
+  static constexpr std::size_t kBytesPerCounter = 24;
 
   // stale_handle when there is no such inode, or none that can still be reached.
   [[nodiscard]] Result<InodeRef> acquire(blockio::IoQueue& io, InodeNumber number);

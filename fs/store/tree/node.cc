@@ -12,6 +12,7 @@ Node::~Node() {
 
 void Node::begin(std::uint8_t level, Generation born) {
   generation = born;
+  std::memset(image.data(), 0, image.size());
   header().level = level;
   if (level == 0) {
     header().values_start = size();
@@ -30,8 +31,8 @@ void Node::adopt_image(const format::NodePointer& from) {
   }
 }
 
-NodeRef Node::clone(Generation born) const {
-  NodeRef copy{new Node(size())};
+NodeRef Node::clone(Generation born, NodeImage into) const {
+  NodeRef copy{new Node(std::move(into))};
   std::memcpy(copy->image.data(), image.data(), image.size());
   copy->generation = born;
   copy->value_bytes = value_bytes;

@@ -6,9 +6,9 @@
 #include <memory>
 #include <utility>
 
-#include "blockio/aligned_buffer.h"
 #include "fs/base/types.h"
 #include "fs/format/node.h"
+#include "fs/store/tree/node_images.h"
 
 namespace ashlar::store {
 
@@ -46,8 +46,7 @@ class NodeRef {
 // leaf (nobody changes a frozen node) and sets the `pointer` of a frozen node (nobody else reads the pointer of a node
 // that is not durable) without it.
 struct Node {
-  // Image zeroed; empty() when memory is out.
-  explicit Node(std::uint32_t node_size) : image(node_size) {}
+  explicit Node(NodeImage of) noexcept : image(std::move(of)) {}
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -56,8 +55,8 @@ struct Node {
   void begin(std::uint8_t level, Generation born);
   // Makes it the node that a validated image, read into `image` from `from`, describes. Once.
   void adopt_image(const format::NodePointer& from);
-  // A copy for `born`, sharing the children.
-  [[nodiscard]] NodeRef clone(Generation born) const;
+  // A copy for `born` in `into` (not empty), sharing the children.
+  [[nodiscard]] NodeRef clone(Generation born, NodeImage into) const;
 
   [[nodiscard]] format::NodeHeader& header() noexcept { return *reinterpret_cast<format::NodeHeader*>(image.data()); }
   [[nodiscard]] const format::NodeHeader& header() const noexcept { return format::header_of(image.span()); }
@@ -73,7 +72,7 @@ struct Node {
     if (!used.load(std::memory_order_relaxed)) used.store(true, std::memory_order_relaxed);
   }
 
-  blockio::AlignedBuffer image;
+  NodeImage image;
   format::NodePointer pointer;          // where it lies, once written
   Generation generation;                // of the checkpoint that writes or wrote it
   std::uint32_t value_bytes = 0;        // leaf: the sum of its values' sizes

@@ -4,6 +4,7 @@ set(TREE_SOURCES
   tree/leaf_cursor.cc
   tree/node.cc
   tree/node_cache.cc
+  tree/node_images.cc
   tree/tree_apply.cc
   tree/tree_checkpoint.cc
   tree/tree_evict.cc

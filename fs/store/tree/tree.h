@@ -115,6 +115,8 @@ class Tree {
   [[nodiscard]] std::uint64_t dirty_nodes() const { return extent().dirty_nodes; }
   [[nodiscard]] std::uint8_t height() const { return extent().height; }
   [[nodiscard]] std::size_t resident_bytes() const;
+  // So many bytes more of the cache's limit are used up elsewhere. Nodes keep a quarter of it whatever comes.
+  void charge(std::size_t bytes) noexcept;
 
   // Drops clean nodes not used lately until the cache limit holds. Cheap when it holds already.
   void evict();

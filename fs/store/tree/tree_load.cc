@@ -76,7 +76,7 @@ Status TreeState::load_missing(blockio::IoQueue& io, const Missing& missing) {
     const std::vector<Missing> around = missing_around(missing, claimed);
     if (!around.empty() && load_together(io, missing, around)) return {};
   }
-  NodeRef node{new Node(config.node_size)};
+  NodeRef node{new Node(images.take())};
   if (node->image.empty()) return fail(ErrorCode::out_of_memory, "no memory for a tree node");
   if (auto status = source.read(io, missing.pointer, node->image.span()); !status) {
     // The node may have been freed, and its blocks reused, since the lock was let go.
@@ -120,7 +120,7 @@ bool TreeState::load_together(blockio::IoQueue& io, const Missing& needed, std::
   std::vector<NodeRef> nodes;
   std::vector<NodeRead> reads;
   for (const Missing& missing : wanted) {
-    NodeRef node{new Node(config.node_size)};
+    NodeRef node{new Node(images.take())};
     if (node->image.empty()) break;
     reads.push_back({missing.pointer, node->image.span()});
     nodes.push_back(std::move(node));

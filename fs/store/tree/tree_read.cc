@@ -160,4 +160,6 @@ std::size_t Tree::resident_bytes() const {
   return state_->cache.bytes();
 }
 
+void Tree::charge(std::size_t bytes) noexcept { state_->charged_bytes.fetch_add(bytes, std::memory_order_relaxed); }
+
 }  // namespace ashlar::store

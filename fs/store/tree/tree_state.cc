@@ -10,6 +10,7 @@ TreeState::TreeState(const TreeConfig& tree_config, NodeSource& node_source, con
                      Generation durable_generation, const TreeTotals& tree_totals)
     : config(tree_config),
       source(node_source),
+      images(tree_config.node_size),
       current(durable_generation + 1),
       durable(durable_generation),
       totals(tree_totals),

@@ -1,6 +1,8 @@
 // What the parts of the tree share: reading, applying, checkpoint and eviction are the files tree_*.cc.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
@@ -41,6 +43,9 @@ inline constexpr unsigned kMaxLoadsPerAccess = 10'000;
 // Clean nodes kept however small the cache: those that one access needs at a time (see ready_for), on the highest tree.
 inline constexpr std::size_t kLeastCleanNodes = 3 * (format::kMaxTreeLevel + 1);
 
+// Of the cache's limit, one part in so many that nobody else is given.
+inline constexpr std::size_t kLeastShareOfNodes = 4;
+
 // A tree of nodes at least half full cannot be higher on any volume; above it no change is accepted, so that a hostile
 // tree cannot be grown past format::kMaxTreeLevel.
 inline constexpr std::uint8_t kTallestWritableLevel = 11;
@@ -77,8 +82,12 @@ struct TreeState {
   // is missing around it too. Takes the lock itself, not during I/O.
   [[nodiscard]] Status load_missing(blockio::IoQueue& io, const Missing& missing);
 
+  [[nodiscard]] std::size_t cache_limit() const noexcept {
+    const std::size_t least = config.cache_bytes / kLeastShareOfNodes;
+    return config.cache_bytes - std::min(charged_bytes.load(std::memory_order_relaxed), config.cache_bytes - least);
+  }
   [[nodiscard]] bool over_limit() const noexcept {
-    return cache.bytes() > config.cache_bytes && cache.count() > live_dirty + frozen.dirty + kLeastCleanNodes;
+    return cache.bytes() > cache_limit() && cache.count() > live_dirty + frozen.dirty + kLeastCleanNodes;
   }
   // Lets the clock pass up to `examine` nodes, dropping what was not used since it passed last, until the cache limit
   // holds.
@@ -87,9 +96,11 @@ struct TreeState {
   TreeConfig config;
   NodeSource& source;
   mutable FairSharedMutex lock;
-  NodeCache cache;           // outlives the roots below
+  NodeImages images;         // outlives the nodes in
+  NodeCache cache;           // this and the roots below
   RecentPlaces leaf_misses;  // children of a parent, by index
   ReadAheadClaims read_ahead_claims;
+  std::atomic<std::size_t> charged_bytes{0};  // of the cache's limit, by others
 
   RootSlot root;
   Generation current;  // nodes of this generation belong to the live tree alone and may be changed

@@ -81,7 +81,7 @@ void TreeWriter::own(NodeRef& slot) {
     node.mark_used();
     return;
   }
-  NodeRef copy = node.clone(tree_.current);
+  NodeRef copy = node.clone(tree_.current, take_image());
   tree_.cache.add(*copy);
   let_go(std::exchange(slot, std::move(copy)));
 }
@@ -91,9 +91,14 @@ Node& TreeWriter::own_child(Node& parent, std::uint32_t index) {
   return *parent.children[index];
 }
 
+NodeImage TreeWriter::take_image() {
+  NodeImage image = tree_.images.take();
+  if (image.empty()) throw std::bad_alloc();
+  return image;
+}
+
 NodeRef TreeWriter::new_node(std::uint8_t level) {
-  NodeRef node{new Node(tree_.config.node_size)};
-  if (node->image.empty()) throw std::bad_alloc();
+  NodeRef node{new Node(take_image())};
   node->begin(level, tree_.current);
   tree_.cache.add(*node);
   ++tree_.live_dirty;

@@ -33,6 +33,7 @@ class TreeWriter {
   // Makes the node in `slot` the live tree's own; `slot` is in a node that is already, or the root.
   void own(NodeRef& slot);
   Node& own_child(Node& parent, std::uint32_t index);
+  [[nodiscard]] NodeImage take_image();
   [[nodiscard]] NodeRef new_node(std::uint8_t level);
   // The live tree no longer uses the node: its blocks are freed with this generation.
   void let_go(NodeRef node);

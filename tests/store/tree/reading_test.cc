@@ -149,6 +149,26 @@ TEST(TreeReading, TheCacheLimitHolds) {
   harness.expect_equal();
 }
 
+TEST(TreeReading, WhatIsChargedToTheCacheIsTakenOffItsLimit) {
+  constexpr std::size_t kLarge = 2 * kCache;  // a quarter of it holds more than the nodes that any cache keeps
+  TreeHarness harness({.node_size = 1024, .cache_bytes = kLarge});
+  fill_sparsely(harness, 8000);
+  harness.checkpoint();
+  const auto evicted = [&harness] {
+    for (int i = 0; i < 10; ++i) harness.tree().evict();
+    return harness.tree().resident_bytes();
+  };
+  EXPECT_GT(evicted(), kLarge / 2);
+  harness.tree().charge(kLarge / 4);
+  harness.tree().charge(kLarge / 4);
+  EXPECT_LE(evicted(), kLarge / 2);
+  EXPECT_GT(harness.tree().resident_bytes(), kLarge / 4);
+  harness.tree().charge(100 * kLarge);
+  EXPECT_LE(evicted(), kLarge / 4);
+  EXPECT_GT(harness.tree().resident_bytes(), kLarge / 8) << "a quarter is never lent";
+  harness.expect_equal();
+}
+
 TEST(TreeReading, WhatIsUsedStays) {
   TreeHarness harness({.node_size = 1024, .cache_bytes = kCache});
   fill_sparsely(harness, 4000);
