@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 
+#include "fs/base/file_descriptor.h"
 #include "fs/format/superblock.h"
 #include "fs/format/text.h"
 
@@ -18,20 +19,6 @@ namespace {
 
 // A device holds a handful; more means that wiping does not stick.
 constexpr int kMaxSignatures = 64;
-
-class Descriptor {
- public:
-  Descriptor(const std::string& path, int flags) : fd_(open(path.c_str(), flags | O_CLOEXEC)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const noexcept { return fd_; }
-
- private:
-  int fd_;
-};
 
 struct FreeProbe {
   void operator()(blkid_struct_probe* probe) const noexcept { blkid_free_probe(probe); }
@@ -95,7 +82,7 @@ std::optional<std::string> describe_volume(int fd) {
 }  // namespace
 
 Result<std::optional<std::string>> describe_contents(const std::string& path) {
-  const Descriptor file(path, O_RDONLY);
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return fail(from_errno(errno), std::strerror(errno));
   if (auto volume = describe_volume(file.get())) return volume;
   const Probe probe = TRY(probe_of(file.get()));
@@ -106,7 +93,7 @@ Result<std::optional<std::string>> describe_contents(const std::string& path) {
 }
 
 Status wipe_signatures(const std::string& path) {
-  const Descriptor file(path, O_RDWR);
+  const FileDescriptor file(open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (file.get() < 0) return fail(from_errno(errno), std::strerror(errno));
   const Probe probe = TRY(probe_of(file.get()));
   for (int wiped = 0; wiped < kMaxSignatures; ++wiped) {

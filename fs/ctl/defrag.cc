@@ -12,6 +12,7 @@
 #include <cstring>
 #include <memory>
 
+#include "fs/base/file_descriptor.h"
 #include "fs/ctl/cancel_on_signal.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/terminal_progress.h"
@@ -25,20 +26,6 @@ constexpr int kSomeFailed = 1;
 constexpr int kStoppedEarly = 32;
 
 constexpr std::uint64_t kBytesPerStep = 8U << 20;
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) noexcept : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const noexcept { return fd_; }
-
- private:
-  int fd_;
-};
 
 // With O_NOATIME the kernel keeps what it has cached of the file, and reading through it, as nobody does, would not be
 // noticed. Whoever may not ask for that may not defragment either, which the daemon will say.
@@ -159,7 +146,7 @@ bool Defrag::pass(int file, const FTSENT& entry, Purpose purpose, Total& total) 
 
 // A look first, which is cheap, tells how it lies.
 void Defrag::handle_file(const FTSENT& entry) {
-  const Descriptor file(open_file(entry.fts_accpath));
+  const FileDescriptor file(open_file(entry.fts_accpath));
   if (file.get() < 0) return complain(entry.fts_path, std::strerror(errno));
   ++files_;
   Total before;

@@ -47,8 +47,10 @@ void set_attributes(fuse_req_t request, fuse_ino_t inode, struct stat* status, i
   if (file != nullptr) change.fields |= AttributeChange::from_open_file;
   // libfuse drops this bit of the request.
   if ((raw_body<fuse_setattr_in>().valid & FATTR_KILL_SUIDGID) != 0) change.fields |= AttributeChange::clear_suid_sgid;
-  static_cast<void>(edge_of(request).late_errors->take(InodeNumber{inode}));  // the answer has the attributes
-  reply_attributes(request, volume_of(request).set_attributes(context, InodeNumber{inode}, change));
+  const auto changed = volume_of(request).set_attributes(context, InodeNumber{inode}, change);
+  // With these the kernel has attributes, and will not ask.
+  if (changed) static_cast<void>(edge_of(request).late_errors->take(InodeNumber{inode}));
+  reply_attributes(request, changed);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 
 #include "fs/fuse/caller.h"
 #include "fs/fuse/defragment_control.h"
+#include "fs/fuse/ioctl_argument.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
 #include "fs/fuse/scrub_control.h"
@@ -55,20 +56,6 @@ Status set_inode_flags(fuse_req_t request, volume::Context& context, InodeNumber
   const std::uint32_t old = TRY(volume_of(request).inode_flags(context, inode));
   if ((flags & ~old & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != 0) TRY(bring_home(edge_of(request), inode));
   return volume_of(request).set_inode_flags(context, inode, flags);
-}
-
-template <typename Value>
-Result<Value> read_argument(const void* input, std::size_t size) {
-  Value value;
-  if (size < sizeof value) return fail(ErrorCode::invalid_argument);
-  std::memcpy(&value, input, sizeof value);
-  return value;
-}
-
-template <typename Value>
-void reply_value(fuse_req_t request, const Result<Value>& value) {
-  if (!value) return reply_error(request, value.error());
-  static_cast<void>(fuse_reply_ioctl(request, 0, &*value, sizeof *value));
 }
 
 void reply_done(fuse_req_t request, const Status& status) {
@@ -138,24 +125,24 @@ void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*ar
   switch (command) {
     case FS_IOC_GETFLAGS: return reply_value(request, volume.inode_flags(context, inode));
     case FS_IOC_SETFLAGS: {
-      const auto flags = read_argument<std::uint32_t>(input, input_size);
+      const auto flags = read_argument<std::uint32_t>(bytes);
       if (!flags) return reply_error(request, flags.error());
       return reply_done(request, set_inode_flags(request, context, inode, *flags));
     }
     case FS_IOC_FSGETXATTR: return reply_value(request, extended_flags(request, context, inode));
     case FS_IOC_FSSETXATTR: {
-      const auto wanted = read_argument<fsxattr>(input, input_size);
+      const auto wanted = read_argument<fsxattr>(bytes);
       if (!wanted) return reply_error(request, wanted.error());
       return reply_done(request, set_extended_flags(request, context, inode, *wanted));
     }
     case FS_IOC_GETFSLABEL: return reply_value(request, Result<Label>(label(volume)));
     case FS_IOC_SETFSLABEL: {
-      const auto wanted = read_argument<Label>(input, input_size);
+      const auto wanted = read_argument<Label>(bytes);
       if (!wanted) return reply_error(request, wanted.error());
       return reply_done(request, set_label(volume, context, *wanted));
     }
     case FITRIM: {
-      const auto range = read_argument<fstrim_range>(input, input_size);
+      const auto range = read_argument<fstrim_range>(bytes);
       if (!range) return reply_error(request, range.error());
       return reply_value(request, trim(volume, context, *range));
     }

@@ -2,10 +2,8 @@
 
 #include <linux/capability.h>
 
-#include <cerrno>
-#include <cstring>
-
 #include "fs/fuse/caller.h"
+#include "fs/fuse/ioctl_argument.h"
 
 namespace ashlar::fuse {
 namespace {
@@ -34,11 +32,8 @@ Status defragment_step(fuse_req_t request, InodeNumber inode, DefragmentExchange
 }  // namespace
 
 void answer_defragment(fuse_req_t request, InodeNumber inode, std::span<const std::byte> input) {
-  DefragmentExchange exchange;
-  if (input.size() < sizeof exchange) return static_cast<void>(fuse_reply_err(request, EINVAL));
-  std::memcpy(&exchange, input.data(), sizeof exchange);
-  if (const Status done = defragment_step(request, inode, exchange); !done) return reply_error(request, done.error());
-  static_cast<void>(fuse_reply_ioctl(request, 0, &exchange, sizeof exchange));
+  answer_exchange<DefragmentExchange>(
+      request, input, [&](DefragmentExchange& exchange) { return defragment_step(request, inode, exchange); });
 }
 
 }  // namespace ashlar::fuse

@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "fs/fuse/caller.h"
+#include "fs/fuse/ioctl_argument.h"
 
 namespace ashlar::fuse {
 namespace {
@@ -74,11 +74,8 @@ Status step(fuse_req_t request, InodeNumber inode, ScrubExchange& exchange) {
 }  // namespace
 
 void answer_scrub(fuse_req_t request, InodeNumber inode, std::span<const std::byte> input) {
-  ScrubExchange exchange;
-  if (input.size() < sizeof exchange) return static_cast<void>(fuse_reply_err(request, EINVAL));
-  std::memcpy(&exchange, input.data(), sizeof exchange);
-  if (const Status done = step(request, inode, exchange); !done) return reply_error(request, done.error());
-  static_cast<void>(fuse_reply_ioctl(request, 0, &exchange, sizeof exchange));
+  answer_exchange<ScrubExchange>(request, input,
+                                 [&](ScrubExchange& exchange) { return step(request, inode, exchange); });
 }
 
 }  // namespace ashlar::fuse

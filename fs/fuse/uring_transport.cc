@@ -38,6 +38,13 @@ UringHeaders& headers_in(blockio::AlignedBuffer& buffer) noexcept {
   return *reinterpret_cast<UringHeaders*>(buffer.data());
 }
 
+// Of the request, until its answer's is written over it.
+fuse_in_header request_header(const UringHeaders& headers) noexcept {
+  fuse_in_header header;
+  std::memcpy(&header, headers.in_out, sizeof header);
+  return header;
+}
+
 }  // namespace
 
 unsigned uring_queue_count() {
@@ -111,23 +118,20 @@ Result<std::span<std::byte>> UringTransport::receive() {
 
 Result<std::span<std::byte>> UringTransport::assemble_request() {
   const UringHeaders& headers = headers_in(headers_);
-  fuse_in_header header;
-  std::memcpy(&header, headers.in_out, sizeof header);
+  const fuse_in_header header = request_header(headers);
   const std::size_t payload_size = headers.entry.payload_size;
   if (payload_size > kMaxTransfer || header.len < sizeof header + payload_size) return fail(ErrorCode::io_error);
   const std::size_t operation_size = header.len - sizeof header - payload_size;
   if (operation_size > sizeof headers.operation) return fail(ErrorCode::io_error);
   std::byte* const begin = payload() - operation_size - sizeof header;
-  std::memcpy(begin, headers.in_out, sizeof header);
+  std::memcpy(begin, &header, sizeof header);
   std::memcpy(begin + sizeof header, headers.operation, operation_size);
   return std::span<std::byte>(begin, header.len);
 }
 
 void UringTransport::answer_error(int error) noexcept {
   UringHeaders& headers = headers_in(headers_);
-  fuse_in_header request;
-  std::memcpy(&request, headers.in_out, sizeof request);
-  const fuse_out_header answer{sizeof answer, -error, request.unique};
+  const fuse_out_header answer{sizeof answer, -error, request_header(headers).unique};
   std::memcpy(headers.in_out, &answer, sizeof answer);
   headers.entry.payload_size = 0;
   unanswered_ = false;
@@ -136,11 +140,10 @@ void UringTransport::answer_error(int error) noexcept {
 ssize_t UringTransport::send(std::span<const iovec> answer) {
   UringHeaders& headers = headers_in(headers_);
   if (!unanswered_ || answer.empty() || answer[0].iov_len != sizeof(fuse_out_header)) return -EINVAL;
-  fuse_in_header request;
   fuse_out_header reply;
-  std::memcpy(&request, headers.in_out, sizeof request);
   std::memcpy(&reply, answer[0].iov_base, sizeof reply);
-  if (reply.unique != request.unique) return -ENOENT;  // as /dev/fuse refuses an answer to what it does not wait for
+  if (reply.unique != request_header(headers).unique)
+    return -ENOENT;  // as /dev/fuse refuses an answer to what it does not wait for
   std::size_t size = 0;
   for (const iovec& part : answer.subspan(1)) {
     if (part.iov_len > kMaxTransfer - size) return -EINVAL;

@@ -210,7 +210,7 @@ Status Allocator::replay_free(blockio::IoQueue& io, BlockRun run) {
     TRY(state_->load_all(lock, io, run));
   }
   Status outcome = check_free(std::span(&run, 1));
-  if (outcome) commit_free(run);
+  if (outcome) commit({}, std::span(&run, 1));
   unpin(std::span(&run, 1));
   if (!outcome) return fail(std::move(outcome).error().with_context("log record"));
   return {};

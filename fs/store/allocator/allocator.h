@@ -82,8 +82,6 @@ class Allocator {
   // not in use, marks the bitmaps as damaged: nothing is given back, and the next write_frozen() fails so that the
   // volume stops.
   void commit(std::span<const BlockRun> allocated, std::span<const BlockRun> freed);
-  void commit_allocate(BlockRun run) { commit({&run, 1}, {}); }
-  void commit_free(BlockRun run) { commit({}, {&run, 1}); }
   [[nodiscard]] bool damaged() const;
 
   // Recovery's versions of the same: the run need not be busy; what is freed is reusable after the next checkpoint.

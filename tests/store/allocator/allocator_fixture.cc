@@ -70,13 +70,13 @@ std::optional<BlockRun> AllocatorFixture::allocate(std::uint64_t minimum, std::u
 
 void AllocatorFixture::commit_allocate(BlockRun run) {
   ASSERT_TRUE(allocator_->pin(*io_, std::span(&run, 1)).has_value());
-  allocator_->commit_allocate(run);
+  allocator_->commit(std::span(&run, 1), {});
   allocator_->unpin(std::span(&run, 1));
 }
 
 void AllocatorFixture::commit_free(BlockRun run) {
   ASSERT_TRUE(allocator_->pin(*io_, std::span(&run, 1)).has_value());
-  allocator_->commit_free(run);
+  allocator_->commit({}, std::span(&run, 1));
   allocator_->unpin(std::span(&run, 1));
 }
 

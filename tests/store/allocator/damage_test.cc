@@ -66,7 +66,8 @@ TEST_F(AllocatorDamage, EitherCopyOfABitmapWillDoAndTheNextCheckpointHealsIt) {
     ASSERT_TRUE(pin().has_value());
     // The second copy is not looked at while the first is good.
     EXPECT_EQ(allocator_->healed(), copy == 0 ? 1U : 0U);
-    allocator_->commit_free(BlockRun{run_.first + copy, 1});
+    const BlockRun block{run_.first + copy, 1};
+    allocator_->commit({}, std::span(&block, 1));
     allocator_->unpin(std::span(&run_, 1));
     checkpoint();
     EXPECT_EQ(bitmap_on_device(group_, 0), bitmap_on_device(group_, 1));

@@ -60,7 +60,7 @@ TEST_F(AllocatorThreads, NoBlockIsHandedOutTwice) {
           if (!allocator_->pin(**queue, std::span(&*run, 1))) failures.fetch_add(1);
           {
             const std::scoped_lock lock(commit_lock);
-            allocator_->commit_allocate(*run);
+            allocator_->commit(std::span(&*run, 1), {});
           }
           allocator_->unpin(std::span(&*run, 1));
           mine.push_back(*run);
@@ -75,7 +75,7 @@ TEST_F(AllocatorThreads, NoBlockIsHandedOutTwice) {
       disown(old);
       {
         const std::scoped_lock lock(commit_lock);
-        allocator_->commit_free(old);
+        allocator_->commit({}, std::span(&old, 1));
       }
       allocator_->unpin(std::span(&old, 1));
     }
