@@ -60,6 +60,8 @@ struct Store::State {
   void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
+  // Whether blocks were set aside to be discarded since `discards` was `seen`; they are free again when this returns.
+  [[nodiscard]] bool waited_for_discard(std::uint64_t seen);
   // A place of the reserve for nodes becomes free blocks; false when no more may be had of it that way.
   [[nodiscard]] bool give_up_node_place();
 
@@ -106,6 +108,9 @@ struct Store::State {
   format::Superblock current{};  // guarded by checkpoint_lock: as last written
   std::atomic<std::uint64_t> checkpoints{0};
   std::atomic<std::uint64_t> durable_generation{0};
+
+  std::mutex discard_lock;                 // one run of blocks is discarded at a time
+  std::atomic<std::uint64_t> discards{0};  // odd: a run is set aside for that
 
   std::mutex commit_lock;  // orders tree, allocator and log alike
   std::atomic<std::uint64_t> next_inode{1};
