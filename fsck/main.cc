@@ -123,7 +123,17 @@ Result<int> check(const CommandLine& line) {
       return kClean;
     }
   }
-  return exit_status_of(TRY(check_and_repair(line, *device, *io)));
+  std::unique_ptr<claim::VolumeClaim> claim;
+  if (!device_options.read_only) claim = TRY(claim_volume(*device, *io, {}));
+  if (claim) {
+    TRY(claim->keep(*device, [&line](const std::string& why) {
+      fmt::print(stderr, "fsck.ashlarfs: {}: {}\n", line.device, why);
+      cancel_requested.store(true);
+    }));
+  }
+  Result<Report> report = check_and_repair(line, *device, *io);
+  if (claim) TRY(claim->release(*io));
+  return exit_status_of(TRY(std::move(report)));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "fs/claim/volume_claim.h"
 #include "fs/store/log/log_reader.h"
 #include "fs/store/node_pool.h"
 #include "fs/store/node_reader.h"
@@ -77,6 +78,7 @@ struct Store::State {
 
   [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);
   bool stop(std::string reason);  // the volume turns read-only for good; false when it was already
+  void lose(std::string reason);  // stops a volume that another host may have: not even its superblock is written
   // Stops the volume because of a failure, which is to be reported as soon as checkpoint_lock can be had.
   void note_failure(std::string reason);
   // Once after note_failure(): marks the superblock, calls on_failure. Does not wait for checkpoint_lock, whose holder
@@ -142,6 +144,8 @@ struct Store::State {
   bool checkpoint_due = false;   // guarded by background_lock
   std::unique_ptr<blockio::IoQueue> background_queue;
   std::thread background;
+
+  std::unique_ptr<claim::VolumeClaim> host_claim;  // goes first: its thread may stop the volume. None on most volumes
 };
 
 // Holds checkpoint_lock, and reports a failure that came up meanwhile.

@@ -212,6 +212,20 @@ TEST_F(MkfsToolTest, BadOptionsAreOneLineAndStatusOne) {
   EXPECT_EQ(contents_of(path).find_first_not_of('\0'), std::string::npos);
 }
 
+TEST_F(MkfsToolTest, AFeatureIsSwitchedOnByName) {
+  const std::string path = scratch_.make_file("new.img", 32U << 20);
+  const auto superblock = [&path] {
+    format::Superblock read{};
+    const std::string bytes = contents_of(path);
+    std::memcpy(&read, bytes.data() + format::superblock_offset(1, 0), sizeof read);
+    return read;
+  };
+  ASSERT_EQ(mkfs("-q -O mmp,default " + path).status, 0);
+  EXPECT_EQ(superblock().read_only_compatible, format::kHostClaims);
+  ASSERT_EQ(mkfs("-q -f -O none " + path).status, 0);
+  EXPECT_EQ(superblock().read_only_compatible, 0U);
+}
+
 TEST_F(MkfsToolTest, HelpAndVersionSucceed) {
   const CommandResult help = mkfs("--help");
   EXPECT_EQ(help.status, 0);
