@@ -251,6 +251,10 @@ TEST_F(CtlTest, HelpVersionAndMistakes) {
   EXPECT_EQ(ctl("").status, 1);
   EXPECT_EQ(ctl("info").status, 1);
   EXPECT_EQ(ctl("nonsense").status, 1);
+  EXPECT_THAT(ctl("nonsense").output, HasSubstr("'nonsense' is unknown"));
+  EXPECT_THAT(ctl("dump " + path_ + " nonsense").output, HasSubstr("'nonsense' is unknown"));
+  EXPECT_EQ(ctl("scrub --nonsense x").status, 16);
+  EXPECT_THAT(ctl("info /").output, HasSubstr("ashlarctl: /: is a directory"));
 }
 
 }  // namespace
