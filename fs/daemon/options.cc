@@ -166,6 +166,9 @@ Status parse_flag_option(std::string_view name, MountRequest& request) {
     // Contents the kernel sends at once with `sync`; names are ours.
     if (name == "sync" || name == "dirsync") request.sync_names = true;
     request.kernel_options.emplace_back(name);
+  } else if (name == "remount") {
+    // mount(8) asks a helper even for what only the kernel does.
+    return fail(ErrorCode::invalid_argument, "option remount: use mount -i -o remount,... and the directory alone");
   } else if (!contains(kIgnoredOptions, name) && !name.starts_with("x-")) {
     return fail(ErrorCode::invalid_argument, fmt::format("unknown option {}", name));
   }

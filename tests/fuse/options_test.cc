@@ -92,7 +92,7 @@ INSTANTIATE_TEST_SUITE_P(All, RefusedOption,
                          testing::Values("bogus", "bogus=1", "io_engine=posix", "fuse_transport=splice", "commit=0",
                                          "commit=3601", "commit=5s", "commit=", "cache=1M", "cache=5X",
                                          "cache=99999999999T", "cache=-1", "offset=", "offset=99999999999999999999999",
-                                         "threads=0", "threads=65", "errors=ignore",
+                                         "threads=0", "threads=65", "errors=ignore", "remount",
                                          "nosymfollow"));  // libfuse does not know it
 
 TEST(OptionList, ErrorPolicies) {
