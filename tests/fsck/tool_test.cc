@@ -210,6 +210,7 @@ TEST_F(Tool, AVolumeWithoutSuperblocksIsSearchedFor) {
   const CommandResult result = fsck("-y --search " + path);
   EXPECT_EQ(result.status, 1) << result.output;
   EXPECT_THAT(result.output, HasSubstr("[001] fatal"));
+  EXPECT_THAT(result.output, HasSubstr(path + ": repaired, " + counts()));
   EXPECT_EQ(fsck("-n -f " + path).status, 0);
 }
 
