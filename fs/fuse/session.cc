@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "fs/base/file_descriptor.h"
 #include "fs/base/log.h"
 #include "fs/fuse/dev_transport.h"
 #include "fs/fuse/direct_requests.h"
@@ -71,15 +72,12 @@ class ErrorOutputScope {
   ErrorOutputScope()
       : before_(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)),
         kept_(memfd_create("standard error", MFD_CLOEXEC)) {
-    if (before_ >= 0 && kept_ >= 0) dup2(kept_, STDERR_FILENO);
+    if (before_.get() >= 0 && kept_.get() >= 0) dup2(kept_.get(), STDERR_FILENO);
   }
   ~ErrorOutputScope() {
     const std::string rest = take();
-    if (before_ >= 0) dup2(before_, STDERR_FILENO);
+    if (before_.get() >= 0) dup2(before_.get(), STDERR_FILENO);
     if (!rest.empty()) fmt::print(stderr, "{}\n", rest);
-    for (const int descriptor : {before_, kept_}) {
-      if (descriptor >= 0) close(descriptor);
-    }
   }
   ErrorOutputScope(const ErrorOutputScope&) = delete;
   ErrorOutputScope& operator=(const ErrorOutputScope&) = delete;
@@ -89,8 +87,8 @@ class ErrorOutputScope {
   [[nodiscard]] std::string take() {
     constexpr std::string_view kSpeaker = "fusermount3: ";
     char buffer[kMaxLogLine];
-    const ssize_t size = pread(kept_, buffer, sizeof buffer, 0);
-    static_cast<void>(!ftruncate(kept_, 0));
+    const ssize_t size = pread(kept_.get(), buffer, sizeof buffer, 0);
+    static_cast<void>(!ftruncate(kept_.get(), 0));
     std::string_view text(buffer, size > 0 ? static_cast<std::size_t>(size) : 0);
     while (text.ends_with('\n')) text.remove_suffix(1);
     if (text.starts_with(kSpeaker)) text.remove_prefix(kSpeaker.size());
@@ -100,8 +98,8 @@ class ErrorOutputScope {
   }
 
  private:
-  int before_;
-  int kept_;
+  FileDescriptor before_;
+  FileDescriptor kept_;
 };
 
 // The mount itself; empty when it is done, otherwise why not.
