@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <optional>
 #include <string>
 
 #include "blockio/file_device.h"
@@ -28,6 +29,8 @@ std::atomic<bool> cancel_requested{false};
 
 // Percent of a check behind each pass.
 constexpr std::array kPercentAfter = {0, 5, 80, 90, 100};
+// By number, as in the manual page.
+constexpr std::array kPassNames = {"", "superblocks and log", "tree", "names", "bitmaps", "repair"};
 
 class ProgressDisplay {
  public:
@@ -35,6 +38,12 @@ class ProgressDisplay {
 
   bool show(Pass pass, double part) {
     const int percent = std::clamp(static_cast<int>(part * 100), 0, 100);
+    if (line_.verbose && !line_.json && pass != told_) {
+      fmt::print("{}: pass {}: {}\n", line_.device, static_cast<unsigned>(pass),
+                 kPassNames[static_cast<std::size_t>(pass)]);
+      static_cast<void>(std::fflush(stdout));
+    }
+    told_ = pass;
     if (pass != pass_ || percent != percent_) write(pass, percent);
     pass_ = pass;
     percent_ = percent;
@@ -57,6 +66,7 @@ class ProgressDisplay {
   }
 
   const CommandLine& line_;
+  std::optional<Pass> told_;  // by -v
   Pass pass_ = Pass::log;
   int percent_ = -1;
 };
@@ -119,7 +129,7 @@ Result<int> check(const CommandLine& line) {
   if (!line.force) {
     const Result<bool> clean = is_marked_clean(*device, *io);
     if (clean && *clean) {
-      if (!line.json) fmt::print("{}: clean\n", line.device);
+      fmt::print("{}", line.json ? skipped_to_json(line.device) : skipped_to_text(line));
       return kClean;
     }
   }

@@ -1,6 +1,7 @@
 #include "mkfs/command_line.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 #include <uuid/uuid.h>
 
 #include <CLI/CLI.hpp>
@@ -130,6 +131,8 @@ std::variant<CommandLine, int> parse_command_line(int argc, const char* const* a
   }
   apply(raw, line.format);
   line.format.discard = !keep;
+  // Who makes an image without being root is to use it, too.
+  line.format.owner = {geteuid(), getegid()};
   return line;
 }
 
