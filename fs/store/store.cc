@@ -75,8 +75,13 @@ Status Store::flush_device(blockio::IoQueue& io) {
 
 Status Store::close(blockio::IoQueue& io) {
   state_->stop_background();
-  if (state_->options.read_only) return {};
-  return state_->checkpoint(io, true);
+  if (state_->options.read_only || state_->closed) return {};
+  TRY(state_->checkpoint(io, true));
+  // The device may be somebody else's soon.
+  state_->closed = true;
+  state_->stopped.store(true, std::memory_order_release);
+  state_->refuse_writes();
+  return {};
 }
 
 void Store::shut_down(std::string reason) { static_cast<void>(state_->stop(std::move(reason))); }
@@ -88,9 +93,13 @@ bool Store::State::stop(std::string reason) {
     failure = std::move(reason);
     ashlar::log(LogLevel::error, "{}: {}; the volume is read-only now: unmount and check it", device.name(), failure);
   }
+  refuse_writes();
+  return true;
+}
+
+void Store::State::refuse_writes() {
   nodes.stop_healing();
   if (log) log->fail_permanently();
-  return true;
 }
 
 void Store::State::note_failure(std::string reason) {
