@@ -1,5 +1,5 @@
-// Requests that libfuse 3.14 does not know (SYNCFS, TMPFILE, STATX), does not handle as rings need it (INTERRUPT), or is
-// not to answer before the volume is finished (DESTROY).
+// Requests that libfuse 3.14 does not know (SYNCFS, TMPFILE, STATX), does not handle as rings need it (INTERRUPT), or
+// is not to answer before the volume is finished (DESTROY).
 #pragma once
 
 #include <cstddef>

@@ -27,8 +27,8 @@ class RequestGate {
     bool granted_;
   };
 
-  // By who has a pass: nobody gets one any more, and when it returns, the caller's is the only one left. False, at once,
-  // when somebody has closed it before.
+  // By who has a pass: nobody gets one any more, and when it returns, the caller's is the only one left. False, at
+  // once, when somebody has closed it before.
   [[nodiscard]] bool close() noexcept;
 
  private:

@@ -1,4 +1,5 @@
-// The end of a mount: who unmounts a block device may have it at once, and a signal takes down this volume's mount only.
+// The end of a mount: who unmounts a block device may have it at once, and a signal takes down this volume's mount
+// only.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -121,10 +122,10 @@ TEST_P(UnmountSignal, WhatIsMountedOverTheVolumeStays) {
 }
 
 #ifdef ASHLAR_THROUGH_RINGS
-INSTANTIATE_TEST_SUITE_P(Mount, UnmountDevice,
-                         ::testing::Values(Setup{Engine::io_uring, DeviceKind::loop_512, true}), setup_name);
-INSTANTIATE_TEST_SUITE_P(Mount, UnmountSignal,
-                         ::testing::Values(Setup{Engine::io_uring, DeviceKind::loop_512, true}), setup_name);
+INSTANTIATE_TEST_SUITE_P(Mount, UnmountDevice, ::testing::Values(Setup{Engine::io_uring, DeviceKind::loop_512, true}),
+                         setup_name);
+INSTANTIATE_TEST_SUITE_P(Mount, UnmountSignal, ::testing::Values(Setup{Engine::io_uring, DeviceKind::loop_512, true}),
+                         setup_name);
 #else
 INSTANTIATE_TEST_SUITE_P(Mount, UnmountDevice,
                          ::testing::Values(Setup{Engine::io_uring, DeviceKind::loop_512},
