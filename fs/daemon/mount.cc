@@ -62,12 +62,15 @@ class StopWaiter {
     const std::uint64_t one = 1;
     static_cast<void>(!write(ended_, &one, sizeof one));
   }
-  // True when a signal came.
+  // True when a signal came, which is thereby used up.
   [[nodiscard]] bool wait() const {
     for (;;) {
       pollfd sources[] = {{signals_, POLLIN, 0}, {ended_, POLLIN, 0}};
       if (poll(sources, 2, -1) < 0 && errno == EINTR) continue;
-      return sources[1].revents == 0;
+      if (sources[1].revents != 0) return false;
+      signalfd_siginfo taken;
+      static_cast<void>(!read(signals_, &taken, sizeof taken));
+      return true;
     }
   }
 
@@ -178,6 +181,7 @@ std::string status_of(const MountRequest& request, const Mount& mount) {
   return status_json(facts, *mount.device, *mount.volume);
 }
 
+// Where the kernel has told the mount's end, this finds all written already, and must write nothing.
 Status close_volume(Mount& mount) {
   mount.session.reset();
   const std::string failure = mount.volume->store().stats().failure;
@@ -195,7 +199,8 @@ Status serve(const MountRequest& request, Mount& mount, const StopWaiter& stop, 
   log_line(LogLevel::info, std::string_view(line).substr(0, line.size() - 1));
   readiness.ready(request.verbose ? line : std::string());
 
-  if (stop.wait()) mount.session->unmount();
+  // It may have to be asked for more than once: when something was mounted over it.
+  while (stop.wait()) mount.session->unmount();
   mount.session->join();
   return {};
 }

@@ -74,6 +74,17 @@ void sync_volume(Edge& edge, Worker& worker, const fuse_in_header& header) {
   send(worker, header.unique, synced ? 0 : synced.error().error_number(), {});
 }
 
+// When a fuseblk mount ends, the kernel waits for this answer; then it lets go of the device, which nobody claims from
+// there on, and umount returns. So everything is written before it, and nothing after it.
+void finish_volume(Edge& edge, Worker& worker, const fuse_in_header& header) {
+  volume::Context context = context_for(worker, header);
+  // What the kernel has sent before is still served meanwhile.
+  static_cast<void>(edge.volume.sync_all(context));
+  // A failure is in the log, and the volume tells it again to who closes it at the end.
+  if (edge.gate->close()) static_cast<void>(edge.volume.close(worker.io()));
+  send(worker, header.unique, 0, {});
+}
+
 fuse_attr to_fuse_attr(const volume::Attributes& attributes) {
   const struct stat status = to_stat(attributes);
   fuse_attr result{};
@@ -152,14 +163,21 @@ bool answer_directly(Edge& edge, Worker& worker, std::span<const std::byte> requ
     // keeps one whose request is over and refuses it from the thread of a later request: through a ring that would be
     // the later request's answer.
     case FUSE_INTERRUPT: return true;
-    case FUSE_DESTROY: {
-      // The kernel waits for the answer when a fuseblk mount ends, so that what was written is durable when umount
-      // returns. A failure is in the volume's status and in the log.
-      volume::Context context = context_for(worker, header);
-      static_cast<void>(edge.volume.sync_all(context));
-      return false;
-    }
+    case FUSE_DESTROY: finish_volume(edge, worker, header); return true;
     default: return false;
+  }
+}
+
+void refuse(Worker& worker, std::span<const std::byte> request) {
+  fuse_in_header header;
+  if (request.size() < sizeof header) return;
+  std::memcpy(&header, request.data(), sizeof header);
+  switch (header.opcode) {
+    // These have no answer.
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+    case FUSE_INTERRUPT: return;
+    default: send(worker, header.unique, EIO, {});
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "fs/base/result.h"
 #include "fs/fuse/late_errors.h"
+#include "fs/fuse/request_gate.h"
 #include "fs/fuse/worker.h"
 #include "fs/volume/volume.h"
 
@@ -23,6 +24,7 @@ struct Edge {
   int connection = -1;                  // the session's descriptor, for notifications
   std::unique_ptr<std::timed_mutex> notifying = std::make_unique<std::timed_mutex>();
   std::unique_ptr<LateErrors> late_errors = std::make_unique<LateErrors>();
+  std::unique_ptr<RequestGate> gate = std::make_unique<RequestGate>();
 };
 
 [[nodiscard]] Edge& edge_of(fuse_req_t request) noexcept;

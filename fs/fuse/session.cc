@@ -149,6 +149,30 @@ ssize_t read_request(int descriptor, void* buffer, std::size_t size, void* /*edg
   return read(descriptor, buffer, size);
 }
 
+// st_dev of what is on top at `path`; nothing when that cannot be told. It sends the filesystem there no request, so it
+// works before there are workers, and when there are none any more.
+std::optional<dev_t> filesystem_at(const std::string& path) {
+  struct statx status {};
+  if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &status) != 0) {
+    return std::nullopt;
+  }
+  return makedev(status.stx_dev_major, status.stx_dev_minor);
+}
+
+Status unmount_by_path(std::string path) {
+  if (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return {};
+  std::string program = "fusermount3";
+  std::string flags = "-uz";
+  char* const arguments[] = {program.data(), flags.data(), path.data(), nullptr};
+  pid_t child = 0;
+  int outcome = 0;
+  if (posix_spawnp(&child, program.c_str(), nullptr, nullptr, arguments, environ) != 0 ||
+      waitpid(child, &outcome, 0) != child || outcome != 0) {
+    return fail(ErrorCode::not_permitted, "cannot be unmounted; use fusermount3 -u");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Session>> Session::mount(const MountOptions& options, Edge& edge) {
@@ -183,6 +207,7 @@ Session::Session(fuse_session* session, Edge& edge, const MountOptions& options)
     : session_(session),
       edge_(edge),
       mount_point_(options.mount_point),
+      filesystem_(filesystem_at(options.mount_point)),
       on_block_device_(options.block_device),
       wanted_transport_(options.transport) {}
 
@@ -196,16 +221,18 @@ Session::~Session() {
   fuse_session_destroy(session_);
 }
 
-// Not libfuse's: that closes the descriptor the workers still read from.
+// Not libfuse's: that closes the descriptor the workers still read from, and takes down whatever is on top.
 void Session::unmount() {
-  if (umount2(mount_point_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
-  std::string program = "fusermount3";
-  std::string flags = "-uz";
-  char* const arguments[] = {program.data(), flags.data(), mount_point_.data(), nullptr};
-  pid_t child = 0;
-  if (posix_spawnp(&child, program.c_str(), nullptr, nullptr, arguments, environ) != 0 ||
-      waitpid(child, nullptr, 0) != child) {
-    ashlar::log(LogLevel::error, "{}: cannot be unmounted; use fusermount3 -u", mount_point_);
+  const std::lock_guard guard(unmounting_);
+  if (filesystem_ && filesystem_at(mount_point_) != filesystem_) {
+    ashlar::log(LogLevel::warning,
+                "{}: not unmounted: what is there now is not this volume, but mounted over it, or the volume has been "
+                "unmounted or moved and is in use still",
+                mount_point_);
+    return;
+  }
+  if (const Status done = unmount_by_path(mount_point_); !done) {
+    ashlar::log(LogLevel::error, "{}: {}", mount_point_, done.error().message());
   }
 }
 
@@ -319,6 +346,8 @@ void Session::receive_loop(Worker& worker) {
 }
 
 void Session::process(Worker& worker, std::span<std::byte> request) {
+  const RequestGate::Pass pass(*edge_.gate);
+  if (!pass) return refuse(worker, request);
   if (answer_directly(edge_, worker, request)) return;
   fuse_buf buffer{};
   buffer.mem = request.data();
@@ -327,9 +356,8 @@ void Session::process(Worker& worker, std::span<std::byte> request) {
 }
 
 std::string Session::bdi_name() const {
-  struct stat status {};
-  if (stat(mount_point_.c_str(), &status) != 0) return {};
-  return fmt::format("{}:{}{}", major(status.st_dev), minor(status.st_dev), on_block_device_ ? "-fuseblk" : "");
+  if (!filesystem_) return {};
+  return fmt::format("{}:{}{}", major(*filesystem_), minor(*filesystem_), on_block_device_ ? "-fuseblk" : "");
 }
 
 }  // namespace ashlar::fuse

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <fuse_lowlevel.h>
+#include <sys/types.h>
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -44,7 +47,8 @@ class Session {
   [[nodiscard]] Status start(blockio::BlockDevice& device, const ServeOptions& options, std::function<void()> ended);
   // Waits for the workers; returns once nothing is served any more.
   void join();
-  // Asks the kernel to take the mount down; the workers end when it has.
+  // Asks the kernel to take the mount down; the workers end when it has, and when its last user is gone. Does nothing
+  // but log why, when something else is mounted over it: that would go instead. It may be called again.
   void unmount();
 
   // After start(): how requests come, and why so, in words for people.
@@ -70,6 +74,8 @@ class Session {
   fuse_session* session_;
   Edge& edge_;
   std::string mount_point_;
+  const std::optional<dev_t> filesystem_;  // its st_dev; none when the kernel does not tell
+  std::mutex unmounting_;
   const bool on_block_device_;
   std::vector<std::thread> threads_;  // the workers
   std::thread announcer_;             // of late errors

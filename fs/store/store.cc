@@ -75,11 +75,19 @@ Status Store::flush_device(blockio::IoQueue& io) {
 
 Status Store::close(blockio::IoQueue& io) {
   state_->stop_background();
-  if (state_->options.read_only) return {};
+  if (state_->options.read_only || state_->closed) return {};
   Status closed = state_->checkpoint(io, true);
-  if (!state_->host_claim) return closed;
-  Status released = state_->host_claim->release(io);
-  return closed ? std::move(released) : std::move(closed);
+  if (closed) {
+    // The device may be somebody else's soon.
+    state_->closed = true;
+    state_->stopped.store(true, std::memory_order_release);
+    state_->refuse_writes();
+  }
+  if (const auto claim = std::move(state_->host_claim); claim) {
+    Status released = claim->release(io);
+    if (closed) return released;
+  }
+  return closed;
 }
 
 void Store::shut_down(std::string reason) { static_cast<void>(state_->stop(std::move(reason))); }
@@ -91,9 +99,13 @@ bool Store::State::stop(std::string reason) {
     failure = std::move(reason);
     ashlar::log(LogLevel::error, "{}: {}; the volume is read-only now: unmount and check it", device.name(), failure);
   }
+  refuse_writes();
+  return true;
+}
+
+void Store::State::refuse_writes() {
   nodes.stop_healing();
   if (log) log->fail_permanently();
-  return true;
 }
 
 void Store::State::lose(std::string reason) {

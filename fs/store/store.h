@@ -154,7 +154,8 @@ class Store {
 
   // Writes everything to its place and empties the log. Runs beside readers and writers.
   [[nodiscard]] Status checkpoint(blockio::IoQueue& io);
-  // Last checkpoint, marks the volume clean, stops the thread. No other call may be running or follow.
+  // Last checkpoint, marks the volume clean, stops the thread. No other call may be running. Nothing is written
+  // afterwards, whatever is called: what would write fails with shut_down, and close() is ok again.
   [[nodiscard]] Status close(blockio::IoQueue& io);
   // Stops at once, writes nothing more; every later call that would write fails with shut_down.
   void shut_down(std::string reason);

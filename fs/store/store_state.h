@@ -79,6 +79,7 @@ struct Store::State {
   [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);
   bool stop(std::string reason);  // the volume turns read-only for good; false when it was already
   void lose(std::string reason);  // stops a volume that another host may have: not even its superblock is written
+  void refuse_writes();           // once `stopped` is set: those that do not look at it
   // Stops the volume because of a failure, which is to be reported as soon as checkpoint_lock can be had.
   void note_failure(std::string reason);
   // Once after note_failure(): marks the superblock, calls on_failure. Does not wait for checkpoint_lock, whose holder
@@ -131,7 +132,8 @@ struct Store::State {
   std::uint64_t replayed_bytes = 0;
   bool log_was_damaged = false;  // found at open
 
-  std::atomic<bool> stopped{false};
+  std::atomic<bool> stopped{false};  // by a failure, shut_down() or close()
+  bool closed = false;               // by close(), all being well
   mutable std::mutex failure_lock;
   std::string failure;      // guarded by failure_lock
   bool report_due = false;  // guarded by failure_lock: report_failure() has something to do

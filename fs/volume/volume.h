@@ -42,7 +42,8 @@ class Volume {
  public:
   [[nodiscard]] static Result<std::unique_ptr<Volume>> open(blockio::BlockDevice& device, blockio::IoQueue& io,
                                                             const VolumeOptions& options);
-  // Finishes what it can of removals, then Store::close. No other call may be running.
+  // Finishes what it can of removals, then Store::close. No other call may be running. Once it succeeded, nothing is
+  // written any more, by another close() neither; that one is ok.
   [[nodiscard]] Status close(blockio::IoQueue& io);
   ~Volume();
 

@@ -83,6 +83,8 @@ int ForegroundDaemon::wait_until_ended() {
   return exit_status_;
 }
 
+void ForegroundDaemon::signal(int number) const { kill(child_, number); }
+
 void ForegroundDaemon::forbid_writing(bool forbidden, std::uint64_t bytes) const {
   rlimit limit{};
   prlimit(child_, RLIMIT_FSIZE, nullptr, &limit);

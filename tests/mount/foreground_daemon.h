@@ -24,6 +24,7 @@ class ForegroundDaemon {
   [[nodiscard]] bool wait_until_mounted();
   // Its exit status (128 + N when killed by signal N); -1 when it lives on.
   [[nodiscard]] int wait_until_ended();
+  void signal(int number) const;
   // From now on every write to an image file that reaches past `bytes` fails with EFBIG, or no longer does.
   void forbid_writing(bool forbidden, std::uint64_t bytes = 0) const;
   [[nodiscard]] std::string said() const;
