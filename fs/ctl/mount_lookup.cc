@@ -17,6 +17,11 @@ constexpr std::size_t kMaxStatus = 65536;  // what the kernel lets an attribute 
 
 }  // namespace
 
+bool is_in_directory(std::string_view path, std::string_view directory) noexcept {
+  if (!path.starts_with(directory)) return false;
+  return path.size() == directory.size() || directory.ends_with('/') || path[directory.size()] == '/';
+}
+
 Result<std::string> find_mount_point(const std::string& directory_or_device) {
   struct stat info {};
   if (stat(directory_or_device.c_str(), &info) != 0) {
@@ -32,10 +37,13 @@ Result<std::string> find_mount_point(const std::string& directory_or_device) {
   std::string longest;
   for (blockio::VolumeMount& mount : blockio::volume_mounts()) {
     const std::string& directory = mount.directory;
-    const bool below = path == directory || (path.starts_with(directory) && path[directory.size()] == '/');
-    if (below && directory.size() >= longest.size()) longest = std::move(mount.directory);
+    if (is_in_directory(path, directory) && directory.size() >= longest.size()) longest = std::move(mount.directory);
   }
-  if (!longest.empty()) return longest;
+  // Something else may be mounted in between, always when the volume is the root. Of a dead daemon its user is told
+  // later.
+  struct stat top {};
+  const bool elsewhere = stat(longest.c_str(), &top) == 0 && top.st_dev != info.st_dev;
+  if (!longest.empty() && !elsewhere) return longest;
   return fail(ErrorCode::not_found, fmt::format("{}: is not in a mounted AshlarFS volume", directory_or_device));
 }
 

@@ -2,10 +2,14 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "fs/base/result.h"
 
 namespace ashlar::ctl {
+
+// Whether a path is the directory or lies below it by name; both absolute, without links.
+[[nodiscard]] bool is_in_directory(std::string_view path, std::string_view directory) noexcept;
 
 // The mount point for what the user named: a directory is it (or lies below it), a device or image is looked for among
 // the mounts. not_found, with what to do, when it is not mounted.

@@ -116,6 +116,7 @@ void make_unnamed(Edge& edge, Worker& worker, const fuse_in_header& header, std:
   if (!made) return send(worker, header.unique, made.error().error_number(), {});
   TmpfileOut out{};
   out.entry.nodeid = made->inode.value();
+  out.entry.generation = made->generation.value();
   out.entry.entry_valid = out.entry.attr_valid = static_cast<std::uint64_t>(kForever);
   out.entry.attr = to_fuse_attr(*made);
   out.open.open_flags = FOPEN_KEEP_CACHE;

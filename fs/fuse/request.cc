@@ -59,7 +59,8 @@ struct stat to_stat(const volume::Attributes& attributes) noexcept {
 fuse_entry_param to_entry(const volume::Attributes& attributes) noexcept {
   fuse_entry_param entry{};
   entry.ino = attributes.inode.value();
-  entry.generation = 0;  // inode numbers are never reused
+  // Goes into file handles (the lower half). The root's is 0: the kernel made it before it could ask.
+  entry.generation = attributes.inode == kRootInode ? 0 : attributes.generation.value();
   entry.attr = to_stat(attributes);
   entry.attr_timeout = kForever;
   entry.entry_timeout = kForever;

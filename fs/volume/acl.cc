@@ -151,8 +151,13 @@ Result<InheritedAcls> inherit_acls(VolumeState& volume, blockio::IoQueue& io, co
 
 Status stage_acls(VolumeState& volume, blockio::IoQueue& io, InodeNumber number, format::InodeItem& item,
                   const InheritedAcls& acls, store::Transaction& transaction) {
-  if (acls.access) TRY(stage_xattr(volume, io, number, item, kAccessAcl, acls.access->serialize(), transaction));
-  if (acls.default_) TRY(stage_xattr(volume, io, number, item, kDefaultAcl, acls.default_->serialize(), transaction));
+  UnusedValueIds ids(volume, io, number);
+  if (acls.access) {
+    TRY(stage_xattr(volume, io, number, item, {kAccessAcl, acls.access->serialize()}, ids, transaction));
+  }
+  if (acls.default_) {
+    TRY(stage_xattr(volume, io, number, item, {kDefaultAcl, acls.default_->serialize()}, ids, transaction));
+  }
   return {};
 }
 
@@ -164,7 +169,8 @@ Status follow_mode(VolumeState& volume, blockio::IoQueue& io, StagedInode& stage
   auto acl = Acl::parse(std::as_bytes(std::span(*value)));
   if (!acl) return fail(ErrorCode::corrupt_structure, "malformed access control list");
   acl->set_permissions(staged.next.mode);
-  return stage_xattr(volume, io, number, staged.next, kAccessAcl, acl->serialize(), transaction);
+  UnusedValueIds ids(volume, io, number);
+  return stage_xattr(volume, io, number, staged.next, {kAccessAcl, acl->serialize()}, ids, transaction);
 }
 
 }  // namespace ashlar::volume

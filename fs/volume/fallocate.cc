@@ -174,9 +174,10 @@ Result<std::uint64_t> RangeChange::change_part(std::uint64_t first) {
 
   StagedInode staged(inode_);
   store::Transaction transaction;
-  const std::uint64_t size = std::min(end_, stop * volume_.block_size);
-  const bool grows = !what_.keeps_size && size > staged.next.size;
-  if (grows) staged.next.size = size;
+  // The file grows with the last part. Should one before it fail, what is there by then is preallocated past the end:
+  // the caller is told that nothing happened, and the kernel keeps the size.
+  const bool grows = !what_.keeps_size && stop == last() && end_ > staged.next.size;
+  if (grows) staged.next.size = end_;
   if (grows || what_.empties) contents_changed(staged.next, context_.now);
   status_changed(staged.next, context_.now);
   if (what_.clears_privileges) clear_suid_sgid(staged.next, context_);

@@ -38,6 +38,7 @@ Attributes to_attributes(const VolumeState& volume, InodeNumber number, const fo
   constexpr std::uint64_t kStatBlock = 512;
   Attributes attributes;
   attributes.inode = number;
+  attributes.generation = Generation{item.generation};
   attributes.mode = item.mode;
   attributes.links = item.links;
   attributes.uid = item.uid;
@@ -68,6 +69,7 @@ format::InodeItem new_inode_item(const VolumeState& volume, const Context& conte
   if (directory && group_from_parent) item.mode = item.mode | S_ISGID;
   item.uid = context.uid;
   item.gid = group_from_parent ? parent.gid.value() : context.gid;
+  // A number is given out twice when a crash undid that an inode was made, but not by two mounts of one generation.
   item.generation = volume.generation.value();
   item.flags = parent.flags & (kInheritedFlags | (directory ? kInheritedByDirectories : 0U));
   item.project = parent.project;

@@ -113,37 +113,55 @@ Status InodeTable::load(blockio::IoQueue& io, Inode& inode) {
   if (inode.loaded_.load(std::memory_order_acquire)) return {};
   store::ItemValue value;
   if (!TRY(store_.get(io, {inode.number(), format::ItemKind::inode, 0}, value))) return fail(ErrorCode::stale_handle);
-  inode.item = TRY(format::parse_inode(value));
+  const format::InodeItem item = TRY(format::parse_inode(value));
   // An inode without names that is not in the table is being removed, or will be.
-  if (inode.item.links == 0) return fail(ErrorCode::stale_handle);
-  inode.type_ = inode.item.mode & S_IFMT;
-  inode.truncation_unfinished = TRY(is_half_truncated(io, inode));
-  inode.loaded_.store(true, std::memory_order_release);
+  if (item.links == 0) return fail(ErrorCode::stale_handle);
+  inode.truncation_unfinished = S_ISREG(item.mode) && TRY(is_half_truncated(io, inode.number()));
+  fill(inode, item);
   return {};
 }
 
 // Whether a truncation was left unfinished when the inode was last used.
-Result<bool> InodeTable::is_half_truncated(blockio::IoQueue& io, const Inode& inode) {
-  if (!inode.is_regular() || store_.item_count(format::ItemKind::orphan) == 0) return false;
+Result<bool> InodeTable::is_half_truncated(blockio::IoQueue& io, InodeNumber number) {
+  if (store_.item_count(format::ItemKind::orphan) == 0) return false;
   store::ItemValue value;
-  if (!TRY(store_.get(io, orphan_key(inode.number()), value))) return false;
+  if (!TRY(store_.get(io, orphan_key(number), value))) return false;
   const auto orphan = TRY(format::parse_orphan(value));
   return format::OrphanReason{orphan.reason} == format::OrphanReason::truncated;
 }
 
+void InodeTable::fill(Inode& inode, const format::InodeItem& item) noexcept {
+  inode.item = item;
+  inode.type_ = item.mode & S_IFMT;
+  inode.loaded_.store(true, std::memory_order_release);
+}
+
 Result<InodeRef> InodeTable::create(InodeNumber number, const format::InodeItem& item) {
   auto inode = std::make_unique<Inode>(number);
-  inode->item = item;
-  inode->type_ = item.mode & S_IFMT;
-  inode->loaded_.store(true, std::memory_order_release);
+  fill(*inode, item);
   inode->pins_ = 1;
-  Inode* const made = inode.get();
   Shard& shard = shard_of(number);
-  const std::lock_guard guard(shard.mutex);
-  if (!shard.inodes.try_emplace(number.value(), std::move(inode)).second) {
-    return fail(ErrorCode::corrupt_structure, fmt::format("the new inode number {} is in use", number.value()));
+  InodeRef sought;
+  {
+    const std::lock_guard guard(shard.mutex);
+    const auto [found, added] = shard.inodes.try_emplace(number.value(), std::move(inode));
+    Inode& there = *found.value();
+    if (added) return InodeRef(*this, there);
+    if (!there.doomed_ && !there.loaded_.load(std::memory_order_acquire)) {
+      shard.remove_idle(there);
+      ++there.pins_;
+      sought = InodeRef(*this, there);
+    }
   }
-  return InodeRef(*this, *made);
+  if (sought) {
+    // Whoever looks for it has found that there is no item, or has not looked yet and finds this.
+    const std::lock_guard guard(loading_[number.value() % kShards]);
+    if (!sought->loaded_.load(std::memory_order_relaxed)) {
+      fill(*sought, item);
+      return sought;
+    }
+  }
+  return fail(ErrorCode::corrupt_structure, fmt::format("the new inode number {} is in use", number.value()));
 }
 
 void InodeTable::add_reference(Inode& inode) {

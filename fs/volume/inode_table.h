@@ -103,7 +103,8 @@ class InodeTable {
   // stale_handle when there is no such inode, or none that can still be reached.
   [[nodiscard]] Result<InodeRef> acquire(blockio::IoQueue& io, InodeNumber number);
   // The inode that the caller is about to make with this item: its number is new, and no item has it. corrupt_structure
-  // when somebody uses an inode of that number nevertheless.
+  // when somebody uses an inode of that number nevertheless; who is just looking whether there is one (file handles may
+  // have any number) is not in the way.
   [[nodiscard]] Result<InodeRef> create(InodeNumber number, const format::InodeItem& item);
 
   void add_reference(Inode& inode);
@@ -125,7 +126,8 @@ class InodeTable {
 
   [[nodiscard]] Shard& shard_of(InodeNumber number) const noexcept;
   [[nodiscard]] Status load(blockio::IoQueue& io, Inode& inode);
-  [[nodiscard]] Result<bool> is_half_truncated(blockio::IoQueue& io, const Inode& inode);
+  void fill(Inode& inode, const format::InodeItem& item) noexcept;
+  [[nodiscard]] Result<bool> is_half_truncated(blockio::IoQueue& io, InodeNumber number);
   void unpin(Inode& inode) noexcept;
   // With the shard's mutex held: lets go of an inode that nobody uses.
   void retire(Shard& shard, Inode& inode) noexcept;

@@ -37,6 +37,7 @@ enum class AccessTimes : std::uint8_t { never, relative, always };
 // As stat(2) and statx(2) have them.
 struct Attributes {
   InodeNumber inode;
+  Generation generation;  // stays the same; no other inode that ever had the number has it
   std::uint32_t mode = 0;
   std::uint32_t links = 0;
   std::uint32_t uid = 0;

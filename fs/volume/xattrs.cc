@@ -27,6 +27,10 @@ constexpr std::string_view kCapabilities = "security.capability";
 
 tl::unexpected<Error> malformed() { return fail(ErrorCode::corrupt_structure, "malformed extended attribute"); }
 
+format::Key value_part_key(InodeNumber inode, std::uint64_t id, std::uint64_t part) noexcept {
+  return {inode, format::ItemKind::xattr_value, id << format::kXattrPartBits | part};
+}
+
 Status check_xattr_name(std::string_view name) {
   if (name.size() > format::kMaxNameLength) return fail(ErrorCode::out_of_range);
   if (name.empty() || name.find('\0') != std::string_view::npos) return fail(ErrorCode::invalid_argument);
@@ -48,7 +52,7 @@ class XattrItem {
   Result<std::string> value() const;
   // Both change the item in memory and stage it with the parts of values that lie apart.
   void remove(store::Transaction& transaction);
-  Status add(store::Transaction& transaction, std::span<const std::byte> value);
+  Status add(store::Transaction& transaction, std::span<const std::byte> value, UnusedValueIds& ids);
 
  private:
   struct Entry {
@@ -63,9 +67,8 @@ class XattrItem {
     return (value_size + part_size() - 1) / part_size();
   }
   [[nodiscard]] format::Key part_key(std::uint64_t id, std::uint64_t part) const noexcept {
-    return {key_.inode, format::ItemKind::xattr_value, id << format::kXattrPartBits | part};
+    return value_part_key(key_.inode, id, part);
   }
-  Result<std::uint64_t> unused_value_id();
   void stage(store::Transaction& transaction);
 
   VolumeState& volume_;
@@ -133,18 +136,7 @@ void XattrItem::remove(store::Transaction& transaction) {
   stage(transaction);
 }
 
-Result<std::uint64_t> XattrItem::unused_value_id() {
-  format::Key highest;
-  store::ItemValue ignored;
-  const bool any =
-      TRY(volume_.store->floor(io_, part_key(0, 0), part_key(kMaxValueId, kMaxParts - 1), highest, ignored));
-  if (!any) return 0;
-  const std::uint64_t last = highest.offset >> format::kXattrPartBits;
-  if (last == kMaxValueId) return fail(ErrorCode::no_space);
-  return last + 1;
-}
-
-Status XattrItem::add(store::Transaction& transaction, std::span<const std::byte> value) {
+Status XattrItem::add(store::Transaction& transaction, std::span<const std::byte> value, UnusedValueIds& ids) {
   const std::size_t most = format::max_value_size(volume_.node_size);
   const std::size_t without_value = item_.size() + sizeof(format::XattrEntry) + name_.size();
   if (without_value > most) return fail(ErrorCode::no_space, "too many attributes share a hash");
@@ -155,7 +147,7 @@ Status XattrItem::add(store::Transaction& transaction, std::span<const std::byte
   entry.value_size = static_cast<std::uint32_t>(value.size());
   if (apart) {
     if (part_count(value.size()) > kMaxParts) return fail(ErrorCode::no_space, "attribute too large for this volume");
-    const std::uint64_t id = TRY(unused_value_id());
+    const std::uint64_t id = TRY(ids.take());
     entry.flags = format::kXattrValueApart;
     entry.value_id = id;
     for (std::uint64_t i = 0; !value.empty(); ++i) {
@@ -216,7 +208,8 @@ Status set_locked(VolumeState& volume, Context& context, Inode& inode, const Set
   const bool is_acl = setting.name == kAccessAcl || setting.name == kDefaultAcl;
   const bool kept = !is_acl || TRY(apply_acl(staged, setting.name, setting.value));
   if (kept) {
-    TRY(stage_xattr(volume, context.io, inode.number(), staged.next, setting.name, setting.value, transaction));
+    UnusedValueIds ids(volume, context.io, inode.number());
+    TRY(stage_xattr(volume, context.io, inode.number(), staged.next, {setting.name, setting.value}, ids, transaction));
   } else {
     TRY(remove_staged(volume, context.io, staged, setting.name, transaction));
   }
@@ -261,16 +254,28 @@ Result<std::optional<std::string>> read_xattr(VolumeState& volume, blockio::IoQu
   return TRY(item.value());
 }
 
+Result<std::uint64_t> UnusedValueIds::take() {
+  if (!next_) {
+    format::Key highest;
+    store::ItemValue ignored;
+    const bool any = TRY(volume_.store->floor(io_, value_part_key(inode_, 0, 0),
+                                              value_part_key(inode_, kMaxValueId, kMaxParts - 1), highest, ignored));
+    next_ = any ? (highest.offset >> format::kXattrPartBits) + 1 : 0;
+  }
+  if (*next_ > kMaxValueId) return fail(ErrorCode::no_space);
+  return (*next_)++;
+}
+
 Status stage_xattr(VolumeState& volume, blockio::IoQueue& io, InodeNumber number, format::InodeItem& item,
-                   std::string_view name, std::span<const std::byte> value, store::Transaction& transaction) {
-  XattrItem attribute(volume, io, number, name);
+                   const StagedXattr& xattr, UnusedValueIds& ids, store::Transaction& transaction) {
+  XattrItem attribute(volume, io, number, xattr.name);
   TRY(attribute.load());
   if (attribute.found()) {
     attribute.remove(transaction);
   } else {
     item.xattrs = item.xattrs + 1;
   }
-  return attribute.add(transaction, value);
+  return attribute.add(transaction, xattr.value, ids);
 }
 
 Result<std::string> Volume::get_xattr(Context& context, InodeNumber number, std::string_view name) {

@@ -273,6 +273,68 @@ TEST_P(StopTest, LosesWhatNobodyMadeDurable) {
   EXPECT_TRUE(fs::is_empty(volume_->root()));
 }
 
+class FileHandle {
+ public:
+  explicit FileHandle(int file) {
+    get()->handle_bytes = MAX_HANDLE_SZ;
+    int mount = 0;
+    EXPECT_DONE(name_to_handle_at(file, "", get(), &mount, AT_EMPTY_PATH));
+  }
+  // The inode number of what it leads to, or the errno, negative.
+  [[nodiscard]] std::int64_t inode_in(const fs::path& root) {
+    const Descriptor mount(root, O_RDONLY | O_DIRECTORY);
+    const int file = open_by_handle_at(mount, get(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) return -errno;
+    struct stat status {};
+    EXPECT_DONE(fstat(file, &status));
+    close(file);
+    return static_cast<std::int64_t>(status.st_ino);
+  }
+
+ private:
+  [[nodiscard]] file_handle* get() { return reinterpret_cast<file_handle*>(memory_.data()); }
+  alignas(file_handle) std::array<std::byte, sizeof(file_handle) + MAX_HANDLE_SZ> memory_{};
+};
+
+// open_by_handle_at(2): never another file. The numbers of those that were lost are given out once more.
+TEST_P(StopTest, HandlesOfLostFilesAreStale) {
+  const fs::path root = volume_->root();
+  const auto inode_of = [](const fs::path& path) {
+    struct stat status {};
+    EXPECT_DONE(stat(path.c_str(), &status));
+    return static_cast<std::int64_t>(status.st_ino);
+  };
+  const auto make = [&root](const char* name) { return Descriptor(root / name, O_CREAT | O_RDWR); };
+  fs::create_directory(root / "durable");
+  FileHandle durable(Descriptor(root / "durable", O_RDONLY | O_DIRECTORY));
+  FileHandle top(Descriptor(root, O_RDONLY | O_DIRECTORY));
+  sync_directory(root);
+  FileHandle lost(make("lost"));
+  FileHandle unnamed(Descriptor(root, O_TMPFILE | O_RDWR));
+  const std::int64_t number = inode_of(root / "lost");
+  EXPECT_EQ(lost.inode_in(root), number);
+  ASSERT_NO_FATAL_FAILURE(stop());
+  EXPECT_EQ(lost.inode_in(root), -ESTALE);
+  const std::int64_t by_durable = durable.inode_in(root);  // before its name tells the kernel what it is
+  EXPECT_EQ(by_durable, inode_of(root / "durable"));
+  EXPECT_EQ(top.inode_in(root), 1);
+  FileHandle made(make("made"));
+  FileHandle also(make("also"));
+  ASSERT_EQ(inode_of(root / "made"), number);
+  for (int mounts = 0; mounts < 2; ++mounts) {
+    // What the kernel has at hand, and then what it asks for, by number or in a listing.
+    EXPECT_EQ(lost.inode_in(root), -ESTALE);
+    EXPECT_EQ(unnamed.inode_in(root), -ESTALE);
+    EXPECT_EQ(made.inode_in(root), number);
+    EXPECT_EQ(also.inode_in(root), number + 1);
+    EXPECT_EQ(inode_of(root / "durable" / ".."), 1);
+    EXPECT_EQ(std::distance(fs::directory_iterator(root), {}), 3);
+    EXPECT_EQ(made.inode_in(root), number);
+    ASSERT_TRUE(succeeded(volume_->unmount()));
+    ASSERT_TRUE(succeeded(volume_->mount(Engine::io_uring)));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Of, StopTest,
                          testing::Values(Way{"image", nullptr, nullptr},
                                          Way{"loop", nullptr, nullptr, DeviceKind::loop_4096}),

@@ -50,7 +50,7 @@ enum class Deviation {
   directories_have_other_offsets,
   // Inode flags and attributes that are not kept are refused, where ext4 ignores some.
   unknown_flags_are_refused,
-  // Inode numbers are never used again, so there are no generations.
+  // Inode numbers are not used again, so programs cannot ask for generations; file handles have them.
   no_generations,
   // Changing inode flags moves the change time on the volume, but the kernel shows its own until it forgets the file.
   flags_keep_change_time,

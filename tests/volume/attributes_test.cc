@@ -55,6 +55,22 @@ TEST_P(OneFile, TimesOfAnyCentury) {
   EXPECT_EQ(error_of(change(AttributeChange::accessed_field, values)), ErrorCode::invalid_argument);
 }
 
+// A crash undoes that the file was made, and its number is given out again.
+TEST_P(OneFile, GenerationsTellInodesOfOneNumberApart) {
+  const Generation lost = rig.stat(file).generation;
+  rig.crash();
+  rig.mount();
+  const auto made = volume().make_node(context(), kRootInode, "g", {S_IFREG | 0644, 0});
+  ASSERT_TRUE(made);
+  ASSERT_EQ(made->inode, file);
+  EXPECT_NE(made->generation, lost);
+  ASSERT_TRUE(volume().store().checkpoint(rig.io()));
+  set_mode(0600);
+  EXPECT_EQ(rig.stat(file).generation, made->generation);
+  rig.remount();
+  EXPECT_EQ(rig.stat(file).generation, made->generation);
+}
+
 TEST_P(OneFile, ModeAndOwner) {
   AttributeChange values;
   values.mode = S_IFDIR | 06751;  // a type has no say here

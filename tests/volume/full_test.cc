@@ -1,7 +1,10 @@
 // A volume without space left.
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdio.h>
+
+#include <algorithm>
 
 #include "tests/volume/rig.h"
 
@@ -177,6 +180,47 @@ TEST_P(Full, PreallocatedSpaceCanBeWritten) {
   }
   ASSERT_NO_FATAL_FAILURE(empty());
   rig.check();
+}
+
+// More runs than one transaction takes, and less space than is wanted: found out when a part of it is there already.
+TEST_P(Full, WhoseAllocationFailsKeepsItsSize) {
+  Rig wide{GetParam()};
+  const std::uint64_t block = wide.block_size();
+  const std::uint64_t hole = std::max<std::uint64_t>(GetParam().node_size / block, 1);  // the tree is to find room
+  const InodeNumber holed = wide.make_file(kRootInode, "holed");
+  const std::uint64_t holes = wide.free_blocks() / hole / 2 * 7 / 8;
+  wide.write(holed, 0, std::string(2 * holes * hole * block, 'x'));
+  for (std::uint64_t i = 0; i < holes; ++i) {
+    const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    ASSERT_TRUE(wide.volume().allocate(wide.context(), holed, punch, 2 * i * hole * block, hole * block));
+  }
+  const std::uint64_t free = wide.free_blocks();
+  const std::string before = pattern(3 * block / 2, 5);
+  for (const int mode : {0, FALLOC_FL_ZERO_RANGE}) {
+    const std::string name = "f" + std::to_string(mode);
+    const InodeNumber file = wide.make_file(kRootInode, name);
+    wide.write(file, 0, before);
+    EXPECT_EQ(error_of(wide.volume().allocate(wide.context(), file, mode, 2 * block, free * block)),
+              ErrorCode::no_space);
+    EXPECT_EQ(wide.stat(file).size, before.size());
+    EXPECT_GT(wide.stat(file).blocks, 256 * block / 512) << "it failed before it took anything";
+    wide.check();
+    wide.remount();
+    EXPECT_EQ(wide.stat(file).size, before.size());
+    EXPECT_TRUE(same(wide.read(file, 0, 600 * block), before));
+    // The file grows over what is preallocated; zeroing takes other blocks.
+    if (mode != 0) wide.truncate(file, before.size());
+    const std::uint64_t size = free * block * 3 / 4;
+    const Status again = wide.volume().allocate(wide.context(), file, mode, 2 * block, size - 2 * block);
+    ASSERT_TRUE(again) << again.error().message();
+    EXPECT_EQ(wide.stat(file).size, size);
+    EXPECT_TRUE(same(wide.read(file, 0, size), before + std::string(size - before.size(), '\0')));
+    wide.truncate(file, before.size());
+    EXPECT_EQ(wide.stat(file).blocks, 2 * block / 512);
+    ASSERT_TRUE(wide.volume().unlink(wide.context(), kRootInode, name));
+    EXPECT_EQ(wide.free_blocks(), free);
+  }
+  wide.check();
 }
 
 TEST_P(Full, FilesWithoutCopyOnWriteAreOverwritten) {

@@ -33,6 +33,8 @@ struct Census {
     std::uint64_t names_in_it = 0;
     std::uint64_t directories_in_it = 0;
     std::uint64_t xattrs = 0;
+    std::map<std::uint64_t, std::uint64_t> values_named;  // that lie apart: their sizes
+    std::map<std::uint64_t, std::uint64_t> values_there;
     std::uint64_t extents_end = 0;
     std::size_t inline_size = 0;
     bool has_inline = false;
@@ -73,10 +75,15 @@ void Census::count(const format::Key& key, std::span<const std::byte> value, std
     }
     case ItemKind::xattr: {
       format::XattrCursor cursor(value);
-      while (cursor.next()) ++inode.xattrs;
+      while (const auto xattr = cursor.next()) {
+        ++inode.xattrs;
+        if (!xattr->value_id) continue;
+        if (!inode.values_named.emplace(*xattr->value_id, xattr->value_size).second) malformed.emplace_back("value id");
+      }
       if (cursor.malformed()) malformed.emplace_back("xattr");
       return;
     }
+    case ItemKind::xattr_value: inode.values_there[key.offset >> format::kXattrPartBits] += value.size(); return;
     case ItemKind::extent: {
       const auto extent = format::parse_extent(key, value, block_count);
       if (!extent) return malformed.push_back(extent.error().message());
@@ -104,6 +111,7 @@ void check_inode(std::uint64_t number, const Census::Count& inode) {
   EXPECT_EQ(inode.item.blocks, inode.blocks);
   EXPECT_EQ(inode.item.entries, inode.names_in_it);
   EXPECT_EQ(inode.item.xattrs, inode.xattrs);
+  EXPECT_EQ(inode.values_there, inode.values_named);
   if (inode.has_inline) {
     EXPECT_EQ(inode.inline_size, inode.item.size);
     EXPECT_EQ(inode.blocks, 0U);

@@ -74,6 +74,30 @@ TEST_F(Threads, FilesOfTheirOwn) {
   rig.check();
 }
 
+// As open_by_handle_at(2) may: asking for numbers that are about to be given out keeps nobody from making files.
+TEST_F(Threads, InodesAreMadeWhileTheirNumbersAreLookedFor) {
+  constexpr std::uint64_t kFiles = 4000;
+  std::atomic<std::uint64_t> next = rig.make_file(kRootInode, "first").value() + 1;
+  const std::uint64_t end = next + kFiles;
+  run([&](unsigned id, Context& context) {
+    while (id != 0 && next < end) {
+      const auto found = rig.volume().attributes(context, InodeNumber{next + id - 1});
+      if (!found) {
+        ASSERT_EQ(error_of(found), ErrorCode::stale_handle);
+      }
+    }
+    for (std::uint64_t i = 0; id == 0 && i < kFiles; ++i) {
+      const auto made = rig.volume().make_node(context, kRootInode, std::to_string(i), {S_IFREG | 0644, 0});
+      next = made ? made->inode.value() + 1 : end;  // so that the others end
+      ASSERT_TRUE(made) << i << ": " << made.error().message();
+      rig.volume().forget(context.io, made->inode, 1);
+    }
+    next = end;
+  });
+  EXPECT_EQ(rig.names(kRootInode).size(), kFiles + 1);
+  rig.check();
+}
+
 TEST_F(Threads, OneFileWrittenAndReadByAll) {
   constexpr std::uint64_t kBlocks = 64;
   constexpr std::size_t kBlock = 4096;
