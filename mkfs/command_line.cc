@@ -11,6 +11,8 @@
 #include <limits>
 #include <vector>
 
+#include "fs/base/standard_streams.h"
+
 namespace ashlar::mkfs {
 namespace {
 
@@ -122,7 +124,7 @@ std::variant<CommandLine, int> parse_command_line(int argc, const char* const* a
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "mkfs.ashlarfs: {} (see mkfs.ashlarfs --help)\n", error.what());
+    print(stderr, "mkfs.ashlarfs: {} (see mkfs.ashlarfs --help)\n", error.what());
     return kFailed;
   }
   apply(raw, line.format);

@@ -1,11 +1,10 @@
 #include "fs/ctl/command_line.h"
 
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
+#include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
 
 namespace ashlar::ctl {
@@ -112,7 +111,7 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "ashlarctl: {} (see ashlarctl --help)\n", error.what());
+    print(stderr, "ashlarctl: {} (see ashlarctl --help)\n", error.what());
     return kFailed;
   }
   return action;
