@@ -79,4 +79,12 @@ Result<bool> is_marked_clean(blockio::BlockDevice& device, blockio::IoQueue& io)
   return report.is_clean() && (flags & format::kCleanlyUnmounted) != 0 && (flags & format::kHasErrors) == 0;
 }
 
+Result<std::unique_ptr<claim::VolumeClaim>> claim_volume(blockio::BlockDevice& device, blockio::IoQueue& io,
+                                                         const claim::ClaimOptions& options) {
+  Report report;
+  const std::optional<format::Superblock> superblock = TRY(pass_superblock(device, io, CheckOptions{}, report));
+  if (!superblock) return std::unique_ptr<claim::VolumeClaim>();
+  return claim::VolumeClaim::take(io, *superblock, options);
+}
+
 }  // namespace ashlar::fsck

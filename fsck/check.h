@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <set>
 
 #include "blockio/block_device.h"
 #include "blockio/io_queue.h"
 #include "fs/base/result.h"
+#include "fs/claim/volume_claim.h"
 #include "fsck/finding.h"
 
 namespace ashlar::fsck {
@@ -49,6 +51,11 @@ struct CheckOptions {
 // Whether the newest superblock says that the volume was unmounted cleanly and found no errors: then there is nothing
 // to check unless one insists. not_a_volume and other errors of the superblock as they are.
 [[nodiscard]] Result<bool> is_marked_clean(blockio::BlockDevice& device, blockio::IoQueue& io);
+
+// Before anything is changed of a volume that several hosts can reach; null when it is none, or nobody can tell.
+[[nodiscard]] Result<std::unique_ptr<claim::VolumeClaim>> claim_volume(blockio::BlockDevice& device,
+                                                                       blockio::IoQueue& io,
+                                                                       const claim::ClaimOptions& options);
 
 // A daemon that had to stop leaves a mark, so that fsck looks. Takes it away from a volume in which nothing is wrong
 // (any more), copy by copy: a power cut in between leaves copies that differ, which the next run heals.

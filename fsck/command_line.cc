@@ -18,7 +18,7 @@ CommandLine parse_command_line(int count, char** arguments) {
   CLI::Option* const safe = app.add_flag("-a,-p", preen, "repair what is safe without asking")->excludes(none);
   app.add_flag("-y", yes, "repair all that can be repaired without asking")->excludes(none)->excludes(safe);
   app.add_flag("-f", line.force, "check even if the volume is marked clean");
-  app.add_flag("-v", line.verbose, "say more");
+  app.add_flag("-v", line.verbose, "say which pass it is in, and why a volume is not looked at");
   app.add_flag("--data", line.data, "also read all file contents and compare their checksums");
   app.add_flag("--search", line.search, "look for a volume of which no trace of a superblock is left");
   app.add_flag("--json", line.json, "print the findings as JSON");

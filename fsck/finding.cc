@@ -73,6 +73,11 @@ void Report::mark_repaired(const Report& after) noexcept {
     if (is_gone(id)) counts.repaired = counts.all;
   }
   for (Finding& finding : findings_) finding.repaired = finding.repaired || is_gone(finding.id);
+  inodes = after.inodes;
+  directories = after.directories;
+  nodes = after.nodes;
+  blocks_used = after.blocks_used;
+  block_count = after.block_count;
 }
 
 std::uint64_t Report::repaired() const noexcept {

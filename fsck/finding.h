@@ -87,7 +87,8 @@ class Report {
   [[nodiscard]] const Place& last() const noexcept { return last_; }
   // That finding, and no other, has been put right.
   void mark_repaired(const Place& place) noexcept;
-  // The volume was repaired, and a check after that says `after`: all that it does not say any more is right now.
+  // The volume was repaired, and a check after that says `after`: all that it does not say any more is right now, and
+  // the summary is of the volume as it is now.
   void mark_repaired(const Report& after) noexcept;
 
   [[nodiscard]] const std::vector<Finding>& findings() const noexcept { return findings_; }

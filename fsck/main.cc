@@ -1,4 +1,5 @@
 // fsck.ashlarfs: checks a volume.
+#include <fmt/core.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -6,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <optional>
 #include <string>
 
 #include "blockio/file_device.h"
@@ -28,6 +30,8 @@ std::atomic<bool> cancel_requested{false};
 
 // Percent of a check behind each pass.
 constexpr std::array kPercentAfter = {0, 5, 80, 90, 100};
+// By number, as in the manual page.
+constexpr std::array kPassNames = {"", "superblocks and log", "tree", "names", "bitmaps", "repair"};
 
 class ProgressDisplay {
  public:
@@ -35,6 +39,11 @@ class ProgressDisplay {
 
   bool show(Pass pass, double part) {
     const int percent = std::clamp(static_cast<int>(part * 100), 0, 100);
+    if (line_.verbose && !line_.json && pass != told_) {
+      print("{}: pass {}: {}\n", line_.device, static_cast<unsigned>(pass), kPassNames[static_cast<std::size_t>(pass)]);
+      static_cast<void>(std::fflush(stdout));
+    }
+    told_ = pass;
     if (pass != pass_ || percent != percent_) write(pass, percent);
     pass_ = pass;
     percent_ = percent;
@@ -57,6 +66,7 @@ class ProgressDisplay {
   }
 
   const CommandLine& line_;
+  std::optional<Pass> told_;  // by -v
   Pass pass_ = Pass::log;
   int percent_ = -1;
 };
@@ -119,11 +129,21 @@ Result<int> check(const CommandLine& line) {
   if (!line.force) {
     const Result<bool> clean = is_marked_clean(*device, *io);
     if (clean && *clean) {
-      if (!line.json) print("{}: clean\n", line.device);
+      print("{}", line.json ? skipped_to_json(line.device) : skipped_to_text(line));
       return kClean;
     }
   }
-  return exit_status_of(TRY(check_and_repair(line, *device, *io)));
+  std::unique_ptr<claim::VolumeClaim> claim;
+  if (!device_options.read_only) claim = TRY(claim_volume(*device, *io, {}));
+  if (claim) {
+    TRY(claim->keep(*device, [&line](const std::string& why) {
+      print(stderr, "fsck.ashlarfs: {}: {}\n", line.device, why);
+      cancel_requested.store(true);
+    }));
+  }
+  Result<Report> report = check_and_repair(line, *device, *io);
+  if (claim) TRY(claim->release(*io));
+  return exit_status_of(TRY(std::move(report)));
 }
 
 int run(const CommandLine& line) {

@@ -32,6 +32,10 @@ std::string line_of(const Report& report, const CommandLine& line, const Finding
                      finding.text, path == nullptr ? "" : " (" + printable(*path) + ")", outcome);
 }
 
+std::string text_of(const nlohmann::json& json) {
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
 }  // namespace
 
 std::string findings_to_text(const Report& report, const CommandLine& line, FindingId id) {
@@ -66,6 +70,7 @@ std::string summary_to_text(const Report& report, const CommandLine& line) {
 std::string to_json(const Report& report, const std::string& device) {
   nlohmann::json json;
   json["device"] = device;
+  json["checked"] = true;
   json["clean"] = report.is_clean();
   json["total"] = report.total();
   json["inodes"] = report.inodes;
@@ -84,7 +89,21 @@ std::string to_json(const Report& report, const std::string& device) {
     if (const std::string* const path = report.path_of(finding)) entry["path"] = *path;
     json["findings"].push_back(std::move(entry));
   }
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return text_of(json);
+}
+
+std::string skipped_to_text(const CommandLine& line) {
+  return fmt::format("{}: clean{}\n", line.device,
+                     line.verbose ? ", as it was unmounted well; not looked at (-f does all the same)" : "");
+}
+
+std::string skipped_to_json(const std::string& device) {
+  return text_of({{"device", device},
+                  {"checked", false},
+                  {"clean", true},
+                  {"total", 0},
+                  {"exit_status", static_cast<int>(kClean)},
+                  {"findings", nlohmann::json::array()}});
 }
 
 int exit_status_of(const Report& report) noexcept {

@@ -14,6 +14,9 @@ namespace ashlar::fsck {
 [[nodiscard]] std::string to_text(const Report& report, const CommandLine& line);
 [[nodiscard]] std::string summary_to_text(const Report& report, const CommandLine& line);
 [[nodiscard]] std::string to_json(const Report& report, const std::string& device);
+// Of a volume that is marked clean and was not looked at.
+[[nodiscard]] std::string skipped_to_text(const CommandLine& line);
+[[nodiscard]] std::string skipped_to_json(const std::string& device);
 [[nodiscard]] int exit_status_of(const Report& report) noexcept;
 
 }  // namespace ashlar::fsck

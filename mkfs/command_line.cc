@@ -1,6 +1,7 @@
 #include "mkfs/command_line.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 #include <uuid/uuid.h>
 
 #include <CLI/CLI.hpp>
@@ -36,10 +37,9 @@ std::string check_uuid(const std::string& text) {
   return fmt::format("'{}' is not a UUID", text);
 }
 
-// This version has no feature to choose.
 std::string check_features(const std::string& text) {
-  if (text.empty() || text == "none" || text == "default") return {};
-  return fmt::format("unknown feature '{}': this version has none to choose", text);
+  if (text.empty() || text == "none" || text == "default" || text == "mmp") return {};
+  return fmt::format("unknown feature '{}': there is mmp", text);
 }
 
 std::string check_label(const std::string& text) {
@@ -72,6 +72,9 @@ void apply(const RawOptions& raw, FormatOptions& options) {
   if (!raw.uuid.empty() && raw.uuid != "random") {
     Uuid uuid{};
     if (uuid_parse(raw.uuid.c_str(), uuid.data()) == 0) options.uuid = uuid;
+  }
+  for (const std::string& feature : raw.features) {
+    if (feature == "mmp") options.read_only_compatible |= format::kHostClaims;
   }
 }
 
@@ -112,8 +115,10 @@ std::variant<CommandLine, int> parse_command_line(int argc, const char* const* a
       ->check([](const std::string& text) {
         return check_power_of_two(text, kSmallestOfferedBlock, format::kMaxNodeSize);
       });
-  app.add_option("-O,--features", raw.features, "Features to switch on, by name; this version has none to choose")
+  app.add_option("-O,--features", raw.features,
+                 "Features to switch on: mmp (a volume that several hosts reach is mounted by one)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(check_features);
   app.add_flag("-K,--no-discard", keep, "Do not discard the device's contents first");
   app.add_flag("-f,--force", line.force, "Overwrite another filesystem, partition table or volume");
@@ -129,6 +134,8 @@ std::variant<CommandLine, int> parse_command_line(int argc, const char* const* a
   }
   apply(raw, line.format);
   line.format.discard = !keep;
+  // Who makes an image without being root is to use it, too.
+  line.format.owner = {geteuid(), getegid()};
   return line;
 }
 

@@ -101,7 +101,8 @@ RootPlaces places_of(const format::Superblock& superblock) {
 Status write_root(VolumeWriter& writer, FormatOutcome& plan, const RootPlaces& places) {
   blockio::AlignedBuffer node(plan.layout.node_size());
   if (node.empty()) return fail(ErrorCode::out_of_memory);
-  plan.superblock.root = format::store(build_root_leaf(node.span(), plan.superblock.uuid, places, now()));
+  plan.superblock.root = format::store(
+      build_root_leaf(node.span(), plan.superblock.uuid, places, root_inode(now(), plan.owner.uid, plan.owner.gid)));
   const std::uint64_t offsets[] = {plan.layout.byte_offset(places.address[0]),
                                    plan.layout.byte_offset(places.address[1])};
   return writer.write_copies(node.span(), offsets);
@@ -150,7 +151,7 @@ Result<FormatOutcome> plan_volume(const blockio::Geometry& geometry, const Forma
   superblock.log_epoch = TRY(random_epoch());
   superblock.item_count[static_cast<std::size_t>(format::ItemKind::inode)] = 1;
   superblock.created_time = superblock.written_time = now().seconds;
-  return FormatOutcome{layout, superblock};
+  return FormatOutcome{layout, superblock, options.owner};
 }
 
 Status write_volume(blockio::IoQueue& io, FormatOutcome& plan, bool discard) {

@@ -21,13 +21,20 @@ inline constexpr std::uint32_t kDefaultNodeSize = 16384;
 
 using Uuid = std::array<std::uint8_t, 16>;
 
+// Of the root directory.
+struct Owner {
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+};
+
 struct FormatOptions {
   std::uint64_t volume_bytes = 0;  // 0: as much as the device has
   std::uint32_t block_size = 0;    // 0: 4096, more when the device's sectors or a huge volume need it
   std::uint32_t node_size = 0;     // 0: 16384, or the block size if that is more
   std::string label;               // UTF-8, at most format::kLabelSize bytes
   std::optional<Uuid> uuid;        // random if not given
-  std::uint64_t compatible = 0;    // feature bits
+  Owner owner;
+  std::uint64_t compatible = 0;  // feature bits
   std::uint64_t read_only_compatible = 0;
   std::uint64_t incompatible = 0;
   bool discard = false;  // tell the device first, if it can be told, that all it holds is garbage; it need not comply
@@ -36,6 +43,7 @@ struct FormatOptions {
 struct FormatOutcome {
   format::Layout layout;
   format::Superblock superblock;
+  Owner owner;
 };
 
 // What format_volume would do on a device of that geometry, everything checked, nothing written. uuid, hash seed and

@@ -29,18 +29,20 @@ format::TimeItem time_item(Moment moment) {
   return item;
 }
 
-format::InodeItem root_inode(Moment now) {
+}  // namespace
+
+format::InodeItem root_inode(Moment now, std::uint32_t uid, std::uint32_t gid) {
   format::InodeItem inode{};
   inode.mode = S_IFDIR | 0755;
   inode.links = 2;
+  inode.uid = uid;
+  inode.gid = gid;
   inode.generation = kFirstGeneration.value();
   inode.parent = kRootInode.value();
   inode.accessed = inode.modified = inode.changed = inode.born = time_item(now);
   inode.version = 1;
   return inode;
 }
-
-}  // namespace
 
 Result<RootPlaces> choose_root_places(const format::Layout& layout) {
   const std::uint32_t groups = layout.group_count();
@@ -54,9 +56,8 @@ Result<RootPlaces> choose_root_places(const format::Layout& layout) {
 }
 
 format::NodePointer build_root_leaf(std::span<std::byte> node, const std::uint8_t (&uuid)[16], const RootPlaces& places,
-                                    Moment now) {
+                                    const format::InodeItem& inode) {
   std::fill(node.begin(), node.end(), std::byte{0});
-  const format::InodeItem inode = root_inode(now);
   const std::size_t value_offset = node.size() - sizeof inode;
 
   format::LeafItem item{};

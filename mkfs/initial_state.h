@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fs/base/types.h"
+#include "fs/format/items.h"
 #include "fs/format/layout.h"
 #include "fs/format/node.h"
 #include "fs/format/superblock.h"
@@ -27,9 +28,12 @@ struct RootPlaces {
 };
 [[nodiscard]] Result<RootPlaces> choose_root_places(const format::Layout& layout);
 
+// The root directory.
+[[nodiscard]] format::InodeItem root_inode(Moment now, std::uint32_t uid, std::uint32_t gid);
+
 // Fills `node` (node_size bytes) with the sealed root leaf and returns the pointer to it.
 [[nodiscard]] format::NodePointer build_root_leaf(std::span<std::byte> node, const std::uint8_t (&uuid)[16],
-                                                  const RootPlaces& places, Moment now);
+                                                  const RootPlaces& places, const format::InodeItem& inode);
 
 // A group of which some blocks are in use besides the fixed ones.
 struct TouchedGroup {

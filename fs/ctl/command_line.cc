@@ -1,8 +1,12 @@
 #include "fs/ctl/command_line.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
@@ -11,6 +15,14 @@ namespace ashlar::ctl {
 namespace {
 
 constexpr int kFailed = 1;
+constexpr int kScrubUsage = 16;  // as fsck(8) has it: 1 is "damage, and all of it healed" there
+
+// Where a word is unknown, CLI11 says only what is missing.
+std::string complaint_of(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = app.remaining(true);
+  if (error.get_name() != "RequiredError" || unknown.empty()) return error.what();
+  return fmt::format("'{}' is unknown", unknown.front());
+}
 
 // Each adds its command to `app` and, when it is the one chosen, sets `action`, which outlives the parsing.
 
@@ -111,8 +123,8 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    print(stderr, "ashlarctl: {} (see ashlarctl --help)\n", error.what());
-    return kFailed;
+    print(stderr, "ashlarctl: {} (see ashlarctl --help)\n", complaint_of(app, error));
+    return app.got_subcommand("scrub") ? kScrubUsage : kFailed;
   }
   return action;
 }

@@ -39,14 +39,16 @@ Result<std::string> find_mount_point(const std::string& directory_or_device) {
   return fail(ErrorCode::not_found, fmt::format("{}: is not in a mounted AshlarFS volume", directory_or_device));
 }
 
+const char* daemon_error_text(int error_number) {
+  return error_number == ENOTCONN ? "its daemon has died; unmount it" : std::strerror(error_number);
+}
+
 Result<std::string> read_status(const std::string& mount_point) {
   std::string status(kMaxStatus, '\0');
   const ssize_t size = getxattr(mount_point.c_str(), kStatusName, status.data(), status.size());
   if (size < 0) {
     const int error = errno;
-    const char* const why = error == ENOTCONN  ? "its daemon has died; unmount it"
-                            : error == ENODATA ? "no AshlarFS daemon answers there"
-                                               : std::strerror(error);
+    const char* const why = error == ENODATA ? "no AshlarFS daemon answers there" : daemon_error_text(error);
     return fail(from_errno(error), fmt::format("{}: {}", mount_point, why));
   }
   status.resize(static_cast<std::size_t>(size));

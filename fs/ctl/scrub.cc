@@ -70,7 +70,7 @@ Status check_all(int root, const ScrubOptions& options, const std::string& mount
       if (errno == EINTR) continue;
       const char* const why = errno == EPERM    ? "only root and who mounted it may scrub"
                               : errno == ENOTTY ? "its daemon is older and cannot scrub"
-                                                : std::strerror(errno);
+                                                : daemon_error_text(errno);
       return fail(from_errno(errno), fmt::format("{}: scrub: {}", mount_point, why));
     }
     report.add(*exchange);
@@ -115,7 +115,10 @@ Status scrub(const ScrubOptions& options, int& exit_status) {
   exit_status = kFailedStatus;
   const std::string mount_point = TRY(find_mount_point(options.target));
   const int root = open(mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (root < 0) return fail(from_errno(errno), fmt::format("{}: {}", mount_point, std::strerror(errno)));
+  if (root < 0) {
+    const int error = errno;
+    return fail(from_errno(error), fmt::format("{}: {}", mount_point, daemon_error_text(error)));
+  }
   const CancelOnSignal cancel;
   ScrubReport report;
   Status checked = check_all(root, options, mount_point, report);

@@ -108,9 +108,11 @@ void print_superblock(const format::Superblock& superblock) {
   print_line("label", label.empty() ? "(none)" : label);
   print_line("uuid", format::uuid_text(superblock.uuid));
   print_line("format", fmt::format("version {}, features: compatible {}, read-only compatible {}, incompatible {}",
-                                   superblock.version.value(), format::feature_text(superblock.compatible),
-                                   format::feature_text(superblock.read_only_compatible),
-                                   format::feature_text(superblock.incompatible)));
+                                   superblock.version.value(),
+                                   format::feature_text(format::FeatureWord::compatible, superblock.compatible),
+                                   format::feature_text(format::FeatureWord::read_only_compatible,
+                                                        superblock.read_only_compatible),
+                                   format::feature_text(format::FeatureWord::incompatible, superblock.incompatible)));
   print_line("size", fmt::format("{}: {} of {} bytes in {}", format::size_text(superblock.block_count * block_size),
                                  format::count_text(superblock.block_count, "block"), block_size,
                                  format::count_text(layout.group_count(), "group")));

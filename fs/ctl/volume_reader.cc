@@ -20,6 +20,11 @@ Result<VolumeReader> VolumeReader::open(const std::string& path) {
   VolumeReader reader(path, fd, 0);
   struct stat info {};
   if (fstat(fd, &info) != 0) return failed(errno);
+  if (S_ISDIR(info.st_mode)) {
+    return fail(
+        ErrorCode::is_a_directory,
+        fmt::format("{}: is a directory; give the device or image, or ask a mounted volume: `ashlarctl stat`", path));
+  }
   if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode)) {
     return fail(ErrorCode::invalid_argument, fmt::format("{}: is neither a block device nor an image file", path));
   }

@@ -8,6 +8,7 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <limits>
 
@@ -17,10 +18,12 @@ namespace {
 constexpr std::uint64_t kMinCache = 8ULL << 20;
 constexpr std::uint64_t kMaxCommitSeconds = 3600;
 constexpr std::uint64_t kMaxThreads = 64;
+// The name that mount(8) looks for.
+constexpr const char* kHelperName = "mount.ashlarfs";
 
 // For the kernel and libfuse, passed on as they are.
-constexpr std::array kKernelOptions = {"nodev", "dev",         "nosuid", "suid",    "noexec",
-                                       "exec",  "allow_other", "sync",   "dirsync", "nosymfollow"};
+constexpr std::array kKernelOptions = {"nodev", "dev",         "nosuid", "suid",   "noexec",
+                                       "exec",  "allow_other", "sync",   "dirsync"};
 // What mount(8) and fstab may hand over, and what is always so here.
 constexpr std::array kIgnoredOptions = {"defaults",
                                         "_netdev",
@@ -42,7 +45,9 @@ constexpr std::array kIgnoredOptions = {"defaults",
                                         "atime",
                                         "async",
                                         "rw",
-                                        "loop"};
+                                        "loop",
+                                        "acl",
+                                        "user_xattr"};
 
 template <typename List>
 bool contains(const List& list, std::string_view name) {
@@ -161,6 +166,9 @@ Status parse_flag_option(std::string_view name, MountRequest& request) {
     // Contents the kernel sends at once with `sync`; names are ours.
     if (name == "sync" || name == "dirsync") request.sync_names = true;
     request.kernel_options.emplace_back(name);
+  } else if (name == "remount") {
+    // mount(8) asks a helper even for what only the kernel does.
+    return fail(ErrorCode::invalid_argument, "option remount: use mount -i -o remount,... and the directory alone");
   } else if (!contains(kIgnoredOptions, name) && !name.starts_with("x-")) {
     return fail(ErrorCode::invalid_argument, fmt::format("unknown option {}", name));
   }
@@ -218,7 +226,12 @@ CommandLine parse_command_line(int count, char** arguments) {
              "commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime, relatime, strictatime, nodiratime,\n"
              "nodatacow, norecovery, errors=remount-ro|continue|panic, nodev, nosuid, noexec, allow_other, ...")
           ->allow_extra_args(false);
-  app.add_flag("-f,--foreground", request.foreground, "stay in the foreground and log to standard error");
+  // mount(8) means something else by -f.
+  const bool is_helper = count > 0 && std::filesystem::path(arguments[0]).filename() == kHelperName;
+  bool fake = false;
+  if (is_helper) app.add_flag("-f,--fake", fake, "check the options and mount nothing");
+  app.add_flag(is_helper ? "--foreground" : "-f,--foreground", request.foreground,
+               "stay in the foreground and log to standard error");
   app.add_flag("-v,--verbose", request.verbose, "say what was mounted and how");
   const CLI::Option* const read_only = app.add_flag("-r")->description("as -o ro");
   const CLI::Option* const read_write = app.add_flag("-w")->description("as -o rw");
@@ -248,7 +261,7 @@ CommandLine parse_command_line(int count, char** arguments) {
     result.text = fmt::format("ashlarfs: {}: {}; see ashlarfs --help\n", request.device, parsed.error().message());
     return result;
   }
-  result.run = true;
+  result.run = !fake;
   return result;
 }
 

@@ -46,7 +46,7 @@ struct MountRequest {
 [[nodiscard]] Status parse_option_list(std::string_view list, MountRequest& request);
 
 // What the command line asked for: a request, or text for people and the exit status to leave with (--help, --version,
-// a wrong option).
+// a wrong option, mount -f).
 struct CommandLine {
   bool run = false;
   MountRequest request;

@@ -78,7 +78,7 @@ std::string status_json(const MountFacts& facts, const blockio::BlockDevice& dev
   status["device"] = device.name();
   status["mount_point"] = facts.mount_point;
   status["uuid"] = format::uuid_text(store.superblock().uuid);
-  status["label"] = format::label_text(store.superblock());
+  status["label"] = format::printable(store.label());
   status["state"] = state_of(stats, store.read_only());
   status["read_only"] = store.read_only();
   status["failure"] = stats.failure;

@@ -1,6 +1,7 @@
 // The on-disk format, nailed down: every size and offset, in one place. A change here is a change of format.
 #include <cstddef>
 
+#include "fs/format/host_claim.h"
 #include "fs/format/items.h"
 #include "fs/format/layout.h"
 #include "fs/format/log.h"
@@ -16,6 +17,18 @@ static_assert(offsetof(NodePointerItem, generation) == 16);
 static_assert(offsetof(NodePointerItem, crc) == 24);
 static_assert(offsetof(NodePointerItem, level) == 28);
 static_assert(offsetof(NodePointerItem, reserved) == 29);
+
+static_assert(sizeof(HostClaim) == 4096 && alignof(HostClaim) == 1);
+static_assert(offsetof(HostClaim, magic) == 0);
+static_assert(offsetof(HostClaim, crc) == 4);
+static_assert(offsetof(HostClaim, uuid) == 8);
+static_assert(offsetof(HostClaim, sequence) == 24);
+static_assert(offsetof(HostClaim, time) == 32);
+static_assert(offsetof(HostClaim, interval) == 40);
+static_assert(offsetof(HostClaim, reserved0) == 44);
+static_assert(offsetof(HostClaim, boot_id) == 48);
+static_assert(offsetof(HostClaim, host) == 64);
+static_assert(offsetof(HostClaim, reserved) == 128);
 
 static_assert(sizeof(Superblock) == 4096 && alignof(Superblock) == 1);
 static_assert(offsetof(Superblock, magic) == 0);

@@ -38,7 +38,8 @@ inline constexpr std::uint64_t kWritableGenerations = 1ULL << 63;
 // Feature bits. Unknown compatible ones are ignored, unknown read-only compatible ones forbid writing, unknown
 // incompatible ones forbid mounting.
 inline constexpr std::uint64_t kKnownCompatible = 0;
-inline constexpr std::uint64_t kKnownReadOnlyCompatible = 0;
+inline constexpr std::uint64_t kHostClaims = 1;  // read-only compatible: who writes claims the volume, see host_claim.h
+inline constexpr std::uint64_t kKnownReadOnlyCompatible = kHostClaims;
 inline constexpr std::uint64_t kKnownIncompatible = 0;
 
 // Superblock::flags

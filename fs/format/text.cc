@@ -56,13 +56,13 @@ std::string count_text(std::uint64_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
-std::string feature_text(std::uint64_t features) {
-  // No feature has a name yet.
+std::string feature_text(FeatureWord word, std::uint64_t features) {
   std::string text;
   for (unsigned bit = 0; bit < 64; ++bit) {
     if ((features >> bit & 1) == 0) continue;
     if (!text.empty()) text += ", ";
-    text += fmt::format("bit {}", bit);
+    const bool has_name = word == FeatureWord::read_only_compatible && 1ULL << bit == kHostClaims;
+    text += has_name ? "mmp" : fmt::format("bit {}", bit);
   }
   return text.empty() ? "none" : text;
 }

@@ -29,6 +29,7 @@ namespace ashlar::format {
 [[nodiscard]] std::string count_text(std::uint64_t count, std::string_view noun);
 
 // The set bits of one of the three feature words: names joined by commas, "bit 7" for unknown ones, "none" for 0.
-[[nodiscard]] std::string feature_text(std::uint64_t features);
+enum class FeatureWord : std::uint8_t { compatible, read_only_compatible, incompatible };
+[[nodiscard]] std::string feature_text(FeatureWord word, std::uint64_t features);
 
 }  // namespace ashlar::format

@@ -1,8 +1,10 @@
 #include "fs/fuse/session.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <linux/fuse.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -15,7 +17,9 @@
 #include <cstdio>
 #include <cstring>
 
+#include "fs/base/file_descriptor.h"
 #include "fs/base/log.h"
+#include "fs/base/standard_streams.h"
 #include "fs/fuse/dev_transport.h"
 #include "fs/fuse/direct_requests.h"
 #include "fs/fuse/handshake.h"
@@ -53,7 +57,6 @@ class ComplaintScope {
   ComplaintScope(const ComplaintScope&) = delete;
   ComplaintScope& operator=(const ComplaintScope&) = delete;
 
-  // fusermount3 has told its own on standard error.
   [[nodiscard]] std::string text_or(const char* otherwise) const {
     const std::string_view text(text_);
     return text.empty() ? otherwise : std::string(text.starts_with("fuse: ") ? text.substr(6) : text);
@@ -62,6 +65,51 @@ class ComplaintScope {
  private:
   std::string text_;
 };
+
+// While it lives, what is written to standard error is kept: fusermount3 tells there why it refuses, and that of a
+// daemon in the background leads nowhere.
+class ErrorOutputScope {
+ public:
+  ErrorOutputScope()
+      : before_(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)),
+        kept_(memfd_create("standard error", MFD_CLOEXEC)) {
+    if (before_.get() >= 0 && kept_.get() >= 0) dup2(kept_.get(), STDERR_FILENO);
+  }
+  ~ErrorOutputScope() {
+    const std::string rest = take();
+    if (before_.get() >= 0) dup2(before_.get(), STDERR_FILENO);
+    if (!rest.empty()) print(stderr, "{}\n", rest);
+  }
+  ErrorOutputScope(const ErrorOutputScope&) = delete;
+  ErrorOutputScope& operator=(const ErrorOutputScope&) = delete;
+
+  // What was written, in one line, without fusermount3's name; empty when nothing or taken before. What nobody takes is
+  // written to standard error in the end.
+  [[nodiscard]] std::string take() {
+    constexpr std::string_view kSpeaker = "fusermount3: ";
+    char buffer[kMaxLogLine];
+    const ssize_t size = pread(kept_.get(), buffer, sizeof buffer, 0);
+    static_cast<void>(!ftruncate(kept_.get(), 0));
+    std::string_view text(buffer, size > 0 ? static_cast<std::size_t>(size) : 0);
+    while (text.ends_with('\n')) text.remove_suffix(1);
+    if (text.starts_with(kSpeaker)) text.remove_prefix(kSpeaker.size());
+    std::string line(text);
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    return line;
+  }
+
+ private:
+  FileDescriptor before_;
+  FileDescriptor kept_;
+};
+
+// The mount itself; empty when it is done, otherwise why not.
+std::string mount_with_reason(fuse_session* session, const std::string& mount_point, const ComplaintScope& complaint) {
+  ErrorOutputScope output;
+  if (fuse_session_mount(session, mount_point.c_str()) == 0) return {};
+  const std::string told = output.take();
+  return told.empty() ? complaint.text_or("is /dev/fuse there and the mount point yours?") : told;
+}
 
 struct Arguments {
   fuse_args list = FUSE_ARGS_INIT(0, nullptr);
@@ -117,11 +165,9 @@ Result<std::unique_ptr<Session>> Session::mount(const MountOptions& options, Edg
     return fail(ErrorCode::invalid_argument,
                 fmt::format("FUSE refuses the mount options: {}", complaint.text_or("no reason given")));
   }
-  if (fuse_session_mount(session, options.mount_point.c_str()) != 0) {
+  if (const std::string refusal = mount_with_reason(session, options.mount_point, complaint); !refusal.empty()) {
     fuse_session_destroy(session);
-    return fail(ErrorCode::not_permitted,
-                fmt::format("cannot mount at {}: {}", options.mount_point,
-                            complaint.text_or("is /dev/fuse there and the mount point yours?")));
+    return fail(ErrorCode::not_permitted, fmt::format("cannot mount at {}: {}", options.mount_point, refusal));
   }
   std::unique_ptr<Session> mounted(new Session(session, edge, options));
   edge.connection = fuse_session_fd(session);

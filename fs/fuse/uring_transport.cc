@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <istream>
+#include <string>
 
 #include "blockio/command_queue.h"
 
@@ -47,14 +49,21 @@ fuse_in_header request_header(const UringHeaders& headers) noexcept {
 
 }  // namespace
 
+unsigned count_processors(std::istream& list) {
+  unsigned long count = 0;
+  for (std::string range; std::getline(list, range, ',');) {
+    char* after_first = nullptr;
+    const unsigned long first = std::strtoul(range.c_str(), &after_first, 10);
+    const unsigned long last = *after_first == '-' ? std::strtoul(after_first + 1, nullptr, 10) : first;
+    if (first > last || last >= kMaxProcessors) break;
+    count += last - first + 1;
+  }
+  return static_cast<unsigned>(std::clamp<unsigned long>(count, 1, kMaxProcessors));
+}
+
 unsigned uring_queue_count() {
-  // "0-3", or "0-1,4-7": the last number tells.
   std::ifstream file("/sys/devices/system/cpu/possible");
-  std::string list;
-  file >> list;
-  const std::size_t last = list.find_last_of("-,");
-  const unsigned long highest = std::strtoul(list.c_str() + (last == std::string::npos ? 0 : last + 1), nullptr, 10);
-  return static_cast<unsigned>(std::min<unsigned long>(highest, kMaxProcessors - 1)) + 1;
+  return count_processors(file);
 }
 
 Status probe_uring_transport(bool enable) {

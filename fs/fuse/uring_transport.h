@@ -2,6 +2,7 @@
 // it to a worker of the processor it came from. Method: kernel documentation, fuse-io-uring.
 #pragma once
 
+#include <iosfwd>
 #include <memory>
 
 #include "blockio/aligned_buffer.h"
@@ -10,6 +11,9 @@
 #include "fs/fuse/uring_protocol.h"
 
 namespace ashlar::fuse {
+
+// How many a list like "0-3,8" names; at least one.
+[[nodiscard]] unsigned count_processors(std::istream& list);
 
 // The kernel keeps a queue of requests for every processor it could have, and needs an entry in each.
 [[nodiscard]] unsigned uring_queue_count();

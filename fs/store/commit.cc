@@ -14,6 +14,8 @@ namespace {
 constexpr int kMaxSpaceRetries = 2;
 // Times that a commit lets others use up the places that they have claimed.
 constexpr int kMaxClaimWaits = 1000;
+// Times that an allocation waits for blocks that are being discarded.
+constexpr int kMaxDiscardWaits = 1000;
 // Times that apply() may find a node evicted after load() before it gives up.
 constexpr int kMaxLoadRetries = 1000;
 // Places that one step of removing a file may ask for, whatever the size of nodes; see volume::max_items_per_step().
@@ -89,8 +91,10 @@ bool Store::State::checkpoint_frees_space() const { return allocator->waiting() 
 Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind,
                                         std::size_t claimed) {
   int waits = 0;
+  int discard_waits = 0;
   for (int attempt = 0;; ++attempt) {
     const std::uint64_t seen = checkpoints.load();
+    const std::uint64_t discards_seen = discards.load();
     const std::size_t claims = claimed_nodes.load(std::memory_order_relaxed);
     Status filled = pool->fill(io, nodes_needed(demand, kind, claimed));
     if (!filled && filled.error().code() == ErrorCode::no_space && write_behind->give_back_reserve()) {
@@ -99,6 +103,10 @@ Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& 
     if (filled || filled.error().code() != ErrorCode::no_space) return filled;
     if (claims > claimed && claimed == 0 && waits++ < kMaxClaimWaits) {
       claimed_nodes.wait(claims);  // who has one waits for nobody
+      attempt = -1;
+      continue;
+    }
+    if (discard_waits++ < kMaxDiscardWaits && waited_for_discard(discards_seen)) {
       attempt = -1;
       continue;
     }
@@ -197,16 +205,27 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
   return lsn;
 }
 
+bool Store::State::waited_for_discard(std::uint64_t seen) {
+  const std::uint64_t now = discards.load();
+  if (now % 2 != 0) discards.wait(now);
+  return now % 2 != 0 || now != seen;
+}
+
 Result<BlockRun> Store::State::allocate(blockio::IoQueue& io, const AllocationRequest& request) {
+  int discard_waits = 0;
   for (int attempt = 0;; ++attempt) {
     TRY(check_writable());
     const std::uint64_t seen = checkpoints.load();
+    const std::uint64_t discards_seen = discards.load();
     Result<BlockRun> run = allocator->allocate(io, request);
     if (run || run.error().code() != ErrorCode::no_space) return run;
     if (write_behind->give_back_reserve()) run = allocator->allocate(io, request);
-    if (run || run.error().code() != ErrorCode::no_space || attempt == kMaxSpaceRetries || !checkpoint_frees_space()) {
-      return run;
+    if (run || run.error().code() != ErrorCode::no_space) return run;
+    if (discard_waits++ < kMaxDiscardWaits && waited_for_discard(discards_seen)) {
+      attempt = -1;
+      continue;
     }
+    if (attempt == kMaxSpaceRetries || !checkpoint_frees_space()) return run;
     TRY(checkpoint(io, false, seen));
   }
 }

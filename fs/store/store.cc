@@ -76,7 +76,10 @@ Status Store::flush_device(blockio::IoQueue& io) {
 Status Store::close(blockio::IoQueue& io) {
   state_->stop_background();
   if (state_->options.read_only) return {};
-  return state_->checkpoint(io, true);
+  Status closed = state_->checkpoint(io, true);
+  if (!state_->host_claim) return closed;
+  Status released = state_->host_claim->release(io);
+  return closed ? std::move(released) : std::move(closed);
 }
 
 void Store::shut_down(std::string reason) { static_cast<void>(state_->stop(std::move(reason))); }
@@ -91,6 +94,10 @@ bool Store::State::stop(std::string reason) {
   nodes.stop_healing();
   if (log) log->fail_permanently();
   return true;
+}
+
+void Store::State::lose(std::string reason) {
+  if (stop(std::move(reason)) && options.on_failure) options.on_failure();
 }
 
 void Store::State::note_failure(std::string reason) {

@@ -15,6 +15,7 @@
 #include "blockio/block_device.h"
 #include "fs/base/result.h"
 #include "fs/base/types.h"
+#include "fs/claim/claim_options.h"
 #include "fs/format/key.h"
 #include "fs/format/layout.h"
 #include "fs/store/allocator/allocator.h"
@@ -33,6 +34,7 @@ struct StoreOptions {
   bool background = true;  // periodic sync and checkpoints on a thread of the store's own; tests do without
   std::size_t cache_bytes = 256U << 20;
   std::chrono::milliseconds commit_interval{5000};
+  claim::ClaimOptions claim;   // of volumes that several hosts can reach
   blockio::QueueConfig queue;  // for the background thread
   // Called once, when the volume has stopped because of a failure and its superblock says so (if it could be written);
   // not by shut_down(). By any thread, which may hold a read guard.

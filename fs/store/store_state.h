@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "fs/claim/volume_claim.h"
 #include "fs/store/log/log_reader.h"
 #include "fs/store/node_pool.h"
 #include "fs/store/node_reader.h"
@@ -60,6 +61,8 @@ struct Store::State {
   void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
+  // Whether blocks were set aside to be discarded since `discards` was `seen`; they are free again when this returns.
+  [[nodiscard]] bool waited_for_discard(std::uint64_t seen);
   // A place of the reserve for nodes becomes free blocks; false when no more may be had of it that way.
   [[nodiscard]] bool give_up_node_place();
 
@@ -75,6 +78,7 @@ struct Store::State {
 
   [[nodiscard]] Status sync(blockio::IoQueue& io, Lsn upto);
   bool stop(std::string reason);  // the volume turns read-only for good; false when it was already
+  void lose(std::string reason);  // stops a volume that another host may have: not even its superblock is written
   // Stops the volume because of a failure, which is to be reported as soon as checkpoint_lock can be had.
   void note_failure(std::string reason);
   // Once after note_failure(): marks the superblock, calls on_failure. Does not wait for checkpoint_lock, whose holder
@@ -107,6 +111,9 @@ struct Store::State {
   std::atomic<std::uint64_t> checkpoints{0};
   std::atomic<std::uint64_t> durable_generation{0};
 
+  std::mutex discard_lock;                 // one run of blocks is discarded at a time
+  std::atomic<std::uint64_t> discards{0};  // odd: a run is set aside for that
+
   std::mutex commit_lock;  // orders tree, allocator and log alike
   std::atomic<std::uint64_t> next_inode{1};
   std::atomic<std::uint64_t> placed_nodes{
@@ -137,6 +144,8 @@ struct Store::State {
   bool checkpoint_due = false;   // guarded by background_lock
   std::unique_ptr<blockio::IoQueue> background_queue;
   std::thread background;
+
+  std::unique_ptr<claim::VolumeClaim> host_claim;  // goes first: its thread may stop the volume. None on most volumes
 };
 
 // Holds checkpoint_lock, and reports a failure that came up meanwhile.

@@ -2,6 +2,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <mutex>
 #include <utility>
 
@@ -16,6 +18,21 @@ namespace {
 constexpr std::uint64_t kMaxDiscardBytes = 64ULL << 20;
 constexpr std::uint64_t kDiscardPart = 4;
 
+// Lives while blocks are kept from those who want to allocate, so that they know to wait.
+class SetAside {
+ public:
+  explicit SetAside(std::atomic<std::uint64_t>& discards) noexcept : discards_(discards) { ++discards_; }
+  ~SetAside() {
+    ++discards_;
+    discards_.notify_all();
+  }
+  SetAside(const SetAside&) = delete;
+  SetAside& operator=(const SetAside&) = delete;
+
+ private:
+  std::atomic<std::uint64_t>& discards_;
+};
+
 }  // namespace
 
 Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum) {
@@ -27,6 +44,8 @@ Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::ui
   std::uint64_t trimmed = 0;
   for (BlockNumber from = within.first; from < end;) {
     TRY(state.check_writable());
+    const std::scoped_lock one(state.discard_lock);
+    const SetAside set_aside(state.discards);
     const std::uint64_t most =
         std::min(kMaxDiscardBytes / state.layout.block_size(), state.allocator->free_now() / kDiscardPart);
     if (most < minimum) break;

@@ -243,7 +243,7 @@ TEST_F(CtlTest, DumpShowsTheLog) {
   const CommandResult result = ctl("dump " + path_ + " log");
   EXPECT_EQ(result.status, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("allocate blocks 5000 + 3"));
-  EXPECT_THAT(result.output, HasSubstr("\n1 chunk\n"));
+  EXPECT_THAT(result.output, HasSubstr("  ends at LSN 4096: no chunk of this log\n1 chunk\n"));
 }
 
 TEST_F(CtlTest, NothingIsWritten) {
@@ -261,6 +261,10 @@ TEST_F(CtlTest, HelpVersionAndMistakes) {
   EXPECT_EQ(ctl("").status, 1);
   EXPECT_EQ(ctl("info").status, 1);
   EXPECT_EQ(ctl("nonsense").status, 1);
+  EXPECT_THAT(ctl("nonsense").output, HasSubstr("'nonsense' is unknown"));
+  EXPECT_THAT(ctl("dump " + path_ + " nonsense").output, HasSubstr("'nonsense' is unknown"));
+  EXPECT_EQ(ctl("scrub --nonsense x").status, 16);
+  EXPECT_THAT(ctl("info /").output, HasSubstr("ashlarctl: /: is a directory"));
 }
 
 }  // namespace

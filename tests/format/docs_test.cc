@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "fs/format/host_claim.h"
 #include "fs/format/items.h"
 #include "fs/format/layout.h"
 #include "fs/format/log.h"
@@ -25,6 +26,16 @@ struct Field {
 };
 
 const Field kFields[] = {
+    {"HostClaim", "magic", offsetof(format::HostClaim, magic), sizeof(format::HostClaim::magic)},
+    {"HostClaim", "crc", offsetof(format::HostClaim, crc), sizeof(format::HostClaim::crc)},
+    {"HostClaim", "uuid", offsetof(format::HostClaim, uuid), sizeof(format::HostClaim::uuid)},
+    {"HostClaim", "sequence", offsetof(format::HostClaim, sequence), sizeof(format::HostClaim::sequence)},
+    {"HostClaim", "time", offsetof(format::HostClaim, time), sizeof(format::HostClaim::time)},
+    {"HostClaim", "interval", offsetof(format::HostClaim, interval), sizeof(format::HostClaim::interval)},
+    {"HostClaim", "reserved0", offsetof(format::HostClaim, reserved0), sizeof(format::HostClaim::reserved0)},
+    {"HostClaim", "boot_id", offsetof(format::HostClaim, boot_id), sizeof(format::HostClaim::boot_id)},
+    {"HostClaim", "host", offsetof(format::HostClaim, host), sizeof(format::HostClaim::host)},
+    {"HostClaim", "reserved", offsetof(format::HostClaim, reserved), sizeof(format::HostClaim::reserved)},
     {"Superblock", "magic", offsetof(format::Superblock, magic), sizeof(format::Superblock::magic)},
     {"Superblock", "crc", offsetof(format::Superblock, crc), sizeof(format::Superblock::crc)},
     {"Superblock", "version", offsetof(format::Superblock, version), sizeof(format::Superblock::version)},

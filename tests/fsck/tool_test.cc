@@ -29,6 +29,13 @@ TEST_F(Tool, ACleanVolumeIsNotLookedAtWithoutForce) {
   const CommandResult skipped = fsck(path);
   EXPECT_EQ(skipped.status, 0);
   EXPECT_EQ(skipped.output, path + ": clean\n");
+  EXPECT_THAT(fsck("-v " + path).output, HasSubstr("not looked at (-f"));
+  const nlohmann::json json = nlohmann::json::parse(fsck("--json " + path).output, nullptr, false);
+  ASSERT_FALSE(json.is_discarded());
+  EXPECT_EQ(json["device"], path);
+  EXPECT_EQ(json["checked"], false);
+  EXPECT_EQ(json["clean"], true);
+  EXPECT_EQ(json["exit_status"], 0);
   EXPECT_EQ(fsck("-p " + path).status, 0);
   EXPECT_EQ(fsck("-n -f " + path).status, 4);
 }
@@ -40,6 +47,7 @@ TEST_F(Tool, ACleanVolumeChecked) {
     EXPECT_EQ(result.status, 0) << options << result.output;
     EXPECT_THAT(result.output, HasSubstr(path + ": clean, " + counts())) << options;
   }
+  EXPECT_THAT(fsck("-v -f " + path).output, HasSubstr(path + ": pass 2: tree\n"));
 }
 
 TEST_F(Tool, OneBadCopyIsHealed) {
@@ -115,6 +123,7 @@ TEST_F(Tool, Json) {
   const nlohmann::json json = nlohmann::json::parse(result.output, nullptr, false);
   ASSERT_FALSE(json.is_discarded()) << result.output;
   EXPECT_EQ(json["device"], path);
+  EXPECT_EQ(json["checked"], true);
   EXPECT_EQ(json["clean"], false);
   EXPECT_EQ(json["exit_status"], 4);
   EXPECT_EQ(json["inodes"], SampleVolume::kInodes);
@@ -201,6 +210,7 @@ TEST_F(Tool, AVolumeWithoutSuperblocksIsSearchedFor) {
   const CommandResult result = fsck("-y --search " + path);
   EXPECT_EQ(result.status, 1) << result.output;
   EXPECT_THAT(result.output, HasSubstr("[001] fatal"));
+  EXPECT_THAT(result.output, HasSubstr(path + ": repaired, " + counts()));
   EXPECT_EQ(fsck("-n -f " + path).status, 0);
 }
 

@@ -14,13 +14,15 @@ namespace {
 using testing::Contains;
 using testing::HasSubstr;
 
-CommandLine parse(std::initializer_list<std::string> words) {
-  std::vector<std::string> text{"ashlarfs"};
+CommandLine parse_as(const std::string& program, std::initializer_list<std::string> words) {
+  std::vector<std::string> text{program};
   text.insert(text.end(), words);
   std::vector<char*> arguments;
   for (std::string& word : text) arguments.push_back(word.data());
   return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
 }
+
+CommandLine parse(std::initializer_list<std::string> words) { return parse_as("ashlarfs", words); }
 
 MountRequest parsed_list(std::string_view list) {
   MountRequest request;
@@ -65,7 +67,7 @@ TEST(OptionList, AccessTimes) {
 TEST(OptionList, ToleratesWhatFstabHandsOver) {
   const MountRequest request = parsed_list(
       "defaults,_netdev,nofail,noauto,user,x-systemd.device-timeout=9,x-a=b=c,uhelper=udisks2,,"
-      "strictatime,nostrictatime,norelatime,lazytime,nolazytime,silent,nomand");
+      "strictatime,nostrictatime,norelatime,lazytime,nolazytime,silent,nomand,acl,user_xattr");
   EXPECT_TRUE(request.kernel_options.empty());
   EXPECT_FALSE(request.read_only);
 }
@@ -90,7 +92,8 @@ INSTANTIATE_TEST_SUITE_P(All, RefusedOption,
                          testing::Values("bogus", "bogus=1", "io_engine=posix", "fuse_transport=splice", "commit=0",
                                          "commit=3601", "commit=5s", "commit=", "cache=1M", "cache=5X",
                                          "cache=99999999999T", "cache=-1", "offset=", "offset=99999999999999999999999",
-                                         "threads=0", "threads=65", "errors=ignore"));
+                                         "threads=0", "threads=65", "errors=ignore", "remount",
+                                         "nosymfollow"));  // libfuse does not know it
 
 TEST(OptionList, ErrorPolicies) {
   EXPECT_EQ(parsed_list("ro").on_failure, OnFailure::remount_read_only);
@@ -114,6 +117,17 @@ TEST(CommandLine, UnderstandsWhatMountHandsOver) {
   EXPECT_TRUE(command.request.verbose);
   EXPECT_FALSE(command.request.foreground);
   EXPECT_THAT(command.request.kernel_options, Contains("nodev"));
+}
+
+// mount(8) has -f for --fake, and hands it on.
+TEST(CommandLine, AsAHelperMayBeToldToMountNothing) {
+  const CommandLine fake = parse_as("/sbin/mount.ashlarfs", {"image", "dir", "-f", "-o", "ro"});
+  EXPECT_FALSE(fake.run);
+  EXPECT_EQ(fake.exit_status, 0);
+  EXPECT_EQ(fake.text, "");
+  EXPECT_EQ(parse_as("mount.ashlarfs", {"image", "dir", "-f", "-o", "bogus"}).exit_status, 1);
+  EXPECT_TRUE(parse_as("mount.ashlarfs", {"image", "dir", "--foreground"}).request.foreground);
+  EXPECT_TRUE(parse({"image", "dir", "-f"}).request.foreground);
 }
 
 TEST(CommandLine, TakesSeveralLists) {

@@ -5,6 +5,7 @@
 #include <linux/fuse.h>
 
 #include <cstdint>
+#include <sstream>
 
 #include "blockio/memory_device.h"
 #include "fs/fuse/dev_transport.h"
@@ -38,6 +39,19 @@ TEST(DevTransport, TheLargestAnswerFitsWithTheBlocksAroundIt) {
 }
 
 TEST(UringTransport, EveryProcessorHasAQueue) { EXPECT_GE(uring_queue_count(), 1U); }
+
+TEST(UringTransport, ProcessorsAreCountedWhateverTheirNumbers) {
+  const auto count = [](const char* text) {
+    std::istringstream list(text);
+    return count_processors(list);
+  };
+  EXPECT_EQ(count("0\n"), 1U);
+  EXPECT_EQ(count("0-3\n"), 4U);
+  EXPECT_EQ(count("0-1,4-7\n"), 6U) << "there are no processors 2 and 3";
+  EXPECT_EQ(count("0,2,4\n"), 3U);
+  EXPECT_EQ(count(""), 1U);
+  EXPECT_EQ(count("nonsense"), 1U);
+}
 
 TEST(Worker, OperationsFindTheirThreadsWorker) {
   blockio::MemoryDevice device(1U << 20);

@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "fs/format/items.h"
+#include "fs/format/superblock.h"
 #include "tests/mkfs/command.h"
 #include "tests/mkfs/scratch.h"
 
@@ -105,6 +107,33 @@ TEST_F(MkfsToolTest, MakesAnImageOfTheSizeAskedFor) {
   EXPECT_THAT(result.output, HasSubstr("65536 blocks of 4096 bytes"));
   EXPECT_EQ(std::filesystem::file_size(path), 256U << 20);
   EXPECT_EQ(contents_of(path, 8200).substr(8192), "AshlarFS");
+}
+
+TEST_F(MkfsToolTest, TheRootDirectoryBelongsToWhoMakesTheVolume) {
+  const auto root_leaf_has = [this](const std::string& name, std::uint32_t uid, std::uint32_t gid) {
+    format::InodeItem inode;
+    std::ifstream image(scratch_.file(name), std::ios::binary);
+    format::Superblock superblock;
+    image.seekg(static_cast<std::streamoff>(format::superblock_offset(1, 0)));
+    image.read(reinterpret_cast<char*>(&superblock), sizeof superblock);
+    const std::uint64_t node_end = superblock.root.address[0] * superblock.block_size + superblock.node_size;
+    image.seekg(static_cast<std::streamoff>(node_end - sizeof inode));
+    image.read(reinterpret_cast<char*>(&inode), sizeof inode);
+    EXPECT_TRUE(image.good());
+    EXPECT_EQ(inode.uid, uid);
+    EXPECT_EQ(inode.gid, gid);
+  };
+  ASSERT_EQ(mkfs("-q " + scratch_.file("own.img") + " 16M").status, 0);
+  root_leaf_has("own.img", geteuid(), getegid());
+  if (geteuid() != 0) return;
+  // The program is where only root may go, perhaps.
+  std::filesystem::copy_file(ASHLAR_MKFS, scratch_.file("mkfs"));
+  std::filesystem::permissions(std::filesystem::path(scratch_.file("own.img")).parent_path(),
+                               std::filesystem::perms{0777});
+  const CommandResult result = run_command("setpriv --reuid=1001 --regid=2001 --clear-groups " + scratch_.file("mkfs") +
+                                           " -q " + scratch_.file("theirs.img") + " 16M");
+  ASSERT_EQ(result.status, 0) << result.output;
+  root_leaf_has("theirs.img", 1001, 2001);
 }
 
 TEST_F(MkfsToolTest, QuietSaysNothing) {
@@ -230,6 +259,20 @@ TEST_F(MkfsToolTest, AReportThatCannotBeWrittenIsStatusOne) {
   EXPECT_EQ(contents_of(path, 8200).substr(8192), "AshlarFS") << "made all the same";
   EXPECT_EQ(run_command("( " ASHLAR_MKFS " -q -f " + path + " >/dev/full )").status, 0) << "nothing to report";
   EXPECT_EQ(run_command("( " ASHLAR_MKFS " --help >/dev/full )").status, 1);
+}
+
+TEST_F(MkfsToolTest, AFeatureIsSwitchedOnByName) {
+  const std::string path = scratch_.make_file("new.img", 32U << 20);
+  const auto superblock = [&path] {
+    format::Superblock read{};
+    const std::string bytes = contents_of(path);
+    std::memcpy(&read, bytes.data() + format::superblock_offset(1, 0), sizeof read);
+    return read;
+  };
+  ASSERT_EQ(mkfs("-q -O mmp,default " + path).status, 0);
+  EXPECT_EQ(superblock().read_only_compatible, format::kHostClaims);
+  ASSERT_EQ(mkfs("-q -f -O none " + path + " 32M").status, 0) << "took what follows for features";
+  EXPECT_EQ(superblock().read_only_compatible, 0U);
 }
 
 TEST_F(MkfsToolTest, HelpAndVersionSucceed) {

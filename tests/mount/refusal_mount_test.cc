@@ -286,5 +286,21 @@ TEST_F(MountRequestTest, AUserWithoutPermission) {
       {image(), "ermission"});
 }
 
+// The daemon is in the background then, so it has to pass on what fusermount3 says.
+TEST_F(MountRequestTest, AUserAtAMountPointOfOthers) {
+  fs::permissions(outside().parent_path(), fs::perms(0755));
+  const fs::path reachable = outside() / "ashlarfs";
+  fs::copy_file(program("ashlarfs"), reachable);
+  ASSERT_TRUE(succeeded(run({"chown", "65534:65534", image()})));
+  const std::string devices =
+      "mount -t tmpfs none /dev && mknod -m 666 /dev/fuse c 10 229 && mknod -m 666 /dev/null c 1 3";
+  const std::string as_user = "exec setpriv --reuid=65534 --regid=65534 --clear-groups";
+  const std::string command =
+      devices + " && " + as_user + " '" + reachable.string() + "' '" + image() + "' '" + mount_point() + "'";
+  // The volume was open already, so a mount more is counted.
+  EXPECT_TRUE(refused(run({"unshare", "--mount", "--propagation", "private", "bash", "-euc", command}),
+                      {image(), mount_point(), "no write access"}));
+}
+
 }  // namespace
 }  // namespace ashlar::mount_test

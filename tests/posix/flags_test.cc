@@ -360,6 +360,10 @@ TEST_P(FlagsTest, TheLabel) {
     std::array<char, FSLABEL_MAX> found{};
     ASSERT_EQ(ERRNO_OF(ioctl(again.fd(), FS_IOC_GETFSLABEL, found.data())), 0);
     EXPECT_STREQ(found.data(), "a label");
+    if (GetParam() == Kind::ext4) return;
+    std::string status(65536, '\0');  // what ashlarctl stat shows
+    ASSERT_GT(fgetxattr(again.fd(), "user.ashlarfs.status", status.data(), status.size()), 0);
+    EXPECT_NE(status.find("\"label\":\"a label\""), std::string::npos);
   };
   expect_label();
   filesystem().remount("");

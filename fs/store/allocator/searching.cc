@@ -118,8 +118,10 @@ Result<BlockRun> Allocator::allocate(blockio::IoQueue& io, const AllocationReque
     if (group.broken || group.free_now < length || group.longest < length) return false;
     Status loaded = state.load(lock, io, index);
     if (loaded) return state.groups[index].longest >= length;
-    state.groups[index].broken = true;
-    log(LogLevel::error, "nothing more is allocated in group {}: {}", index, loaded.error().message());
+    if (loaded.error().code() != ErrorCode::out_of_memory) {  // which passes
+      state.groups[index].broken = true;
+      log(LogLevel::error, "nothing more is allocated in group {}: {}", index, loaded.error().message());
+    }
     if (!broken) broken = std::move(loaded).error();
     return false;
   };

@@ -35,6 +35,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
                         "; with growth of " + ", ".join(growth.EXPERIMENTS))
     parser.add_argument("--rounds", type=int, help=f"medians of so many (default {ROUNDS}, with --quick {QUICK_ROUNDS})")
     parser.add_argument("--minutes", type=float, default=24 * 60, help="no further round of a filesystem after that")
+    parser.add_argument("--aging-seconds", type=int, help=f"of growth's load of that name (default {growth.FULL.aging_seconds})")
     parser.add_argument("--tree", type=Path, help="what cp -a copies (default /usr/include or a part of it)")
     parser.add_argument("--output", type=Path, default=Path("build/bench"), help="for the files (default %(default)s)")
     parser.add_argument("--programs", type=Path, required=True, help=argparse.SUPPRESS)

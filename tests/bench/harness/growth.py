@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .commands import BenchError, run, sync_filesystem
@@ -265,6 +265,8 @@ def run_experiments(
 def run_growth(options: argparse.Namespace, folder: Path, sizes: Sizes) -> int:
     """The experiments that --rows names (all), on the filesystems of --fs (ashlarfs-uring and ext4)."""
     scale = TINY if options.tiny else QUICK if options.quick else FULL
+    if options.aging_seconds:
+        scale = replace(scale, aging_seconds=options.aging_seconds)
     wanted = options.fs.split(",") if options.fs else list(DEFAULT_FILESYSTEMS)
     filesystems = [f for f in ALL if f.name in wanted and f.keeps_contents]
     names = [name for name in EXPERIMENTS if not options.rows or name in options.rows.split(",")]

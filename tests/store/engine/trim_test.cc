@@ -1,0 +1,70 @@
+// Discarding free blocks while they are wanted.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <future>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "fs/store/store.h"
+#include "tests/store/engine/store_fixture.h"
+#include "tests/store/log/watched_device.h"
+
+namespace ashlar::store::testing {
+namespace {
+
+// Long enough to take all that is not set aside; nothing depends on it but what the test can find.
+constexpr std::chrono::milliseconds kDiscardTime{100};
+
+// Blocks that can be taken, one after the other.
+std::vector<Allocation> take_all(Store& store, blockio::IoQueue& io) {
+  std::vector<Allocation> taken;
+  while (true) {
+    AllocationRequest request;
+    request.minimum = 1;
+    request.maximum = 64;
+    Result<Allocation> some = store.allocate(io, request);
+    if (!some) {
+      EXPECT_EQ(some.error().code(), ErrorCode::no_space);
+      return taken;
+    }
+    taken.push_back(*std::move(some));
+  }
+}
+
+std::uint64_t blocks_of(const std::vector<Allocation>& allocations) {
+  std::uint64_t blocks = 0;
+  for (const Allocation& allocation : allocations) blocks += allocation.run().count;
+  return blocks;
+}
+
+TEST(TrimTest, WhatIsBeingDiscardedIsWaitedFor) {
+  blockio::MemoryDevice memory(formatted_image());
+  WatchedDevice device(memory);
+  const auto io = open_queue(device);
+  auto store = Store::open(device, *io, test_options());
+  ASSERT_TRUE(store);
+  const std::uint64_t all = blocks_of(take_all(**store, *io));
+
+  std::promise<void> discarding;
+  bool told = false;
+  device.watch([&](blockio::IoOp& op) {
+    if (op.kind != blockio::OpKind::discard) return;
+    if (!std::exchange(told, true)) discarding.set_value();
+    std::this_thread::sleep_for(kDiscardTime);
+  });
+  std::uint64_t meanwhile = 0;
+  std::thread allocating([&] {
+    discarding.get_future().wait();
+    const auto queue = open_queue(device);
+    meanwhile = blocks_of(take_all(**store, *queue));
+  });
+  const auto trimmed = (*store)->trim(*io, BlockRun{BlockNumber{0}, (*store)->layout().block_count()}, 1);
+  allocating.join();
+  EXPECT_TRUE(trimmed) << trimmed.error().message();
+  EXPECT_EQ(meanwhile, all);
+}
+
+}  // namespace
+}  // namespace ashlar::store::testing
