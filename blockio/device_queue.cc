@@ -11,6 +11,7 @@
 
 #include "blockio/kernel_forms.h"
 #include "blockio/request_check.h"
+#include "fs/base/standard_streams.h"
 
 namespace ashlar::blockio {
 namespace {
@@ -83,7 +84,7 @@ void DeviceQueue::send() {
 
 // The memory of what is in flight may be written to at any time, and nobody would ever learn that it was.
 void DeviceQueue::give_up() const noexcept {
-  fmt::print(stderr, "blockio: operations in flight are lost: {}\n", engine_->failure()->message());
+  print(stderr, "blockio: operations in flight are lost: {}\n", engine_->failure()->message());
   std::abort();
 }
 

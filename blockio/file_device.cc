@@ -13,9 +13,11 @@
 #include <thread>
 
 #include "blockio/aligned_buffer.h"
+#include "blockio/backing_file.h"
 #include "blockio/device_geometry.h"
 #include "blockio/device_queue.h"
 #include "blockio/request_check.h"
+#include "fs/base/log.h"
 
 namespace ashlar::blockio {
 namespace {
@@ -57,14 +59,18 @@ int wait_while_held(std::uint32_t wait_ms, Attempt attempt) {
   }
 }
 
-// F_RDLCK, F_WRLCK or F_UNLCK, on the open file description, so that a lock does not depend on the process. 0 or an
-// errno.
-int set_lock(int descriptor, short type) {
+// F_RDLCK, F_WRLCK or F_UNLCK, on the open file description, so that a lock does not depend on the process. Of
+// `length` bytes, or all there will be when that is 0. 0 or an errno.
+int set_lock(int descriptor, short type, std::uint64_t offset = 0, std::uint64_t length = 0) {
   struct flock lock {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(offset);
+  lock.l_len = static_cast<off_t>(length);
   return fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
 }
+
+bool is_held(int lock_result) { return lock_result == EAGAIN || lock_result == EACCES; }
 
 // What the configuration has of that wish and AIO has not; empty when nothing.
 std::string beyond_aio(const QueueConfig& config, Wish wish) {
@@ -104,11 +110,13 @@ Result<std::unique_ptr<FileDevice>> open_device(const std::string& path, const D
     const short type = options.read_only ? F_RDLCK : F_WRLCK;
     const int lock_result = wait_while_held(options.lock_wait_ms, [&] { return set_lock(descriptor, type); });
     if (lock_result != 0) {
-      const bool held = lock_result == EAGAIN || lock_result == EACCES;
-      return fail(open_error(path, held ? EBUSY : lock_result, !options.read_only));
+      return fail(open_error(path, is_held(lock_result) ? EBUSY : lock_result, !options.read_only));
     }
   }
-  if (is_block && options.exclusive) TRY(device->claim_exclusive());
+  if (is_block && options.exclusive) {
+    TRY(device->lock_backing_file());
+    TRY(device->claim_exclusive());
+  }
   TRY(device->learn_geometry());
   return device;
 }
@@ -121,6 +129,23 @@ FileDevice::~FileDevice() {
   // A ring that had the file registered lets go of it only after a while, and the lock would live as long.
   if (options_.exclusive) static_cast<void>(set_lock(descriptor_, F_UNLCK));
   ::close(descriptor_);
+  if (backing_ >= 0) ::close(backing_);
+}
+
+// A filesystem that has no locks for the file is no reason to refuse the device.
+Status FileDevice::lock_backing_file() {
+  struct stat status {};
+  if (fstat(descriptor_, &status) != 0) return fail(open_error(path_, errno, !options_.read_only));
+  const std::optional<BackingPart> part = backing_part_of(status.st_rdev);
+  if (part) backing_ = open_backing_file(descriptor_, *part, !options_.read_only);
+  if (backing_ < 0) return {};
+  const short type = options_.read_only ? F_RDLCK : F_WRLCK;
+  const int result =
+      wait_while_held(options_.lock_wait_ms, [&] { return set_lock(backing_, type, part->offset, part->length); });
+  if (result == 0) return {};
+  if (is_held(result)) return fail(open_error(path_, EBUSY, !options_.read_only));
+  log(LogLevel::info, "{}: the file behind it is not locked: {}", path_, std::strerror(result));
+  return {};
 }
 
 Status FileDevice::learn_geometry() {

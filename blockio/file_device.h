@@ -14,8 +14,9 @@ namespace ashlar::blockio {
 
 struct DeviceOptions {
   bool read_only = false;
-  // Nobody else has it open for a volume: an OFD lock (shared when read_only), and O_EXCL on a block device, which
-  // keeps mounts of other filesystems away as well. Without it the contents may change underneath.
+  // Nobody else has it open for a volume: an OFD lock (shared when read_only) on it and on the file behind a loop
+  // device, and O_EXCL on a block device, which keeps mounts of other filesystems away as well. Without it the contents
+  // may change underneath.
   bool exclusive = true;
   // How long to wait for a lock whose holder is just finishing.
   std::uint32_t lock_wait_ms = 0;
@@ -54,6 +55,7 @@ class FileDevice final : public BlockDevice {
   friend Result<std::unique_ptr<FileDevice>> open_device(const std::string& path, const DeviceOptions& options);
   FileDevice(std::string path, int descriptor, const DeviceOptions& options);
   [[nodiscard]] Status learn_geometry();
+  [[nodiscard]] Status lock_backing_file();
   [[nodiscard]] Status probe(Engine& engine) const;
   // A configuration without `automatic` and without what the device cannot do, and what a trial with it came to.
   struct Resolved {
@@ -68,7 +70,8 @@ class FileDevice final : public BlockDevice {
 
   std::string path_;
   int descriptor_;
-  int claim_ = -1;  // of a block device: opened O_EXCL, and for nothing else
+  int backing_ = -1;  // of a loop device: the file behind it, locked
+  int claim_ = -1;    // of a block device: opened O_EXCL, and for nothing else
   DeviceOptions options_;
   Geometry geometry_;
   // Engines that did a trial read.

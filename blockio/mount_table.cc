@@ -1,16 +1,31 @@
 #include "blockio/mount_table.h"
 
+#include <fmt/core.h>
 #include <mntent.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string_view>
+
+#include "blockio/backing_file.h"
 
 namespace ashlar::blockio {
 namespace {
 
 constexpr std::string_view kType = "ashlarfs";  // "fuse.ashlarfs", "fuseblk.ashlarfs"
+
+// The path that stands for the contents: behind a loop device the file there and where in it. Looks at nothing outside
+// /dev: what a mount names may be on a filesystem that does not answer.
+std::string contents_behind(const std::string& path) {
+  struct stat found {};
+  if (!path.starts_with("/dev/") || stat(path.c_str(), &found) != 0 || !S_ISBLK(found.st_mode)) return path;
+  const std::optional<BackingPart> part = backing_part_of(found.st_rdev);
+  if (!part) return path;
+  return part->offset == 0 ? part->path : fmt::format("{} from byte {}", part->path, part->offset);
+}
 
 }  // namespace
 
@@ -29,10 +44,10 @@ std::string real_path(const std::string& path) {
 }
 
 std::string mount_point_of(const std::string& device) {
-  const std::string path = real_path(device);
+  const std::string contents = contents_behind(real_path(device));
   std::string found;
   for (VolumeMount& mount : volume_mounts()) {
-    if (mount.device == path) found = std::move(mount.directory);
+    if (contents_behind(mount.device) == contents) found = std::move(mount.directory);
   }
   return found;
 }

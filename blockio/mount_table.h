@@ -17,7 +17,8 @@ struct VolumeMount {
 [[nodiscard]] std::vector<VolumeMount> volume_mounts();
 // Without links in it, as mounts have it; the path as it is when nothing is there.
 [[nodiscard]] std::string real_path(const std::string& path);
-// Where the device or image is mounted last; empty when it is not.
+// Where the device or image is mounted last, be it through a loop device over it or another one over the same file;
+// empty when it is not.
 [[nodiscard]] std::string mount_point_of(const std::string& device);
 
 // For DeviceOptions::lock_wait_ms of a device that is (not) mounted: a daemon that serves a mount does not let go soon,

@@ -82,8 +82,13 @@ Result<bool> is_marked_clean(blockio::BlockDevice& device, blockio::IoQueue& io)
 Result<std::unique_ptr<claim::VolumeClaim>> claim_volume(blockio::BlockDevice& device, blockio::IoQueue& io,
                                                          const claim::ClaimOptions& options) {
   Report report;
-  const std::optional<format::Superblock> superblock = TRY(pass_superblock(device, io, CheckOptions{}, report));
-  if (!superblock) return std::unique_ptr<claim::VolumeClaim>();
+  const Result<std::optional<format::Superblock>> found = pass_superblock(device, io, CheckOptions{}, report);
+  // Without a superblock nobody has a claim; whether one is searched for, and what it is not to find one, the check
+  // says.
+  if (!found && found.error().code() != ErrorCode::not_a_volume)
+    return fail(found.error().code(), found.error().message());
+  if (!found || !*found) return std::unique_ptr<claim::VolumeClaim>();
+  const std::optional<format::Superblock>& superblock = *found;
   return claim::VolumeClaim::take(io, *superblock, options);
 }
 

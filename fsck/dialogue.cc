@@ -1,10 +1,10 @@
 #include "fsck/dialogue.h"
 
-#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cstdio>
 
+#include "fs/base/standard_streams.h"
 #include "fsck/print_report.h"
 
 namespace ashlar::fsck {
@@ -14,7 +14,7 @@ enum class Answer : std::uint8_t { yes, no, all };
 
 // Without an answer it is no.
 Answer ask(const CommandLine& line, std::string_view question) {
-  fmt::print("{}: {} (y/n/a) ", line.device, question);
+  print("{}: {} (y/n/a) ", line.device, question);
   static_cast<void>(fflush(stdout));
   const int answer = getchar();
   for (int rest = answer; rest != '\n' && rest != EOF;) rest = getchar();
@@ -29,7 +29,7 @@ class Dialogue {
   Wishes run() {
     wishes_.rebuild = report_.takes(Repair::recount) || report_.takes(Repair::rebuild);
     for (const FindingId id : report_.ids()) {
-      fmt::print("{}", findings_to_text(report_, line_, id));
+      print("{}", findings_to_text(report_, line_, id));
       const Repair repair = kind_of(id).repair;
       if (repair == Repair::copy) {
         ask_about_copies(id);
@@ -57,7 +57,7 @@ class Dialogue {
   void ask_about_rebuild(FindingId id) {
     if (!wishes_.rebuild || is_wanted(id)) return;
     wishes_.rebuild = false;
-    fmt::print("{}: it is one repair: nothing is changed now but damaged copies\n", line_.device);
+    print("{}: it is one repair: nothing is changed now but damaged copies\n", line_.device);
   }
 
   const CommandLine& line_;

@@ -13,6 +13,7 @@
 #include "blockio/file_device.h"
 #include "blockio/mount_table.h"
 #include "fs/base/log.h"
+#include "fs/base/standard_streams.h"
 #include "fsck/check.h"
 #include "fsck/command_line.h"
 #include "fsck/dialogue.h"
@@ -39,8 +40,7 @@ class ProgressDisplay {
   bool show(Pass pass, double part) {
     const int percent = std::clamp(static_cast<int>(part * 100), 0, 100);
     if (line_.verbose && !line_.json && pass != told_) {
-      fmt::print("{}: pass {}: {}\n", line_.device, static_cast<unsigned>(pass),
-                 kPassNames[static_cast<std::size_t>(pass)]);
+      print("{}: pass {}: {}\n", line_.device, static_cast<unsigned>(pass), kPassNames[static_cast<std::size_t>(pass)]);
       static_cast<void>(std::fflush(stdout));
     }
     told_ = pass;
@@ -60,8 +60,8 @@ class ProgressDisplay {
       const bool repairs = pass == Pass::repair;
       const int before = repairs ? 0 : kPercentAfter[number - 1];
       const int whole = before + percent * ((repairs ? 100 : kPercentAfter[number]) - before) / 100;
-      fmt::print(stderr, "\r{}: {}{:3} %{}", line_.device, repairs ? "repair: " : "", whole,
-                 whole == 100 ? "\r\033[K" : "\033[K");
+      print(stderr, "\r{}: {}{:3} %{}", line_.device, repairs ? "repair: " : "", whole,
+            whole == 100 ? "\r\033[K" : "\033[K");
     }
   }
 
@@ -73,7 +73,7 @@ class ProgressDisplay {
 
 int fail_with(const CommandLine& line, const Error& error) {
   const std::string message = error.message();
-  fmt::print(stderr, "fsck.ashlarfs: {}{}\n", message.starts_with(line.device) ? "" : line.device + ": ", message);
+  print(stderr, "fsck.ashlarfs: {}{}\n", message.starts_with(line.device) ? "" : line.device + ": ", message);
   return error.code() == ErrorCode::cancelled ? kCancelled : kOperationalError;
 }
 
@@ -82,7 +82,7 @@ Status repair(const CommandLine& line, blockio::BlockDevice& device, blockio::Io
               Report& report) {
   Status repaired = repair_volume(device, io, options, report);
   if (repaired || repaired.error().code() != ErrorCode::no_space) return repaired;
-  fmt::print(stderr, "fsck.ashlarfs: {}: not repaired: {}\n", line.device, repaired.error().message());
+  print(stderr, "fsck.ashlarfs: {}: not repaired: {}\n", line.device, repaired.error().message());
   return {};
 }
 
@@ -105,10 +105,10 @@ Result<Report> check_and_repair(const CommandLine& line, blockio::BlockDevice& d
   if (report.is_repaired() && report.has_error_mark && (was_changed || wants_mark_cleared(line)))
     TRY(clear_error_mark(device, io));
   if (line.json) {
-    fmt::print("{}", to_json(report, line.device));
+    print("{}", to_json(report, line.device));
   } else {  // what was shown already, and is still so, is not shown again
     const bool was_shown = is_interactive(line) && !was_changed;
-    fmt::print("{}", was_shown ? summary_to_text(report, line) : to_text(report, line));
+    print("{}", was_shown ? summary_to_text(report, line) : to_text(report, line));
   }
   return report;
 }
@@ -129,7 +129,7 @@ Result<int> check(const CommandLine& line) {
   if (!line.force) {
     const Result<bool> clean = is_marked_clean(*device, *io);
     if (clean && *clean) {
-      fmt::print("{}", line.json ? skipped_to_json(line.device) : skipped_to_text(line));
+      print("{}", line.json ? skipped_to_json(line.device) : skipped_to_text(line));
       return kClean;
     }
   }
@@ -137,7 +137,7 @@ Result<int> check(const CommandLine& line) {
   if (!device_options.read_only) claim = TRY(claim_volume(*device, *io, {}));
   if (claim) {
     TRY(claim->keep(*device, [&line](const std::string& why) {
-      fmt::print(stderr, "fsck.ashlarfs: {}: {}\n", line.device, why);
+      print(stderr, "fsck.ashlarfs: {}: {}\n", line.device, why);
       cancel_requested.store(true);
     }));
   }
@@ -146,16 +146,21 @@ Result<int> check(const CommandLine& line) {
   return exit_status_of(TRY(std::move(report)));
 }
 
-}  // namespace
-
-int main(int count, char** arguments) {
-  const CommandLine line = parse_command_line(count, arguments);
+int run(const CommandLine& line) {
   if (!line.run) {
-    fmt::print(line.exit_status == kClean ? stdout : stderr, "{}", line.text);
+    print(line.exit_status == kClean ? stdout : stderr, "{}", line.text);
     return line.exit_status;
   }
   configure_log("fsck.ashlarfs", LogLevel::warning, LogSink::standard_error);
   signal(SIGINT, [](int) { cancel_requested.store(true); });
+  signal(SIGPIPE, SIG_IGN);  // a reader that went away must not end a repair
   const Result<int> outcome = check(line);
   return outcome ? *outcome : fail_with(line, outcome.error());
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (!occupy_standard_streams()) return kOperationalError;
+  return finish_output("fsck.ashlarfs", run(parse_command_line(count, arguments)), kOperationalError);
 }

@@ -12,6 +12,8 @@
 #include <limits>
 #include <vector>
 
+#include "fs/base/standard_streams.h"
+
 namespace ashlar::mkfs {
 namespace {
 
@@ -116,6 +118,7 @@ std::variant<CommandLine, int> parse_command_line(int argc, const char* const* a
   app.add_option("-O,--features", raw.features,
                  "Features to switch on: mmp (a volume that several hosts reach is mounted by one)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(check_features);
   app.add_flag("-K,--no-discard", keep, "Do not discard the device's contents first");
   app.add_flag("-f,--force", line.force, "Overwrite another filesystem, partition table or volume");
@@ -126,7 +129,7 @@ std::variant<CommandLine, int> parse_command_line(int argc, const char* const* a
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "mkfs.ashlarfs: {} (see mkfs.ashlarfs --help)\n", error.what());
+    print(stderr, "mkfs.ashlarfs: {} (see mkfs.ashlarfs --help)\n", error.what());
     return kFailed;
   }
   apply(raw, line.format);

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "blockio/file_device.h"
+#include "fs/base/standard_streams.h"
 #include "fs/format/text.h"
 #include "mkfs/device_use.h"
 #include "mkfs/existing_contents.h"
@@ -50,16 +51,15 @@ void print_geometry(const CommandLine& line, const FormatOutcome& outcome) {
   const format::Superblock& superblock = outcome.superblock;
   const std::string label = format::label_text(superblock);
   const std::uint64_t block_size = layout.block_size();
-  fmt::print("AshlarFS volume {} {}\n", line.dry_run ? "would be made on" : "made on", line.device);
-  if (!label.empty()) fmt::print("  label    {}\n", label);
-  if (!line.dry_run || line.format.uuid) fmt::print("  uuid     {}\n", format::uuid_text(superblock.uuid));
-  fmt::print("  size     {}: {} of {} bytes in {}\n", format::size_text(layout.block_count() * block_size),
-             format::count_text(layout.block_count(), "block"), block_size,
-             format::count_text(layout.group_count(), "group"));
-  fmt::print("  nodes    {} bytes, kept twice\n", layout.node_size());
-  fmt::print("  log      {} at block {}\n", format::size_text(layout.log().count * block_size),
-             layout.log().first.value());
-  fmt::print("  free     {}\n", format::size_text(superblock.free_blocks * block_size));
+  print("AshlarFS volume {} {}\n", line.dry_run ? "would be made on" : "made on", line.device);
+  if (!label.empty()) print("  label    {}\n", label);
+  if (!line.dry_run || line.format.uuid) print("  uuid     {}\n", format::uuid_text(superblock.uuid));
+  print("  size     {}: {} of {} bytes in {}\n", format::size_text(layout.block_count() * block_size),
+        format::count_text(layout.block_count(), "block"), block_size,
+        format::count_text(layout.group_count(), "group"));
+  print("  nodes    {} bytes, kept twice\n", layout.node_size());
+  print("  log      {} at block {}\n", format::size_text(layout.log().count * block_size), layout.log().first.value());
+  print("  free     {}\n", format::size_text(superblock.free_blocks * block_size));
 }
 
 // Errors of the block layer name the device; ours do not.

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
 
 namespace ashlar::ctl {
@@ -122,7 +123,7 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "ashlarctl: {} (see ashlarctl --help)\n", complaint_of(app, error));
+    print(stderr, "ashlarctl: {} (see ashlarctl --help)\n", complaint_of(app, error));
     return app.got_subcommand("scrub") ? kScrubUsage : kFailed;
   }
   return action;

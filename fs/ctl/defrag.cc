@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "fs/base/file_descriptor.h"
+#include "fs/base/standard_streams.h"
 #include "fs/ctl/cancel_on_signal.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/terminal_progress.h"
@@ -70,7 +71,7 @@ class Defrag {
   enum class Purpose : std::uint8_t { look, move, look_again };
   [[nodiscard]] bool pass(int file, const FTSENT& entry, Purpose purpose, Total& total);
   void complain(const char* path, const char* why) {
-    fmt::print(stderr, "ashlarctl: defrag: {}: {}\n", format::printable(path), why);
+    print(stderr, "ashlarctl: defrag: {}: {}\n", format::printable(path), why);
     failed_ = true;
   }
 
@@ -167,10 +168,10 @@ void Defrag::handle_file(const FTSENT& entry) {
   if (!options_.verbose) return;
   const std::string path = format::printable(entry.fts_path);
   if (options_.dry_run) {
-    fmt::print("{}: {}, {} to move\n", path, format::count_text(before.runs, "extent"), format::size_text(bytes));
+    print("{}: {}, {} to move\n", path, format::count_text(before.runs, "extent"), format::size_text(bytes));
   } else {
-    fmt::print("{}: {} before, {} after, {} moved\n", path, format::count_text(before.runs, "extent"), after,
-               format::size_text(bytes));
+    print("{}: {} before, {} after, {} moved\n", path, format::count_text(before.runs, "extent"), after,
+          format::size_text(bytes));
   }
 }
 
@@ -178,11 +179,11 @@ void Defrag::print_summary() const {
   const std::string start =
       fmt::format("{}{}", cancelled() ? "stopped early; " : "", format::count_text(files_, "file"));
   if (options_.dry_run) {
-    fmt::print("{} in {}; {} of {} to move\n", start, format::count_text(before_.runs, "extent"),
-               format::size_text(before_.bytes), format::count_text(changed_, "file"));
+    print("{} in {}; {} of {} to move\n", start, format::count_text(before_.runs, "extent"),
+          format::size_text(before_.bytes), format::count_text(changed_, "file"));
   } else {
-    fmt::print("{}: {} before, {} after; {} of {} moved\n", start, format::count_text(before_.runs, "extent"),
-               runs_after_, format::size_text(before_.bytes), format::count_text(changed_, "file"));
+    print("{}: {} before, {} after; {} of {} moved\n", start, format::count_text(before_.runs, "extent"), runs_after_,
+          format::size_text(before_.bytes), format::count_text(changed_, "file"));
   }
 }
 

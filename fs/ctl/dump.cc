@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/dump_items.h"
 #include "fs/ctl/dump_log.h"
@@ -33,9 +34,9 @@ Status dump_superblocks(const DumpOptions& options) {
   const VolumeReader reader = TRY(VolumeReader::open(options.device));
   const auto places = reader.superblocks();
   for (std::size_t place = 0; place < places.size(); ++place) {
-    fmt::print("slot {} copy {} at byte {}: {}\n", slot_of_place(place), copy_of_place(place),
-               format::superblock_offset(slot_of_place(place), copy_of_place(place)),
-               place_text(places[place], reader.device_size()));
+    print("slot {} copy {} at byte {}: {}\n", slot_of_place(place), copy_of_place(place),
+          format::superblock_offset(slot_of_place(place), copy_of_place(place)),
+          place_text(places[place], reader.device_size()));
     if (format::validate(places[place], reader.device_size(), false)) print_superblock(places[place]);
   }
   return {};
@@ -56,8 +57,8 @@ Result<format::GroupEntry> read_group_entry(const Volume& volume, std::uint32_t 
         status = format::validate_group_table_block(block, volume.superblock.uuid, index,
                                                     Generation{volume.superblock.generation});
       }
-      fmt::print("  table block {} slot {} copy {}: {}\n", index, slot, copy,
-                 status ? std::string("valid") : status.error().message());
+      print("  table block {} slot {} copy {}: {}\n", index, slot, copy,
+            status ? std::string("valid") : status.error().message());
       const auto& header = *reinterpret_cast<const format::GroupTableHeader*>(block.data());
       if (!status || within >= header.count || header.generation <= best_generation) continue;
       best_generation = header.generation;
@@ -74,7 +75,7 @@ void print_free_runs(std::span<const std::byte> bitmap, std::uint64_t first, std
     const std::uint32_t start = i;
     const bool state = used(i);
     while (i < blocks && used(i) == state) ++i;
-    fmt::print("  {} {} + {}\n", state ? "used" : "free", first + start, i - start);
+    print("  {} {} + {}\n", state ? "used" : "free", first + start, i - start);
   }
 }
 
@@ -86,12 +87,12 @@ Status dump_group(const DumpOptions& options) {
     return fail(ErrorCode::out_of_range,
                 fmt::format("{}: has only {}", options.device, format::count_text(layout.group_count(), "group")));
   }
-  fmt::print("group {}: blocks {} + {}\n", group, layout.group_first(group).value(), layout.blocks_in_group(group));
+  print("group {}: blocks {} + {}\n", group, layout.group_first(group).value(), layout.blocks_in_group(group));
   const format::GroupEntry entry = TRY(read_group_entry(volume, group));
   const bool initialised = (entry.flags & format::kGroupInitialised) != 0;
   const std::size_t slot = (entry.flags & format::kGroupSlot) != 0 ? 1 : 0;
-  fmt::print("  {} free, {}, written in generation {}\n", entry.free_blocks.value(),
-             initialised ? fmt::format("bitmap in slot {}", slot) : "no bitmap yet", entry.generation.value());
+  print("  {} free, {}, written in generation {}\n", entry.free_blocks.value(),
+        initialised ? fmt::format("bitmap in slot {}", slot) : "no bitmap yet", entry.generation.value());
   std::vector<std::byte> bitmap(layout.block_size());
   if (!initialised) {
     layout.initial_bitmap(group, bitmap);
@@ -103,10 +104,10 @@ Status dump_group(const DumpOptions& options) {
     const BlockNumber place = layout.bitmap_block(group, slot, copy);
     const Status read = volume.reader.read(layout.byte_offset(place), bitmap);
     const bool sound = read && format::crc32c(bitmap) == entry.bitmap_crc;
-    fmt::print("  bitmap copy {} at block {}: {}\n", copy, place.value(),
-               sound  ? std::string("valid")
-               : read ? std::string("checksum mismatch")
-                      : read.error().message());
+    print("  bitmap copy {} at block {}: {}\n", copy, place.value(),
+          sound  ? std::string("valid")
+          : read ? std::string("checksum mismatch")
+                 : read.error().message());
     if (!sound || printed) continue;
     print_free_runs(bitmap, layout.group_first(group).value(), layout.blocks_in_group(group));
     printed = true;
@@ -117,14 +118,14 @@ Status dump_group(const DumpOptions& options) {
 void print_leaf(std::span<const std::byte> node, std::uint64_t block_count) {
   for (const format::LeafItem& item : format::leaf_items(node)) {
     const format::Key key = format::key_of(item);
-    fmt::print("  {} {}\n", key_text(key), value_text(key, format::value_of(node, item), block_count));
+    print("  {} {}\n", key_text(key), value_text(key, format::value_of(node, item), block_count));
   }
 }
 
 void print_internal(std::span<const std::byte> node) {
   for (const format::InternalEntry& entry : format::internal_entries(node)) {
-    fmt::print("  {} -> blocks {} and {}, generation {}, crc {:08x}\n", key_text(format::key_of(entry)),
-               entry.address[0].value(), entry.address[1].value(), entry.generation.value(), entry.crc.value());
+    print("  {} -> blocks {} and {}, generation {}, crc {:08x}\n", key_text(format::key_of(entry)),
+          entry.address[0].value(), entry.address[1].value(), entry.generation.value(), entry.crc.value());
   }
 }
 
@@ -145,16 +146,15 @@ Status dump_node(const DumpOptions& options) {
   // What a damaged one holds is what somebody wants to see: as far as it makes sense but for that.
   bool is_readable = true;
   if (!valid) {
-    fmt::print("DAMAGED: {}\n", valid.error().message());
+    print("DAMAGED: {}\n", valid.error().message());
     std::vector<std::byte> resealed = node;
     format::seal_node(resealed);
     const Status otherwise = format::validate_node(resealed, header.uuid, nullptr);
     is_readable = otherwise.has_value();
-    if (!is_readable) fmt::print("DAMAGED: {}\n", otherwise.error().message());
+    if (!is_readable) print("DAMAGED: {}\n", otherwise.error().message());
   }
-  fmt::print("node at blocks {} and {}: level {}, generation {}, {} entries, crc {:08x}\n", header.address[0].value(),
-             header.address[1].value(), header.level, header.generation.value(), header.count.value(),
-             header.crc.value());
+  print("node at blocks {} and {}: level {}, generation {}, {} entries, crc {:08x}\n", header.address[0].value(),
+        header.address[1].value(), header.level, header.generation.value(), header.count.value(), header.crc.value());
   if (is_readable) header.level == 0 ? print_leaf(node, blocks) : print_internal(node);
   return {};
 }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 
+#include "fs/base/standard_streams.h"
 #include "fs/ctl/item_text.h"
 #include "fs/ctl/tree_reader.h"
 #include "fs/format/items.h"
@@ -25,7 +26,7 @@ Result<std::uint64_t> look_up(const TreeReader& tree, const format::Superblock& 
     while (const auto entry = cursor.next()) {
       if (entry->name != name) continue;
       found = entry->inode.value();
-      fmt::print("{} -> inode {}\n", key_text(at), *found);
+      print("{} -> inode {}\n", key_text(at), *found);
     }
     return true;
   }));
@@ -41,7 +42,7 @@ Status dump_inode(const VolumeReader& reader, const format::Superblock& superblo
   bool any = false;
   TRY(tree.scan({inode, format::ItemKind{0}, 0}, {inode, format::ItemKind{0xff}, kLastOffset},
                 [&](const format::Key& key, std::span<const std::byte> value) {
-                  fmt::print("{} {}\n", key_text(key), value_text(key, value, superblock.block_count));
+                  print("{} {}\n", key_text(key), value_text(key, value, superblock.block_count));
                   any = true;
                   return true;
                 }));

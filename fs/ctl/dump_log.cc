@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "fs/base/standard_streams.h"
 #include "fs/ctl/item_text.h"
 #include "fs/ctl/log_chunks.h"
 #include "fs/format/text.h"
@@ -27,7 +28,7 @@ std::string op_text(const format::LogOpView& op, std::uint64_t block_count) {
 Status dump_record(std::span<const std::byte> record, std::uint64_t block_count) {
   format::LogOpCursor cursor(record);
   format::LogOpView op;
-  while (TRY(cursor.next(op))) fmt::print("      {}\n", op_text(op, block_count));
+  while (TRY(cursor.next(op))) print("      {}\n", op_text(op, block_count));
   return {};
 }
 
@@ -37,7 +38,7 @@ Status dump_chunk(std::span<const std::byte> chunk, std::uint64_t lsn, std::uint
     const std::uint64_t offset = records.offset();
     const auto record = TRY(records.next());
     if (record.empty()) return {};
-    fmt::print("    record at LSN {}, {} bytes\n", lsn + offset, record.size());
+    print("    record at LSN {}, {} bytes\n", lsn + offset, record.size());
     TRY(dump_record(record, block_count));
   }
 }
@@ -45,15 +46,15 @@ Status dump_chunk(std::span<const std::byte> chunk, std::uint64_t lsn, std::uint
 }  // namespace
 
 Status dump_log(const VolumeReader& volume, const format::Superblock& superblock) {
-  fmt::print("log of epoch {:016x} from LSN {}\n", superblock.log_epoch.value(), superblock.log_start.value());
+  print("log of epoch {:016x} from LSN {}\n", superblock.log_epoch.value(), superblock.log_start.value());
   std::size_t chunks = 0;
   const LogChunksEnd end = TRY(visit_log_chunks(volume, superblock, [&](const LogChunk& chunk) {
-    fmt::print("  chunk at LSN {}, {} bytes, {} records, durable before it {}\n", chunk.start.value(),
-               chunk.header.length.value(), chunk.header.record_count.value(), chunk.header.durable.value());
+    print("  chunk at LSN {}, {} bytes, {} records, durable before it {}\n", chunk.start.value(),
+          chunk.header.length.value(), chunk.header.record_count.value(), chunk.header.durable.value());
     ++chunks;
     return dump_chunk(chunk.bytes, chunk.start.value(), superblock.block_count);
   }));
-  fmt::print("  ends at LSN {}: {}\n{}\n", end.next.value(), end.why, format::count_text(chunks, "chunk"));
+  print("  ends at LSN {}: {}\n{}\n", end.next.value(), end.why, format::count_text(chunks, "chunk"));
   return {};
 }
 

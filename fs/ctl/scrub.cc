@@ -11,6 +11,7 @@
 #include <memory>
 #include <thread>
 
+#include "fs/base/standard_streams.h"
 #include "fs/ctl/cancel_on_signal.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/mount_lookup.h"
@@ -96,11 +97,11 @@ void find_damaged_files(const std::string& mount_point, ScrubReport& report) {
 }
 
 void print_report(const std::string& mount_point, const ScrubReport& report) {
-  for (const fuse::ScrubFinding& finding : report.findings) fmt::print("{}\n", finding_text(finding));
+  for (const fuse::ScrubFinding& finding : report.findings) print("{}\n", finding_text(finding));
   for (const ScrubReport::Name& name : report.names) {
-    fmt::print("damaged: {} (inode {})\n", format::printable(name.path), name.inode);
+    print("damaged: {} (inode {})\n", format::printable(name.path), name.inode);
   }
-  fmt::print("{}: {}\n", mount_point, summary_text(report));
+  print("{}: {}\n", mount_point, summary_text(report));
 }
 
 int status_of(const ScrubReport& report) {
@@ -125,11 +126,11 @@ Status scrub(const ScrubOptions& options, int& exit_status) {
   if (!checked && report.findings.empty()) return checked;
   if (!report.cancelled) find_damaged_files(mount_point, report);
   if (options.json) {
-    fmt::print("{}\n", report_json(report));
+    print("{}\n", report_json(report));
   } else {
     print_report(mount_point, report);
   }
-  if (checked) exit_status = status_of(report);
+  if (checked) exit_status = status_of(report) | (output_arrived() ? 0 : kFailedStatus);
   return checked;
 }
 

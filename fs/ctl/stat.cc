@@ -4,6 +4,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/mount_lookup.h"
 #include "fs/format/text.h"
@@ -43,7 +44,7 @@ class Figures {
 
 template <typename Value>
 void print_row(const char* name, const Value& value) {
-  fmt::print("  {:<13} {}\n", name, value);
+  print("  {:<13} {}\n", name, value);
 }
 
 std::string duration_text(std::uint64_t nanoseconds) {
@@ -111,14 +112,13 @@ void print_errors(const Figures& status) {
 }
 
 void print_io(const Figures& status) {
-  fmt::print("  {:<13} {:>10} {:>7} {:>12} {:>9} {:>9} {:>9}\n", "I/O", "completed", "failed", "bytes", "median",
-             "99 %", "longest");
+  print("  {:<13} {:>10} {:>7} {:>12} {:>9} {:>9} {:>9}\n", "I/O", "completed", "failed", "bytes", "median", "99 %",
+        "longest");
   for (const auto& [name, figures] : status.at("/io/operations").items()) {
     const Figures one(figures);
-    fmt::print("    {:<11} {:>10} {:>7} {:>12} {:>9} {:>9} {:>9}\n", format::printable(name), one.number("/completed"),
-               one.number("/failed"), format::size_text(one.number("/bytes")),
-               duration_text(one.number("/latency_ns/p50")), duration_text(one.number("/latency_ns/p99")),
-               duration_text(one.number("/latency_ns/max")));
+    print("    {:<11} {:>10} {:>7} {:>12} {:>9} {:>9} {:>9}\n", format::printable(name), one.number("/completed"),
+          one.number("/failed"), format::size_text(one.number("/bytes")), duration_text(one.number("/latency_ns/p50")),
+          duration_text(one.number("/latency_ns/p99")), duration_text(one.number("/latency_ns/max")));
   }
   print_row("  transfers",
             fmt::format("{} steps, {} merged, {} repeated, {} shortened, at most {} in flight",
@@ -136,10 +136,10 @@ Status show_status(const StatOptions& options) {
     return fail(ErrorCode::corrupt_structure, fmt::format("{}: the daemon's answer is not understood", mount_point));
   }
   if (options.json) {
-    fmt::print("{}\n", status.dump(2));
+    print("{}\n", status.dump(2));
     return {};
   }
-  fmt::print("AshlarFS volume at {}\n", mount_point);
+  print("AshlarFS volume at {}\n", mount_point);
   const Figures figures(std::move(status));
   print_state(figures);
   print_space(figures);

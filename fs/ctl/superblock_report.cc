@@ -6,6 +6,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "fs/base/standard_streams.h"
 #include "fs/format/key.h"
 #include "fs/format/text.h"
 
@@ -24,7 +25,7 @@ std::string time_text(std::uint64_t seconds) {
 
 template <typename Value>
 void print_line(const char* name, const Value& value) {
-  fmt::print("  {:<12} {}\n", name, value);
+  print("  {:<12} {}\n", name, value);
 }
 
 std::uint64_t count_of(const format::Superblock& superblock, format::ItemKind kind) {

@@ -1,11 +1,11 @@
 #include "fs/ctl/terminal_progress.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 
+#include "fs/base/standard_streams.h"
 #include "fs/format/text.h"
 
 namespace ashlar::ctl {
@@ -28,14 +28,14 @@ void TerminalProgress::show(std::uint64_t done, std::uint64_t total) {
   const double rate = static_cast<double>(done) / std::max(seconds, 1e-3);
   const std::uint64_t left = total > done ? total - done : 0;
   const double part = total == 0 ? 0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
-  fmt::print(stderr, "\r\033[K{}: {:.1f} %, {} at {}/s, {:.0f} s left", what_, part * 100, format::size_text(done),
-             format::size_text(static_cast<std::uint64_t>(rate)), rate > 0 ? static_cast<double>(left) / rate : 0.0);
+  print(stderr, "\r\033[K{}: {:.1f} %, {} at {}/s, {:.0f} s left", what_, part * 100, format::size_text(done),
+        format::size_text(static_cast<std::uint64_t>(rate)), rate > 0 ? static_cast<double>(left) / rate : 0.0);
   std::fflush(stderr);
 }
 
 void TerminalProgress::clear() {
   if (!shown_) return;
-  fmt::print(stderr, "\r\033[K");
+  print(stderr, "\r\033[K");
   std::fflush(stderr);
   shown_ = false;
 }

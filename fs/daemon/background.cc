@@ -1,7 +1,6 @@
 #include "fs/daemon/background.h"
 
 #include <fcntl.h>
-#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <utility>
+
+#include "fs/base/standard_streams.h"
 
 namespace ashlar::daemon {
 namespace {
@@ -30,14 +31,16 @@ std::string read_all(int pipe) {
 
 [[noreturn]] void exit_as_told(const std::string& message, const std::string& device) {
   if (message.size() < 2) {
-    fmt::print(stderr, "ashlarfs: {}: the daemon died while mounting; see the system log\n", device);
+    print(stderr, "ashlarfs: {}: the daemon died while mounting; see the system log\n", device);
     std::fflush(nullptr);
     _exit(1);
   }
   const bool ready = message[0] == kReady;
-  fmt::print(ready ? stdout : stderr, "{}", message.substr(2));
+  print(ready ? stdout : stderr, "{}", message.substr(2));
+  // Mounted is mounted, whether or not anybody reads so.
+  const int status = finish_output("ashlarfs", ready ? 0 : static_cast<unsigned char>(message[1]), 0);
   std::fflush(nullptr);
-  _exit(ready ? 0 : static_cast<unsigned char>(message[1]));
+  _exit(status);
 }
 
 void detach_standard_streams() {
@@ -56,7 +59,7 @@ Readiness::Readiness(Readiness&& other) noexcept : pipe_(std::exchange(other.pip
 
 void Readiness::send(char kind, int status, const std::string& text) {
   if (pipe_ < 0) {
-    fmt::print(kind == kReady ? stdout : stderr, "{}", text);
+    print(kind == kReady ? stdout : stderr, "{}", text);
     std::fflush(nullptr);
     return;
   }
@@ -72,12 +75,12 @@ void Readiness::failed(int status, const std::string& text) { send(kFailed, stat
 Readiness go_into_background(const std::string& device) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) {
-    fmt::print(stderr, "ashlarfs: {}: no pipe: {}\n", device, std::strerror(errno));
+    print(stderr, "ashlarfs: {}: no pipe: {}\n", device, std::strerror(errno));
     std::exit(1);
   }
   const pid_t child = fork();
   if (child < 0) {
-    fmt::print(stderr, "ashlarfs: {}: cannot fork: {}\n", device, std::strerror(errno));
+    print(stderr, "ashlarfs: {}: cannot fork: {}\n", device, std::strerror(errno));
     std::exit(1);
   }
   if (child > 0) {

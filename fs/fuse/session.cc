@@ -19,6 +19,7 @@
 
 #include "fs/base/file_descriptor.h"
 #include "fs/base/log.h"
+#include "fs/base/standard_streams.h"
 #include "fs/fuse/dev_transport.h"
 #include "fs/fuse/direct_requests.h"
 #include "fs/fuse/handshake.h"
@@ -77,7 +78,7 @@ class ErrorOutputScope {
   ~ErrorOutputScope() {
     const std::string rest = take();
     if (before_.get() >= 0) dup2(before_.get(), STDERR_FILENO);
-    if (!rest.empty()) fmt::print(stderr, "{}\n", rest);
+    if (!rest.empty()) print(stderr, "{}\n", rest);
   }
   ErrorOutputScope(const ErrorOutputScope&) = delete;
   ErrorOutputScope& operator=(const ErrorOutputScope&) = delete;

@@ -117,6 +117,61 @@ TEST_P(OnLoop, ItsClaimKeepsOthersAway) {
   EXPECT_EQ(second.error().code(), ErrorCode::busy);
 }
 
+TEST_P(OnLoop, ItsFileIsInUse) {
+  const auto outcome_of = [](const std::string& path, bool read_only) {
+    const Result<std::unique_ptr<FileDevice>> opened = open_device(path, {.read_only = read_only});
+    return opened ? std::string("opened") : opened.error().message();
+  };
+  const LoopDevice second(image, GetParam().sector);
+  ASSERT_FALSE(second.path().empty()) << second.problem();
+  for (const std::string& path : {image, second.path()}) {
+    for (const bool read_only : {false, true})
+      EXPECT_NE(outcome_of(path, read_only).find(path + ": in use"), std::string::npos);
+  }
+  device.reset();
+  for (const std::string& path : {image, second.path()}) EXPECT_EQ(outcome_of(path, false), "opened");
+}
+
+TEST_P(OnLoop, IsInUseWhenItsFileIs) {
+  device.reset();
+  for (const bool read_only : {false, true}) {
+    const Result<std::unique_ptr<FileDevice>> file = open_device(image, {.read_only = read_only});
+    ASSERT_TRUE(file) << file.error().message();
+    const Result<std::unique_ptr<FileDevice>> writer = open_device(loop.path(), {});
+    ASSERT_FALSE(writer);
+    EXPECT_EQ(writer.error().code(), ErrorCode::busy);
+  }
+}
+
+TEST_P(OnLoop, ReadersShareItsFile) {
+  device.reset();
+  const DeviceOptions reading{.read_only = true};
+  const LoopDevice second(image, GetParam().sector);
+  ASSERT_FALSE(second.path().empty()) << second.problem();
+  std::vector<std::unique_ptr<FileDevice>> readers;
+  for (const std::string& path : {loop.path(), image, second.path()}) {
+    Result<std::unique_ptr<FileDevice>> reader = open_device(path, reading);
+    ASSERT_TRUE(reader) << reader.error().message();
+    readers.push_back(*std::move(reader));
+  }
+}
+
+// For a fuseblk mount, where the kernel claims the device.
+TEST_P(OnLoop, ItsFileIsInUseWithoutTheClaim) {
+  device->release_exclusive();
+  EXPECT_FALSE(open_device(image, {}));
+}
+
+TEST_P(OnLoop, WithoutItsFileItIsUsedAllTheSame) {
+  device.reset();
+  std::filesystem::remove(image);
+  EXPECT_TRUE(open_device(loop.path(), {}));
+  const std::string other = scratch.make_file("image", kDeviceSize);
+  const Result<std::unique_ptr<FileDevice>> impostor = open_device(other, {});
+  ASSERT_TRUE(impostor);
+  EXPECT_TRUE(open_device(loop.path(), {})) << "another file has the name now";
+}
+
 TEST_P(OnLoop, GrowthIsSeen) {
   std::filesystem::resize_file(image, 2 * kDeviceSize);
   loop.resize();
@@ -244,6 +299,16 @@ TEST_P(OnPartition, GeometryIsThePartitions) {
   EXPECT_EQ(mine.write_zeroes_max, all.write_zeroes_max);
   EXPECT_EQ(mine.volatile_write_cache, all.volatile_write_cache);
   EXPECT_EQ(mine.durable_write_flushes, all.durable_write_flushes);
+}
+
+TEST_P(OnPartition, OnlyItsPartOfTheFileIsInUse) {
+  const Result<std::unique_ptr<FileDevice>> first = open_device(node(1), {});
+  ASSERT_TRUE(first) << first.error().message();
+  const Result<std::unique_ptr<FileDevice>> second = open_device(node(2), {});
+  EXPECT_TRUE(second) << second.error().message();
+  const Result<std::unique_ptr<FileDevice>> file = open_device(image, {});
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code(), ErrorCode::busy);
 }
 
 TEST_P(OnPartition, NothingOutsideIsTouched) {

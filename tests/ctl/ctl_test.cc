@@ -72,6 +72,16 @@ class CtlTest : public ::testing::Test {
   format::Superblock superblock_{};
 };
 
+TEST_F(CtlTest, StreamsThatAreClosedOrFull) {
+  for (const char* closed : {"<&-", ">&-", "2>&-", "<&- >&- 2>&-"}) {
+    EXPECT_EQ(run_command("( " ASHLAR_CTL " info " + path_ + " " + closed + " )").status, 0) << closed;
+  }
+  const CommandResult full = run_command("( " ASHLAR_CTL " info " + path_ + " >/dev/full )");
+  EXPECT_EQ(full.status, 1);
+  EXPECT_EQ(full.output, "ashlarctl: standard output: No space left on device\n");
+  EXPECT_EQ(run_command("( " ASHLAR_CTL " --help >/dev/full )").status, 1);
+}
+
 TEST_F(CtlTest, InfoTellsTheGeometry) {
   const CommandResult result = ctl("info " + path_);
   ASSERT_EQ(result.status, 0) << result.output;

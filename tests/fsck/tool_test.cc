@@ -252,6 +252,45 @@ TEST_F(Tool, Usage) {
   EXPECT_THAT(version.output, ::testing::StartsWith("fsck.ashlarfs "));
 }
 
+// Whatever the shell does to its streams, and to whom a report goes: a repair is made, and only where it belongs.
+TEST_F(Tool, ClosedStreams) {
+  contradict();
+  const std::string path = save();
+  const std::string before = contents_of(path);
+  for (const char* closed : {"<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"}) {
+    const auto quiet_fsck = [&](const std::string& arguments) {
+      return ashlar::testing::run_command("( " ASHLAR_FSCK " " + arguments + " " + closed + " )").status;
+    };
+    EXPECT_EQ(quiet_fsck("-n -f --data " + path), 4) << closed;
+    EXPECT_TRUE(contents_of(path) == before) << closed;
+    const std::string copy = save("copy.img");
+    EXPECT_EQ(quiet_fsck("-y -f --data " + copy), 1) << closed;
+    EXPECT_EQ(fsck("-n -f " + copy).status, 0) << closed;
+  }
+}
+
+TEST_F(Tool, AReportThatCannotBeWritten) {
+  contradict();
+  const auto fsck_into = [](const std::string& arguments, const std::string& where) {
+    return ashlar::testing::run_command("( " ASHLAR_FSCK " " + arguments + " " + where + " )");
+  };
+  for (const char* json : {"", "--json "}) {
+    const std::string path = save();
+    const CommandResult full = fsck_into(std::string("-y -f ") + json + path, ">/dev/full");
+    EXPECT_EQ(full.status, 1 | 8) << json;
+    EXPECT_EQ(full.output, "fsck.ashlarfs: standard output: No space left on device\n");
+    EXPECT_EQ(fsck("-n -f " + path).status, 0) << "not repaired";
+  }
+  const std::string path = save();
+  EXPECT_EQ(fsck_into("-n -f " + path, ">/dev/full 2>/dev/full").status, 4 | 8);
+  EXPECT_EQ(fsck_into(path, ">/dev/full").status, 8) << "of a volume that is clean";
+  EXPECT_EQ(fsck_into("--help", ">/dev/full").status, 8);
+  // The reader is gone before anything is written.
+  const std::string gone = "bash -c 'exec > >(exec true); wait $!; " ASHLAR_FSCK " -y -f " + path + "'";
+  EXPECT_EQ(ashlar::testing::run_command(gone).status, 1 | 8);
+  EXPECT_EQ(fsck("-n -f " + path).status, 0);
+}
+
 bool catches(pid_t process, int signal) {
   std::ifstream status("/proc/" + std::to_string(process) + "/status");
   for (std::string line; std::getline(status, line);) {

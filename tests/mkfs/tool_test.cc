@@ -13,7 +13,6 @@
 
 #include "fs/format/items.h"
 #include "fs/format/superblock.h"
-#include "fs/format/superblock.h"
 #include "tests/mkfs/command.h"
 #include "tests/mkfs/scratch.h"
 
@@ -242,6 +241,26 @@ TEST_F(MkfsToolTest, BadOptionsAreOneLineAndStatusOne) {
   EXPECT_EQ(contents_of(path).find_first_not_of('\0'), std::string::npos);
 }
 
+TEST_F(MkfsToolTest, ClosedStreamsDoNotBecomeTheDevice) {
+  const std::string options = " -f -U 12345678-1234-1234-1234-123456789abc ";
+  for (const char* closed : {"<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"}) {
+    const std::string path = scratch_.make_file("disk.img", 32U << 20);
+    EXPECT_EQ(run_command("( " ASHLAR_MKFS + options + path + " " + closed + " )").status, 0) << closed;
+    EXPECT_EQ(contents_of(path, 8192).find_first_not_of('\0'), std::string::npos) << closed << ": a report was written";
+    EXPECT_EQ(contents_of(path, 8200).substr(8192), "AshlarFS") << closed;
+  }
+}
+
+TEST_F(MkfsToolTest, AReportThatCannotBeWrittenIsStatusOne) {
+  const std::string path = scratch_.make_file("disk.img", 32U << 20);
+  const CommandResult result = run_command("( " ASHLAR_MKFS " " + path + " >/dev/full )");
+  EXPECT_EQ(result.status, 1);
+  EXPECT_EQ(result.output, "mkfs.ashlarfs: standard output: No space left on device\n");
+  EXPECT_EQ(contents_of(path, 8200).substr(8192), "AshlarFS") << "made all the same";
+  EXPECT_EQ(run_command("( " ASHLAR_MKFS " -q -f " + path + " >/dev/full )").status, 0) << "nothing to report";
+  EXPECT_EQ(run_command("( " ASHLAR_MKFS " --help >/dev/full )").status, 1);
+}
+
 TEST_F(MkfsToolTest, AFeatureIsSwitchedOnByName) {
   const std::string path = scratch_.make_file("new.img", 32U << 20);
   const auto superblock = [&path] {
@@ -252,7 +271,7 @@ TEST_F(MkfsToolTest, AFeatureIsSwitchedOnByName) {
   };
   ASSERT_EQ(mkfs("-q -O mmp,default " + path).status, 0);
   EXPECT_EQ(superblock().read_only_compatible, format::kHostClaims);
-  ASSERT_EQ(mkfs("-q -f -O none " + path).status, 0);
+  ASSERT_EQ(mkfs("-q -f -O none " + path + " 32M").status, 0) << "took what follows for features";
   EXPECT_EQ(superblock().read_only_compatible, 0U);
 }
 

@@ -152,6 +152,62 @@ TEST_F(MountRefusalTest, ABlockDeviceThatIsMountedAlready) {
   EXPECT_TRUE(succeeded(volume.check()));
 }
 
+// One volume by several names: its image, a loop device over it, and another one.
+class OneVolumeTest : public MountRefusalTest {
+ protected:
+  void SetUp() override {
+    ASHLAR_NEEDS_MOUNTING(true);
+    volume_ = std::make_unique<MountedVolume>(DeviceKind::loop_512, kSmallVolumeBytes);
+    elsewhere_ = (volume_->outside() / "mnt").string();
+    fs::create_directory(elsewhere_);
+    const CommandResult attached = run({"losetup", "--find", "--show", "--", image()});
+    ASSERT_TRUE(succeeded(attached));
+    second_ = attached.output.substr(0, attached.output.find('\n'));
+    ASSERT_TRUE(succeeded(volume_->format()));
+  }
+  void TearDown() override {
+    if (!second_.empty()) static_cast<void>(run({"losetup", "--detach", second_}));
+  }
+
+  // Nobody else mounts, repairs or makes a volume there while it is mounted by another name.
+  void expect_in_use(const std::string& device) const {
+    EXPECT_TRUE(refused(run({program("ashlarfs"), device, elsewhere_}), {device + ": in use"}));
+    EXPECT_TRUE(refused(run({program("ashlarfs"), "-o", "ro", device, elsewhere_}), {device + ": in use"}));
+    EXPECT_TRUE(refused(run({program("fsck.ashlarfs"), "-y", "-f", device}), {device, "unmount it first"}));
+    EXPECT_TRUE(refused(run({program("mkfs.ashlarfs"), "-f", device}), {device}));
+  }
+
+  [[nodiscard]] MountedVolume& volume() const { return *volume_; }
+  [[nodiscard]] const std::string& image() const { return volume_->device().image(); }
+  [[nodiscard]] const std::string& second() const { return second_; }
+  [[nodiscard]] const std::string& elsewhere() const { return elsewhere_; }
+
+ private:
+  std::unique_ptr<MountedVolume> volume_;
+  std::string second_;
+  std::string elsewhere_;
+};
+
+TEST_F(OneVolumeTest, MountedThroughALoopDevice) {
+  ASSERT_TRUE(succeeded(volume().mount(Engine::io_uring)));
+  { std::ofstream(volume().root() / "file") << "kept"; }
+  expect_in_use(image());
+  expect_in_use(second());
+  ASSERT_TRUE(succeeded(volume().unmount()));
+  EXPECT_TRUE(succeeded(volume().check()));
+  ASSERT_TRUE(succeeded(volume().mount(Engine::io_uring)));
+  EXPECT_TRUE(fs::exists(volume().root() / "file"));
+}
+
+TEST_F(OneVolumeTest, MountedByItsImage) {
+  ASSERT_TRUE(succeeded(run({program("ashlarfs"), image(), elsewhere()})));
+  EXPECT_TRUE(refused(volume().mount(Engine::io_uring), {volume().device().path() + ": in use"}));
+  EXPECT_TRUE(refused(run({program("fsck.ashlarfs"), "-y", "-f", second()}), {"mounted at " + elsewhere()}));
+  EXPECT_TRUE(refused(run({program("mkfs.ashlarfs"), "-f", second()}), {second() + ": in use"}));
+  ASSERT_TRUE(succeeded(run({"umount", elsewhere()})));
+  EXPECT_TRUE(succeeded(volume().check()));
+}
+
 // The rest is about a good volume and a bad request.
 class MountRequestTest : public MountRefusalTest {
  protected:
