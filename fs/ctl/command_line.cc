@@ -96,6 +96,17 @@ void add_defrag(CLI::App& app, Action& action) {
       [options, &action] { action = [options](int& exit_status) { return defrag(*options, exit_status); }; });
 }
 
+void add_trim(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<TrimOptions>();
+  CLI::App* command = app.add_subcommand("trim", "Tells the device of a mounted volume which blocks are free");
+  command->add_option("MNT", options->target, "Mount point, or the mounted device or image file")->required();
+  command->add_option("--min", options->shortest_run, "Free runs shorter than this are left alone (0)")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint64_t{0}, kMaxTrimMinimum));
+  command->callback(
+      [options, &action] { action = [options](int& exit_status) { return trim(*options, exit_status); }; });
+}
+
 void add_stat(CLI::App& app, Action& action) {
   const auto options = std::make_shared<StatOptions>();
   CLI::App* command = app.add_subcommand("stat", "Shows what the daemon of a mounted volume does and has met");
@@ -116,6 +127,7 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   add_metadump(app, action);
   add_scrub(app, action);
   add_defrag(app, action);
+  add_trim(app, action);
   add_stat(app, action);
   try {
     app.parse(argc, argv);

@@ -59,6 +59,15 @@ struct DefragOptions {
 // As scrub(). What goes wrong with one file is told, and the others follow.
 [[nodiscard]] Status defrag(const DefragOptions& options, int& exit_status);
 
+inline constexpr std::uint64_t kMaxTrimMinimum = 64U << 20;  // bytes; the daemon discards no more at once
+
+struct TrimOptions {
+  std::string target;
+  std::uint64_t shortest_run = 0;  // bytes; shorter free runs are left alone
+};
+// As scrub().
+[[nodiscard]] Status trim(const TrimOptions& options, int& exit_status);
+
 struct StatOptions {
   std::string target;
   bool json = false;
