@@ -33,6 +33,14 @@ void add_info(CLI::App& app, Action& action) {
   command->callback([options, &action] { action = [options](int&) { return show_info(*options); }; });
 }
 
+void add_label(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<LabelOptions>();
+  CLI::App* command = app.add_subcommand("label", "Shows or changes a volume's label, mounted or not");
+  command->add_option("VOLUME", options->target, "Mount point, block device or image file")->required();
+  command->add_option("NEW", options->wanted, "At most 64 bytes; '' for none");
+  command->callback([options, &action] { action = [options](int&) { return label(*options); }; });
+}
+
 void add_dump(CLI::App& app, Action& action) {
   const auto options = std::make_shared<DumpOptions>();
   CLI::App* command = app.add_subcommand("dump", "Prints structures of a volume as they are on the device");
@@ -123,6 +131,7 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   app.require_subcommand(1);
   Action action;
   add_info(app, action);
+  add_label(app, action);
   add_dump(app, action);
   add_metadump(app, action);
   add_scrub(app, action);

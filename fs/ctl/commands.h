@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,13 @@ struct InfoOptions {
   bool json = false;
 };
 [[nodiscard]] Status show_info(const InfoOptions& options);
+
+struct LabelOptions {
+  std::string target;
+  std::optional<std::string> wanted;  // empty: none
+};
+// Prints it when none is wanted.
+[[nodiscard]] Status label(const LabelOptions& options);
 
 enum class DumpPart : std::uint8_t { superblock, group, node, inode, path, log };
 
