@@ -104,6 +104,14 @@ void add_defrag(CLI::App& app, Action& action) {
       [options, &action] { action = [options](int& exit_status) { return defrag(*options, exit_status); }; });
 }
 
+void add_filefrag(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<FilefragOptions>();
+  CLI::App* command = app.add_subcommand("filefrag", "Tells in how many pieces files lie");
+  command->add_option("PATH", options->paths, "Files of mounted volumes")->required();
+  command->callback(
+      [options, &action] { action = [options](int& exit_status) { return filefrag(*options, exit_status); }; });
+}
+
 void add_trim(CLI::App& app, Action& action) {
   const auto options = std::make_shared<TrimOptions>();
   CLI::App* command = app.add_subcommand("trim", "Tells the device of a mounted volume which blocks are free");
@@ -136,6 +144,7 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   add_metadump(app, action);
   add_scrub(app, action);
   add_defrag(app, action);
+  add_filefrag(app, action);
   add_trim(app, action);
   add_stat(app, action);
   try {

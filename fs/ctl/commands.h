@@ -67,6 +67,12 @@ struct DefragOptions {
 // As scrub(). What goes wrong with one file is told, and the others follow.
 [[nodiscard]] Status defrag(const DefragOptions& options, int& exit_status);
 
+struct FilefragOptions {
+  std::vector<std::string> paths;
+};
+// As defrag().
+[[nodiscard]] Status filefrag(const FilefragOptions& options, int& exit_status);
+
 inline constexpr std::uint64_t kMaxTrimMinimum = 64U << 20;  // bytes; the daemon discards no more at once
 
 struct TrimOptions {
