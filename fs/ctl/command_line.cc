@@ -70,6 +70,14 @@ void add_dump(CLI::App& app, Action& action) {
   add("log", "The records that a mount would replay", DumpPart::log);
 }
 
+void add_map(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<MapOptions>();
+  CLI::App* command = app.add_subcommand("map", "Draws what of a volume is in use, and tells how its free space lies");
+  command->add_option("DEVICE", options->device, "Block device or image file")->required();
+  command->add_flag("--json", options->json, "Print JSON: the figures without the picture");
+  command->callback([options, &action] { action = [options](int&) { return map(*options); }; });
+}
+
 void add_metadump(CLI::App& app, Action& action) {
   const auto options = std::make_shared<MetadumpOptions>();
   CLI::App* command = app.add_subcommand("metadump", "Writes an image of the metadata alone, with names scrambled");
@@ -141,6 +149,7 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   add_info(app, action);
   add_label(app, action);
   add_dump(app, action);
+  add_map(app, action);
   add_metadump(app, action);
   add_scrub(app, action);
   add_defrag(app, action);

@@ -37,6 +37,13 @@ struct DumpOptions {
 };
 [[nodiscard]] Status dump(const DumpOptions& options);
 
+struct MapOptions {
+  std::string device;
+  bool json = false;
+};
+// Prints what can be read, also before an error that tells what cannot.
+[[nodiscard]] Status map(const MapOptions& options);
+
 struct MetadumpOptions {
   std::string device;
   std::string image;
