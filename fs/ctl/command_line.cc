@@ -34,6 +34,14 @@ void add_info(CLI::App& app, Action& action) {
   command->callback([options, &action] { action = [options](int&) { return show_info(*options); }; });
 }
 
+void add_label(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<LabelOptions>();
+  CLI::App* command = app.add_subcommand("label", "Shows or changes a volume's label, mounted or not");
+  command->add_option("VOLUME", options->target, "Mount point, block device or image file")->required();
+  command->add_option("NEW", options->wanted, "At most 64 bytes; '' for none");
+  command->callback([options, &action] { action = [options](int&) { return label(*options); }; });
+}
+
 void add_dump(CLI::App& app, Action& action) {
   const auto options = std::make_shared<DumpOptions>();
   CLI::App* command = app.add_subcommand("dump", "Prints structures of a volume as they are on the device");
@@ -61,6 +69,14 @@ void add_dump(CLI::App& app, Action& action) {
       ->add_option("PATH", options->path, "From the volume's root")
       ->required();
   add("log", "The records that a mount would replay", DumpPart::log);
+}
+
+void add_map(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<MapOptions>();
+  CLI::App* command = app.add_subcommand("map", "Draws what of a volume is in use, and tells how its free space lies");
+  command->add_option("DEVICE", options->device, "Block device or image file")->required();
+  command->add_flag("--json", options->json, "Print JSON: the figures without the picture");
+  command->callback([options, &action] { action = [options](int&) { return map(*options); }; });
 }
 
 void add_metadump(CLI::App& app, Action& action) {
@@ -97,6 +113,25 @@ void add_defrag(CLI::App& app, Action& action) {
       [options, &action] { action = [options](int& exit_status) { return defrag(*options, exit_status); }; });
 }
 
+void add_filefrag(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<FilefragOptions>();
+  CLI::App* command = app.add_subcommand("filefrag", "Tells in how many pieces files lie");
+  command->add_option("PATH", options->paths, "Files of mounted volumes")->required();
+  command->callback(
+      [options, &action] { action = [options](int& exit_status) { return filefrag(*options, exit_status); }; });
+}
+
+void add_trim(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<TrimOptions>();
+  CLI::App* command = app.add_subcommand("trim", "Tells the device of a mounted volume which blocks are free");
+  command->add_option("MNT", options->target, "Mount point, or the mounted device or image file")->required();
+  command->add_option("--min", options->shortest_run, "Free runs shorter than this are left alone (0)")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(std::uint64_t{0}, kMaxTrimMinimum));
+  command->callback(
+      [options, &action] { action = [options](int& exit_status) { return trim(*options, exit_status); }; });
+}
+
 void add_stat(CLI::App& app, Action& action) {
   const auto options = std::make_shared<StatOptions>();
   CLI::App* command = app.add_subcommand("stat", "Shows what the daemon of a mounted volume does and has met");
@@ -113,10 +148,14 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   app.require_subcommand(1);
   Action action;
   add_info(app, action);
+  add_label(app, action);
   add_dump(app, action);
+  add_map(app, action);
   add_metadump(app, action);
   add_scrub(app, action);
   add_defrag(app, action);
+  add_filefrag(app, action);
+  add_trim(app, action);
   add_stat(app, action);
   try {
     app.parse(argc, argv);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,13 @@ struct InfoOptions {
 };
 [[nodiscard]] Status show_info(const InfoOptions& options);
 
+struct LabelOptions {
+  std::string target;
+  std::optional<std::string> wanted;  // empty: none
+};
+// Prints it when none is wanted.
+[[nodiscard]] Status label(const LabelOptions& options);
+
 enum class DumpPart : std::uint8_t { superblock, group, node, inode, path, log };
 
 struct DumpOptions {
@@ -28,6 +36,13 @@ struct DumpOptions {
   std::string path;
 };
 [[nodiscard]] Status dump(const DumpOptions& options);
+
+struct MapOptions {
+  std::string device;
+  bool json = false;
+};
+// Prints what can be read, also before an error that tells what cannot.
+[[nodiscard]] Status map(const MapOptions& options);
 
 struct MetadumpOptions {
   std::string device;
@@ -58,6 +73,21 @@ struct DefragOptions {
 };
 // As scrub(). What goes wrong with one file is told, and the others follow.
 [[nodiscard]] Status defrag(const DefragOptions& options, int& exit_status);
+
+struct FilefragOptions {
+  std::vector<std::string> paths;
+};
+// As defrag().
+[[nodiscard]] Status filefrag(const FilefragOptions& options, int& exit_status);
+
+inline constexpr std::uint64_t kMaxTrimMinimum = 64U << 20;  // bytes; the daemon discards no more at once
+
+struct TrimOptions {
+  std::string target;
+  std::uint64_t shortest_run = 0;  // bytes; shorter free runs are left alone
+};
+// As scrub().
+[[nodiscard]] Status trim(const TrimOptions& options, int& exit_status);
 
 struct StatOptions {
   std::string target;

@@ -1,5 +1,4 @@
 // ashlarctl defrag [-r] [--min-run SIZE] [-n] [-v] PATH...
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fts.h>
 #include <sys/ioctl.h>
@@ -16,6 +15,7 @@
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/cancel_on_signal.h"
 #include "fs/ctl/commands.h"
+#include "fs/ctl/open_unnoticed.h"
 #include "fs/ctl/terminal_progress.h"
 #include "fs/format/text.h"
 #include "fs/fuse/defragment_protocol.h"
@@ -27,14 +27,6 @@ constexpr int kSomeFailed = 1;
 constexpr int kStoppedEarly = 32;
 
 constexpr std::uint64_t kBytesPerStep = 8U << 20;
-
-// With O_NOATIME the kernel keeps what it has cached of the file, and reading through it, as nobody does, would not be
-// noticed. Whoever may not ask for that may not defragment either, which the daemon will say.
-int open_file(const char* path) {
-  constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-  const int fd = open(path, kFlags | O_NOATIME);
-  return fd < 0 && errno == EPERM ? open(path, kFlags) : fd;
-}
 
 const char* reason(int error) {
   switch (error) {
@@ -147,7 +139,7 @@ bool Defrag::pass(int file, const FTSENT& entry, Purpose purpose, Total& total) 
 
 // A look first, which is cheap, tells how it lies.
 void Defrag::handle_file(const FTSENT& entry) {
-  const FileDescriptor file(open_file(entry.fts_accpath));
+  const FileDescriptor file(open_unnoticed(entry.fts_accpath));
   if (file.get() < 0) return complain(entry.fts_path, std::strerror(errno));
   ++files_;
   Total before;

@@ -160,8 +160,9 @@ class Store {
   // Stops at once, writes nothing more; every later call that would write fails with shut_down.
   void shut_down(std::string reason);
 
-  // Tells the device which blocks of `within` (cut at the volume's end) are free, in runs of at least `minimum`
-  // blocks; returns how many it told. Others go on meanwhile. not_supported when the device does not want to know.
+  // Tells the device which blocks of `within` (cut at the volume's end) are free, in runs of at least `minimum` blocks;
+  // returns how many it told. Others go on meanwhile. From block 0 on: after a checkpoint, if one frees anything.
+  // not_supported when the device does not want to know.
   [[nodiscard]] Result<std::uint64_t> trim(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum);
 
   // At most format::kLabelSize bytes without NUL; durable when it returns. A failed write stops the volume.

@@ -40,6 +40,9 @@ Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::ui
   if (state.device.geometry().discard_granularity == 0) {
     return fail(ErrorCode::not_supported, "the device cannot discard");
   }
+  TRY(state.check_writable());
+  // What was freed is free for the device, too, only after a checkpoint. One is enough for a pass over the volume.
+  if (within.first == BlockNumber{0} && state.allocator->waiting() != 0) TRY(state.checkpoint(io, false));
   const BlockNumber end = std::min(within.end(), BlockNumber{state.layout.block_count()});
   std::uint64_t trimmed = 0;
   for (BlockNumber from = within.first; from < end;) {

@@ -67,6 +67,14 @@ class CtlTest : public ::testing::Test {
     EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
   }
 
+  void expect_last_line(const std::string& arguments, const std::string& why) const {
+    const CommandResult result = ctl(arguments);
+    EXPECT_EQ(result.status, 1) << result.output;
+    const std::string last = result.output.substr(result.output.rfind('\n', result.output.size() - 2) + 1);
+    EXPECT_THAT(last, HasSubstr("ashlarctl: " + path_));
+    EXPECT_THAT(last, HasSubstr(why));
+  }
+
   Scratch scratch_;
   std::string path_;
   format::Superblock superblock_{};
@@ -208,6 +216,54 @@ TEST_F(CtlTest, DumpShowsInodesAndPaths) {
   EXPECT_EQ(ctl("dump " + path_ + " path /").output, inode.output);
   expect_error("dump " + path_ + " inode 77", "there is no inode 77");
   expect_error("dump " + path_ + " path /a/b", "there is no '/a/b'");
+}
+
+TEST_F(CtlTest, MapDrawsWhatIsInUse) {
+  const CommandResult result = ctl("map " + path_);
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr(path_ + ": 32 MiB in 8192 blocks of 4096 bytes, as of generation 1\n"));
+  // No terminal: 80 columns, no more than ASCII. Eight blocks a character: two heads' worth of superblocks first.
+  EXPECT_THAT(result.output, HasSubstr("\n   0 bytes  FF"));
+  EXPECT_THAT(result.output, HasSubstr("...\n"));
+  EXPECT_THAT(result.output, HasSubstr("# in use, 1 to 9 partly, . free, F mostly fixed parts; each 32 KiB\n"));
+  EXPECT_THAT(result.output, HasSubstr("\n  longest free run "));
+  EXPECT_THAT(result.output, HasSubstr("\nfree runs from"));
+  for (const char byte : result.output) EXPECT_TRUE(byte == '\n' || (byte >= ' ' && byte <= '~'));
+}
+
+TEST_F(CtlTest, MapAsJson) {
+  const auto json = nlohmann::json::parse(ctl("map --json " + path_).output, nullptr, false);
+  ASSERT_FALSE(json.is_discarded());
+  EXPECT_EQ(json["blocks"], 8192);
+  EXPECT_EQ(json["free"], superblock_.free_blocks.value());
+  EXPECT_EQ(json["fixed"], format::Layout::of(superblock_).fixed_blocks());
+  EXPECT_EQ(json["unknown"], 0);
+  EXPECT_EQ(json["used"].get<std::uint64_t>() + json["fixed"].get<std::uint64_t>() + json["free"].get<std::uint64_t>(),
+            8192U);
+  std::uint64_t blocks = 0;
+  for (const auto& runs : json["free_runs"]) {
+    blocks += runs["blocks"].get<std::uint64_t>();
+    EXPECT_GE(runs["blocks"], runs["from"].get<std::uint64_t>() * runs["count"].get<std::uint64_t>());
+  }
+  EXPECT_EQ(blocks, superblock_.free_blocks.value());
+}
+
+TEST_F(CtlTest, MapOfADamagedVolumeShowsTheRest) {
+  for (const std::uint64_t block : {16U, 17U}) write(block * 4096, "damage");  // one copy of the bitmap, both slots
+  EXPECT_EQ(ctl("map " + path_).status, 0);
+  for (const std::uint64_t block : {18U, 19U}) write(block * 4096, "damage");
+  const CommandResult bitmap = ctl("map " + path_);
+  EXPECT_EQ(bitmap.status, 1);
+  EXPECT_THAT(bitmap.output, HasSubstr("??????"));
+  EXPECT_THAT(bitmap.output, HasSubstr("no valid copy of the bitmap of group 0; 1 group unknown"));
+  EXPECT_THAT(bitmap.output, HasSubstr("run fsck.ashlarfs"));
+  format::Superblock other = superblock_;
+  other.free_blocks = other.free_blocks - 1;
+  SetUp();
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) write_superblock(1, copy, other);
+  expect_last_line("map " + path_, " by the superblock; ");
+  std::filesystem::resize_file(path_, 100);
+  expect_error("map " + path_, "not an AshlarFS volume");
 }
 
 TEST_F(CtlTest, Metadump) {

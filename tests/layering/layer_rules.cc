@@ -34,7 +34,7 @@ constexpr std::array kLayers = {
     Layer{"fs/daemon", "daemon", {"fs/base", "blockio", "fs/format", "fs/store", "fs/volume", "fs/fuse"}},
     Layer{"fs/ctl",
           "ctl",
-          {"fs/base", "blockio", "fs/format", kLogReader, "fs/store", "fs/volume", "fs/fuse", "fs/daemon"}},
+          {"fs/base", "blockio", "fs/format", kLogReader, "fs/claim", "fs/store", "fs/volume", "fs/fuse", "fs/daemon"}},
 };
 
 // System headers that betray the business of a layer, by prefix, and the only folders which may include them.

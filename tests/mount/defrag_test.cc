@@ -197,6 +197,35 @@ TEST_F(Defragmented, DirectoriesLinksAndOtherFilesystems) {
   EXPECT_THAT(deep.output, Not(HasSubstr("apart")));
 }
 
+TEST_F(Defragmented, FilefragCountsWhatDefragPutsTogether) {
+  const auto filefrag = [](std::vector<std::string> paths) {
+    paths.insert(paths.begin(), {program("ashlarctl"), "filefrag"});
+    return run(paths);
+  };
+  age("file");
+  std::ofstream(path("small")) << "text";
+  const CommandResult before = filefrag({path("file"), path("small")});
+  EXPECT_TRUE(succeeded(before));
+  EXPECT_THAT(before.output, HasSubstr(path("small") + ": 0 extents found\n")) << "it is within the tree";
+  EXPECT_THAT(before.output, Not(HasSubstr(path("file") + ": 1 extent found\n")));
+  const std::string count = before.output.substr(0, before.output.find(" extents found"));
+  EXPECT_THAT(defrag({"-v", path("file")}).output, HasSubstr(count + " extents before, 1 after"))
+      << "as defrag counts them";
+  EXPECT_EQ(filefrag({path("file")}).output, path("file") + ": 1 extent found\n");
+
+  std::filesystem::create_symlink("file", volume_->root() / "link");
+  ASSERT_EQ(mkfifo(path("fifo").c_str(), 0600), 0);
+  const std::string elsewhere = (volume_->outside() / "file").string();
+  std::ofstream(elsewhere) << "text";
+  const CommandResult some = filefrag({path("link"), path("fifo"), path(""), elsewhere, path("none"), path("file")});
+  EXPECT_EQ(some.exit_status, 1);
+  EXPECT_EQ(some.output, path("file") + ": 1 extent found\n");
+  for (const char* const why : {"/link: is a symbolic link", "/fifo: is not a regular file", "/: is not a regular file",
+                                "not on an AshlarFS volume", "/none: No such file"}) {
+    EXPECT_THAT(some.errors, HasSubstr(why));
+  }
+}
+
 TEST_F(Defragmented, IsForTheOwnerAndRoot) {
   age("theirs", 64);
   age("ours", 64);

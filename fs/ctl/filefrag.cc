@@ -1,0 +1,68 @@
+// ashlarctl filefrag PATH...
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "fs/base/file_descriptor.h"
+#include "fs/base/standard_streams.h"
+#include "fs/ctl/commands.h"
+#include "fs/ctl/open_unnoticed.h"
+#include "fs/format/text.h"
+#include "fs/fuse/defragment_protocol.h"
+
+namespace ashlar::ctl {
+namespace {
+
+constexpr int kSomeFailed = 1;
+
+const char* reason(int error) {
+  switch (error) {
+    case EPERM: return "only its owner and root may ask how it lies";
+    case ENOTTY: return "is not on an AshlarFS volume, or its daemon is older and cannot tell";
+    case ELOOP: return "is a symbolic link";
+    case ENOTCONN: return "the daemon of its volume has died; unmount it";
+    default: return std::strerror(error);
+  }
+}
+
+// Null when all is well; else what is wrong.
+const char* count_runs(const std::string& path, std::uint64_t& runs) {
+  const FileDescriptor file(open_unnoticed(path.c_str()));
+  struct stat info {};
+  if (file.get() < 0 || fstat(file.get(), &info) != 0) return reason(errno);
+  if (!S_ISREG(info.st_mode)) return "is not a regular file";
+  fuse::DefragmentExchange exchange{};
+  while ((exchange.flags & fuse::kDefragmentDone) == 0) {
+    exchange.version = fuse::kDefragmentVersion;
+    exchange.flags = fuse::kDefragmentDryRun;
+    exchange.shortest_run = kDefaultShortestRun;
+    exchange.budget = kMaxShortestRun;
+    if (ioctl(file.get(), fuse::kDefragmentCommand, &exchange) == 0) {
+      runs += exchange.runs;
+    } else if (errno != EINTR) {
+      return reason(errno);
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Status filefrag(const FilefragOptions& options, int& exit_status) {
+  for (const std::string& path : options.paths) {
+    std::uint64_t runs = 0;
+    if (const char* const wrong = count_runs(path, runs)) {
+      print(stderr, "ashlarctl: filefrag: {}: {}\n", format::printable(path), wrong);
+      exit_status = kSomeFailed;
+    } else {
+      print("{}: {} found\n", format::printable(path), format::count_text(runs, "extent"));
+    }
+  }
+  return {};
+}
+
+}  // namespace ashlar::ctl

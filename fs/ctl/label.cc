@@ -1,0 +1,104 @@
+// ashlarctl label MNT|DEVICE [NEW]
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <iterator>
+#include <memory>
+
+#include "blockio/file_device.h"
+#include "blockio/mount_table.h"
+#include "fs/base/file_descriptor.h"
+#include "fs/base/standard_streams.h"
+#include "fs/claim/volume_claim.h"
+#include "fs/ctl/commands.h"
+#include "fs/ctl/mount_lookup.h"
+#include "fs/ctl/volume_reader.h"
+#include "fs/format/text.h"
+#include "fs/store/superblock_io.h"
+
+namespace ashlar::ctl {
+namespace {
+
+using Label = std::array<char, FSLABEL_MAX>;
+static_assert(FSLABEL_MAX > format::kLabelSize);
+
+void print_label(const std::string& label) { print("{}\n", format::printable(label)); }
+
+const char* reason(int error) {
+  switch (error) {
+    case EPERM: return "only root may change the label of a mounted volume";
+    case ENOTTY: return "its daemon is older and knows nothing of labels";
+    case EROFS: return "the volume is read-only";
+    default: return daemon_error_text(error);
+  }
+}
+
+Status ask_daemon(const std::string& mount_point, unsigned long command, Label& label) {
+  const FileDescriptor root(open(mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (root.get() >= 0 && ioctl(root.get(), command, label.data()) == 0) return {};
+  return fail(from_errno(errno), fmt::format("{}: label: {}", mount_point, reason(errno)));
+}
+
+Status print_mounted(const std::string& mount_point) {
+  Label label{};
+  TRY(ask_daemon(mount_point, FS_IOC_GETFSLABEL, label));
+  label.back() = '\0';
+  print_label(label.data());
+  return {};
+}
+
+Status set_mounted(const std::string& mount_point, const std::string& wanted) {
+  Label label{};
+  std::copy(wanted.begin(), wanted.end(), label.begin());
+  return ask_daemon(mount_point, FS_IOC_SETFSLABEL, label);
+}
+
+// As the daemon does it: in the superblock that is in force, under the lock that keeps daemons away.
+Status set_unmounted(const std::string& path, const std::string& wanted) {
+  blockio::DeviceOptions options;
+  options.lock_wait_ms = blockio::lock_wait_ms(false);  // a daemon may be about to end
+  const auto device = TRY(blockio::open_device(path, options));
+  const auto io = TRY(device->open_queue({}));
+  Result<format::Superblock> superblock = store::read_superblock(device->geometry(), *io, true);
+  if (!superblock) return fail(std::move(superblock).error().with_context(path));
+  const std::unique_ptr<claim::VolumeClaim> claim = TRY(claim::VolumeClaim::take(*io, *superblock, {}));
+  if (claim) {
+    superblock = store::read_superblock(device->geometry(), *io, true);  // whoever had the volume may have written
+    if (!superblock) return fail(std::move(superblock).error().with_context(path));
+  }
+  std::fill(std::begin(superblock->label), std::end(superblock->label), '\0');
+  std::copy(wanted.begin(), wanted.end(), std::begin(superblock->label));
+  Status written = store::rewrite_superblock(*io, *superblock);
+  if (!written) return fail(std::move(written).error().with_context(fmt::format("{}: writing the label", path)));
+  return claim ? claim->release(*io) : Status();
+}
+
+}  // namespace
+
+Status label(const LabelOptions& options) {
+  struct stat info {};
+  const bool is_directory = stat(options.target.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  const std::string mount_point = is_directory ? TRY(find_mount_point(options.target)) : blockio::mount_point_of(options.target);
+  if (options.wanted) {
+    const std::string& wanted = *options.wanted;
+    if (wanted.size() > format::kLabelSize) {
+      return fail(ErrorCode::invalid_argument, fmt::format("{}: a label has at most {} bytes, and this one {}",
+                                                           options.target, format::kLabelSize, wanted.size()));
+    }
+    return mount_point.empty() ? set_unmounted(options.target, wanted) : set_mounted(mount_point, wanted);
+  }
+  if (is_directory) return print_mounted(mount_point);
+  // Of a mounted device, too: a label is written at once.
+  const VolumeReader reader = TRY(VolumeReader::open(options.target));
+  const format::Superblock superblock = TRY(reader.superblock());
+  print_label(format::label_text(superblock));
+  return {};
+}
+
+}  // namespace ashlar::ctl
