@@ -52,7 +52,8 @@ bool shows_utf8() {
 unsigned columns() {
   winsize window{};
   const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col != 0;
-  return std::clamp((known ? window.ws_col : kUsualWidth) - kMargin, kLeastWidth, kMostWidth);
+  const unsigned width = known ? window.ws_col : kUsualWidth;
+  return std::clamp(width - std::min(width, kMargin), kLeastWidth, kMostWidth);
 }
 
 struct Picture {
