@@ -15,6 +15,7 @@
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/cancel_on_signal.h"
 #include "fs/ctl/commands.h"
+#include "fs/ctl/exit_status.h"
 #include "fs/ctl/open_unnoticed.h"
 #include "fs/ctl/terminal_progress.h"
 #include "fs/format/text.h"
@@ -23,12 +24,9 @@
 namespace ashlar::ctl {
 namespace {
 
-constexpr int kSomeFailed = 1;
-constexpr int kStoppedEarly = 32;
-
 constexpr std::uint64_t kBytesPerStep = 8U << 20;
 
-const char* reason(int error) {
+const char* defrag_refusal(int error) {
   switch (error) {
     case EPERM: return "only its owner and root may defragment it";
     case ENOTTY: return "is not on an AshlarFS volume, or its daemon is older and cannot defragment";
@@ -127,7 +125,7 @@ bool Defrag::pass(int file, const FTSENT& entry, Purpose purpose, Total& total) 
       if (errno == EINTR) continue;
       full_ = errno == ENOSPC;
       progress.clear();
-      complain(entry.fts_path, reason(errno));
+      complain(entry.fts_path, defrag_refusal(errno));
       return false;
     }
     total.runs += exchange.runs;

@@ -10,6 +10,7 @@
 #include "fs/base/file_descriptor.h"
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
+#include "fs/ctl/exit_status.h"
 #include "fs/ctl/open_unnoticed.h"
 #include "fs/format/text.h"
 #include "fs/fuse/defragment_protocol.h"
@@ -17,9 +18,7 @@
 namespace ashlar::ctl {
 namespace {
 
-constexpr int kSomeFailed = 1;
-
-const char* reason(int error) {
+const char* filefrag_refusal(int error) {
   switch (error) {
     case EPERM: return "only its owner and root may ask how it lies";
     case ENOTTY: return "is not on an AshlarFS volume, or its daemon is older and cannot tell";
@@ -33,7 +32,7 @@ const char* reason(int error) {
 const char* count_runs(const std::string& path, std::uint64_t& runs) {
   const FileDescriptor file(open_unnoticed(path.c_str()));
   struct stat info {};
-  if (file.get() < 0 || fstat(file.get(), &info) != 0) return reason(errno);
+  if (file.get() < 0 || fstat(file.get(), &info) != 0) return filefrag_refusal(errno);
   if (!S_ISREG(info.st_mode)) return "is not a regular file";
   fuse::DefragmentExchange exchange{};
   while ((exchange.flags & fuse::kDefragmentDone) == 0) {
@@ -44,7 +43,7 @@ const char* count_runs(const std::string& path, std::uint64_t& runs) {
     if (ioctl(file.get(), fuse::kDefragmentCommand, &exchange) == 0) {
       runs += exchange.runs;
     } else if (errno != EINTR) {
-      return reason(errno);
+      return filefrag_refusal(errno);
     }
   }
   return nullptr;

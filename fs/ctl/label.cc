@@ -30,7 +30,7 @@ static_assert(FSLABEL_MAX > format::kLabelSize);
 
 void print_label(const std::string& label) { print("{}\n", format::printable(label)); }
 
-const char* reason(int error) {
+const char* label_refusal(int error) {
   switch (error) {
     case EPERM: return "only root may change the label of a mounted volume";
     case ENOTTY: return "its daemon is older and knows nothing of labels";
@@ -42,7 +42,7 @@ const char* reason(int error) {
 Status ask_daemon(const std::string& mount_point, unsigned long command, Label& label) {
   const FileDescriptor root(open(mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (root.get() >= 0 && ioctl(root.get(), command, label.data()) == 0) return {};
-  return fail(from_errno(errno), fmt::format("{}: label: {}", mount_point, reason(errno)));
+  return fail(from_errno(errno), fmt::format("{}: label: {}", mount_point, label_refusal(errno)));
 }
 
 Status print_mounted(const std::string& mount_point) {

@@ -14,6 +14,7 @@
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/cancel_on_signal.h"
 #include "fs/ctl/commands.h"
+#include "fs/ctl/exit_status.h"
 #include "fs/ctl/mount_lookup.h"
 #include "fs/ctl/name_search.h"
 #include "fs/ctl/scrub_report.h"
@@ -28,7 +29,6 @@ namespace {
 constexpr int kHealedStatus = 1;
 constexpr int kDamageStatus = 4;
 constexpr int kFailedStatus = 8;
-constexpr int kCancelledStatus = 32;
 
 constexpr std::uint64_t kMiB = 1U << 20;
 constexpr std::uint64_t kStepBytes = 2 * kMiB;
@@ -106,7 +106,7 @@ void print_report(const std::string& mount_point, const ScrubReport& report) {
 
 int status_of(const ScrubReport& report) {
   const int damage = report.damage_remains() ? kDamageStatus : report.found_damage() ? kHealedStatus : 0;
-  return damage | (report.cancelled ? kCancelledStatus : 0);
+  return damage | (report.cancelled ? kStoppedEarly : 0);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/cancel_on_signal.h"
 #include "fs/ctl/commands.h"
+#include "fs/ctl/exit_status.h"
 #include "fs/ctl/mount_lookup.h"
 #include "fs/ctl/terminal_progress.h"
 #include "fs/format/text.h"
@@ -20,12 +21,10 @@
 namespace ashlar::ctl {
 namespace {
 
-constexpr int kStoppedEarly = 32;
-
 // A multiple of every group's size but the largest ones': where a step ends, a free run most often ends anyway.
 constexpr std::uint64_t kBytesPerStep = 1ULL << 30;
 
-const char* reason(int error) {
+const char* trim_refusal(int error) {
   switch (error) {
     case EPERM: return "only root may discard";
     case ENOTTY: return "its daemon is older and cannot discard";
@@ -44,7 +43,7 @@ Status trim(const TrimOptions& options, int& exit_status) {
   const auto failed = [&](int error, std::uint64_t discarded) {
     const std::string before =
         discarded == 0 ? std::string() : fmt::format(" after {} were discarded", format::size_text(discarded));
-    return fail(from_errno(error), fmt::format("{}: trim{}: {}", mount_point, before, reason(error)));
+    return fail(from_errno(error), fmt::format("{}: trim{}: {}", mount_point, before, trim_refusal(error)));
   };
   const FileDescriptor root(open(mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (root.get() < 0) return failed(errno, 0);

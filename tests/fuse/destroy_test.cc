@@ -22,7 +22,7 @@ namespace ashlar::fuse {
 namespace {
 
 constexpr std::uint64_t kVolumeBytes = 64ULL << 20;
-constexpr std::uint64_t kBlockSize = 4096;
+constexpr std::uint64_t kPart = 4096;
 constexpr std::uint64_t kScatteredBlocks = 3000;  // more than a caller who removes them would wait for
 
 blockio::MemoryImage formatted() {
@@ -87,9 +87,9 @@ class Destroy : public ::testing::Test {
   InodeNumber make_scattered_file(std::string_view name) {
     const auto made = volume_->make_node(*context_, kRootInode, name, {S_IFREG | 0644, 0});
     EXPECT_TRUE(made);
-    const std::array<std::byte, kBlockSize> block{std::byte{1}};
+    const std::array<std::byte, kPart> block{std::byte{1}};
     for (std::uint64_t i = 0; i < kScatteredBlocks; ++i) {
-      EXPECT_TRUE(volume_->write(*context_, made->inode, i * 2 * kBlockSize, block, false));
+      EXPECT_TRUE(volume_->write(*context_, made->inode, i * 2 * kPart, block, false));
     }
     return made->inode;
   }
