@@ -10,7 +10,7 @@ PACKAGES=(
   libfuse3-dev liburing-dev libcli11-dev libexpected-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libblkid-dev
   uuid-dev libmount-dev libxxhash-dev robin-map-dev libabsl-dev libisal-dev
   # tests and benchmarks
-  libgtest-dev libgmock-dev libbenchmark-dev fuse3 e2fsprogs util-linux mount attr acl sqlite3 fio diffutils
+  libgtest-dev libgmock-dev libbenchmark-dev fuse3 e2fsprogs util-linux mount attr acl sqlite3 fio diffutils dpkg-dev file
   # programs that are run in mounted volumes
   rsync tar libcap2-bin inotify-tools dbench stress-ng fuse-overlayfs postgresql-15 procps
 )
