@@ -163,7 +163,8 @@ TEST_F(Defragmented, ItsWriterAndReaderNoticeNothing) {
   expect_versions("file", versions);
   remount();
   expect_versions("file", versions);
-  EXPECT_THAT(defrag({path("file")}).output, HasSubstr("1 after"));
+  // By itself it leaves pieces of a MiB and more where they are, and there may be some.
+  EXPECT_THAT(defrag({"--min-run", "8M", path("file")}).output, HasSubstr("1 after"));
 }
 
 TEST_F(Defragmented, DirectoriesLinksAndOtherFilesystems) {
