@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fs/volume/inode_item.h"
+#include "fs/volume/reference_counts.h"
 
 namespace ashlar::volume {
 
@@ -32,8 +33,8 @@ void InodeRef::reset() noexcept {
 struct InodeTable::Shard {
   mutable std::mutex mutex;
   tsl::robin_map<std::uint64_t, std::unique_ptr<Inode>> inodes;
-  // How often the kernel refers to inodes that are not kept whole; never 0.
-  tsl::robin_map<std::uint64_t, std::uint64_t> parked;
+  // How often the kernel refers to inodes that are not kept whole, by number / kShards.
+  ReferenceCounts parked;
   // At least what every inode that left `inodes` was changed at.
   std::uint64_t retired_lsn = 0;
   // Those that no operation uses, by when they were used last.
@@ -72,10 +73,7 @@ void InodeTable::Shard::erase(Inode& inode) noexcept {
 InodeTable::InodeTable(store::Store& store, std::size_t most_idle)
     : store_(store),
       most_idle_per_shard_(most_idle / kShards),
-      shards_(std::make_unique<std::array<Shard, kShards>>()) {
-  constexpr float kFull = 0.8F;  // there may be millions; none of their room is given back
-  for (Shard& shard : *shards_) shard.parked.max_load_factor(kFull);
-}
+      shards_(std::make_unique<std::array<Shard, kShards>>()) {}
 
 InodeTable::~InodeTable() = default;
 
@@ -93,10 +91,7 @@ Result<InodeRef> InodeTable::acquire(blockio::IoQueue& io, InodeNumber number) {
       found = shard.inodes.emplace(number.value(), std::make_unique<Inode>(number)).first;
       Inode& made = *found.value();
       made.changed_lsn.store(shard.retired_lsn, std::memory_order_relaxed);
-      if (const auto parked = shard.parked.find(number.value()); parked != shard.parked.end()) {
-        made.references_ = parked->second;
-        shard.parked.erase(parked);
-      }
+      made.references_ = shard.parked.take(number.value() / kShards);
     }
     inode = found->second.get();
     if (inode->doomed_) return fail(ErrorCode::stale_handle);
@@ -178,13 +173,7 @@ void InodeTable::drop_references(InodeNumber number, std::uint64_t count) {
     if (inode.references_ == 0) retire(shard, inode);
     return;
   }
-  const auto parked = shard.parked.find(number.value());
-  if (parked == shard.parked.end()) return;
-  if (parked->second > count) {
-    parked.value() -= count;
-  } else {
-    shard.parked.erase(parked);
-  }
+  shard.parked.drop(number.value() / kShards, count);
 }
 
 void InodeTable::drop_all_references() {
@@ -225,11 +214,9 @@ void InodeTable::let_idle(Shard& shard, Inode& inode) noexcept {
   shard.add_idle(inode);
   if (shard.idle <= most_idle_per_shard_) return;
   Inode& longest = *shard.least_recent;
-  const std::size_t room = shard.parked.bucket_count();
-  shard.parked.emplace(longest.number().value(), longest.references_);
-  if (const std::size_t now = shard.parked.bucket_count(); now > room) {
-    store_.charge_cache((now - room) * kBytesPerCounter);
-  }
+  const std::size_t room = shard.parked.bytes();
+  shard.parked.add(longest.number().value() / kShards, longest.references_);
+  if (const std::size_t now = shard.parked.bytes(); now > room) store_.charge_cache(now - room);
   shard.erase(longest);
 }
 

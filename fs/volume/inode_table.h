@@ -97,8 +97,6 @@ class InodeTable {
 
   // About what an inode takes that is kept whole.
   static constexpr std::size_t kBytesPerInode = sizeof(Inode) + 96;
-  // What room for the counter of one takes that is not.
-  static constexpr std::size_t kBytesPerCounter = 24;
 
   // stale_handle when there is no such inode, or none that can still be reached.
   [[nodiscard]] Result<InodeRef> acquire(blockio::IoQueue& io, InodeNumber number);
