@@ -20,6 +20,7 @@
 #include "fs/base/log.h"
 #include "fs/daemon/status.h"
 #include "fs/daemon/tuning.h"
+#include "fs/daemon/wakeup_latency.h"
 #include "fs/fuse/session.h"
 #include "fs/volume/volume.h"
 
@@ -189,12 +190,22 @@ Status close_volume(Mount& mount) {
   return mount.volume->close(*mount.io);
 }
 
+// Null when it was not asked for or is not permitted, which costs speed alone.
+std::unique_ptr<WakeupLatency> keep_processors_awake(const MountRequest& request) {
+  if (!request.low_latency) return nullptr;
+  auto started = WakeupLatency::start(WakeupLatency::kControl, sleeps_of_process);
+  if (started) return *std::move(started);
+  log(LogLevel::warning, "{}: option low_latency has no effect: {}", request.device, started.error().message());
+  return nullptr;
+}
+
 Status serve(const MountRequest& request, Mount& mount, const StopWaiter& stop, Readiness& readiness) {
   mount.edge = std::make_unique<fuse::Edge>(fuse::Edge{*mount.volume, [&] { return status_of(request, mount); }});
   mount.session = TRY(mount_session(request, mount));
   const fuse::ServeOptions options{thread_count(request), mount.queue, mount.volume->store().layout().block_size()};
   TRY(mount.session->start(*mount.device, options, [&stop] { stop.notify_ended(); }));
   tune_backing_device(mount.session->bdi_name());
+  const std::unique_ptr<WakeupLatency> awake = keep_processors_awake(request);
   const std::string line = engine_line(request, mount);
   log_line(LogLevel::info, std::string_view(line).substr(0, line.size() - 1));
   readiness.ready(request.verbose ? line : std::string());

@@ -31,7 +31,8 @@ struct MountRequest {
   bool no_copy_on_write = false;
   volume::AccessTimes access_times = volume::AccessTimes::never;
   bool no_directory_access_times = false;
-  bool sync_names = false;  // dirsync, sync
+  bool sync_names = false;   // dirsync, sync
+  bool low_latency = false;  // keep processors awake while busy
   blockio::EngineChoice engine = blockio::EngineChoice::automatic;
   fuse::TransportChoice transport = fuse::TransportChoice::automatic;
   std::chrono::seconds commit_interval{5};

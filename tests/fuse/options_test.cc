@@ -46,6 +46,12 @@ TEST(OptionList, TakesWhatBelongsToTheDaemon) {
   EXPECT_EQ(request.threads, 3U);
 }
 
+TEST(OptionList, LowLatency) {
+  EXPECT_FALSE(parsed_list("").low_latency);
+  EXPECT_TRUE(parsed_list("low_latency").low_latency);
+  EXPECT_FALSE(parsed_list("low_latency,nolow_latency").low_latency);
+}
+
 TEST(OptionList, HandsOnWhatBelongsToTheKernel) {
   const MountRequest request = parsed_list("nodev,noexec,noatime");
   EXPECT_THAT(request.kernel_options, testing::ElementsAre("nodev", "noexec", "noatime"));

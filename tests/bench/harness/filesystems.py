@@ -28,12 +28,12 @@ class Filesystem:
         return self.kind not in ("null", "raw")
 
 
-def _ashlarfs(name: str, engine: str, transport: str) -> Filesystem:
+def _ashlarfs(name: str, engine: str, transport: str, *more: str) -> Filesystem:
     return Filesystem(
         name,
         "ashlarfs",
         ("mkfs.ashlarfs", "-q", "-f", "DEVICE"),
-        ("ashlarfs", "-o", f"io_engine={engine},fuse_transport={transport}", "DEVICE", "MOUNT"),
+        ("ashlarfs", "-o", ",".join([f"io_engine={engine}", f"fuse_transport={transport}", *more]), "DEVICE", "MOUNT"),
     )
 
 
@@ -49,6 +49,7 @@ ALL = (
     _ashlarfs("ashlarfs-aio", "aio", "dev"),
     _ashlarfs("ashlarfs-uring-ring", "io_uring", "io_uring"),
     _ashlarfs("ashlarfs-aio-ring", "aio", "io_uring"),
+    _ashlarfs("ashlarfs-uring-low", "io_uring", "dev", "low_latency"),
     _kernel("ext4", "-F"),
     _kernel("xfs", "-f"),
     _kernel("btrfs", "-f"),

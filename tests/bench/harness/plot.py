@@ -8,7 +8,7 @@ from .report import KINDS, Table, number
 
 COLOURS = {
     "ashlarfs-uring": "#1f5fa8", "ashlarfs-aio": "#5b93d1", "ashlarfs-uring-ring": "#12807a",
-    "ashlarfs-aio-ring": "#6dbbb2", "xfs": "#8a8a8a", "btrfs": "#b9b9b9", "ntfs-3g": "#c8702a",
+    "ashlarfs-aio-ring": "#6dbbb2", "ashlarfs-uring-low": "#7a4fa8", "xfs": "#8a8a8a", "btrfs": "#b9b9b9", "ntfs-3g": "#c8702a",
     "fuse2fs": "#e0ac74", "null": "#efe3b0",
 }  # fmt: skip
 LEFT, RIGHT, TOP, BOTTOM = 300, 20, 70, 40
