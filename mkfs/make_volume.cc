@@ -53,7 +53,7 @@ void print_geometry(const CommandLine& line, const FormatOutcome& outcome) {
   const std::uint64_t block_size = layout.block_size();
   print("AshlarFS volume {} {}\n", line.dry_run ? "would be made on" : "made on", line.device);
   if (!label.empty()) print("  label    {}\n", label);
-  if (!line.dry_run || line.format.uuid) print("  uuid     {}\n", format::uuid_text(superblock.uuid));
+  if (!line.dry_run || line.format.uuid) print("  uuid     {}\n", format::uuid_text(format::shown_uuid(superblock)));
   print("  size     {}: {} of {} bytes in {}\n", format::size_text(layout.block_count() * block_size),
         format::count_text(layout.block_count(), "block"), block_size,
         format::count_text(layout.group_count(), "group"));

@@ -42,6 +42,14 @@ void add_label(CLI::App& app, Action& action) {
   command->callback([options, &action] { action = [options](int&) { return label(*options); }; });
 }
 
+void add_uuid(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<UuidOptions>();
+  CLI::App* command = app.add_subcommand("uuid", "Shows a volume's UUID; changes it while it is not mounted");
+  command->add_option("VOLUME", options->target, "Mount point, block device or image file")->required();
+  command->add_option("NEW", options->wanted, "A UUID, or 'random'");
+  command->callback([options, &action] { action = [options](int&) { return uuid(*options); }; });
+}
+
 void add_dump(CLI::App& app, Action& action) {
   const auto options = std::make_shared<DumpOptions>();
   CLI::App* command = app.add_subcommand("dump", "Prints structures of a volume as they are on the device");
@@ -149,6 +157,7 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   Action action;
   add_info(app, action);
   add_label(app, action);
+  add_uuid(app, action);
   add_dump(app, action);
   add_map(app, action);
   add_metadump(app, action);

@@ -77,7 +77,7 @@ std::string status_json(const MountFacts& facts, const blockio::BlockDevice& dev
   status["version"] = kStatusVersion;
   status["device"] = device.name();
   status["mount_point"] = facts.mount_point;
-  status["uuid"] = format::uuid_text(store.superblock().uuid);
+  status["uuid"] = format::uuid_text(format::shown_uuid(store.superblock()));
   status["label"] = format::printable(store.label());
   status["state"] = state_of(stats, store.read_only());
   status["read_only"] = store.read_only();

@@ -6,10 +6,19 @@
 #include <array>
 
 namespace ashlar::format {
+namespace {
 
-std::string uuid_text(const std::uint8_t (&uuid)[16]) {
+std::string_view feature_name(FeatureWord word, std::uint64_t feature) noexcept {
+  if (word == FeatureWord::compatible && feature == kUserUuid) return "user_uuid";
+  if (word == FeatureWord::read_only_compatible && feature == kHostClaims) return "mmp";
+  return {};
+}
+
+}  // namespace
+
+std::string uuid_text(std::span<const std::uint8_t, 16> uuid) {
   std::string text;
-  for (std::size_t i = 0; i < sizeof uuid; ++i) {
+  for (std::size_t i = 0; i < uuid.size(); ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) text.push_back('-');
     text += fmt::format("{:02x}", uuid[i]);
   }
@@ -61,8 +70,8 @@ std::string feature_text(FeatureWord word, std::uint64_t features) {
   for (unsigned bit = 0; bit < 64; ++bit) {
     if ((features >> bit & 1) == 0) continue;
     if (!text.empty()) text += ", ";
-    const bool has_name = word == FeatureWord::read_only_compatible && 1ULL << bit == kHostClaims;
-    text += has_name ? "mmp" : fmt::format("bit {}", bit);
+    const std::string_view name = feature_name(word, 1ULL << bit);
+    text += name.empty() ? fmt::format("bit {}", bit) : name;
   }
   return text.empty() ? "none" : text;
 }

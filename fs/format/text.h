@@ -11,7 +11,7 @@
 namespace ashlar::format {
 
 // "c6f4e1a2-..."
-[[nodiscard]] std::string uuid_text(const std::uint8_t (&uuid)[16]);
+[[nodiscard]] std::string uuid_text(std::span<const std::uint8_t, 16> uuid);
 
 // Control characters replaced by '?'.
 [[nodiscard]] std::string printable(std::string_view text);

@@ -45,6 +45,7 @@ TEST(TextTest, Counts) {
 TEST(TextTest, Features) {
   EXPECT_EQ(feature_text(FeatureWord::compatible, 0), "none");
   EXPECT_EQ(feature_text(FeatureWord::compatible, 1ULL << 63 | 2), "bit 1, bit 63");
+  EXPECT_EQ(feature_text(FeatureWord::compatible, kUserUuid), "user_uuid");
   EXPECT_EQ(feature_text(FeatureWord::read_only_compatible, 5), "mmp, bit 2");
   EXPECT_EQ(feature_text(FeatureWord::incompatible, 1), "bit 0");
 }
