@@ -110,6 +110,7 @@ Status open_volume(const MountRequest& request, Mount& mount) {
   options.store.skip_log = request.skip_log;
   options.store.cache_bytes = request.cache_bytes;
   options.store.commit_interval = request.commit_interval;
+  options.store.discard = request.discard;
   options.store.queue = mount.queue;
   if (request.on_failure == OnFailure::panic) {
     // At once: destructors would still answer requests.

@@ -160,6 +160,8 @@ Status parse_flag_option(std::string_view name, MountRequest& request) {
     request.skip_log = true;
   } else if (name == "nodatacow") {
     request.no_copy_on_write = true;
+  } else if (name == "discard" || name == "nodiscard") {
+    request.discard = name == "discard";
   } else if (parse_access_time_option(name, request)) {
     return {};
   } else if (contains(kKernelOptions, name)) {
@@ -224,7 +226,8 @@ CommandLine parse_command_line(int count, char** arguments) {
              "-o", lists,
              "mount options: ro, rw, io_engine=auto|io_uring|aio, fuse_transport=auto|io_uring|dev,\n"
              "commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime, relatime, strictatime, nodiratime,\n"
-             "nodatacow, norecovery, errors=remount-ro|continue|panic, nodev, nosuid, noexec, allow_other, ...")
+             "nodatacow, discard, norecovery, errors=remount-ro|continue|panic, nodev, nosuid, noexec, allow_other, "
+             "...")
           ->allow_extra_args(false);
   // mount(8) means something else by -f.
   const bool is_helper = count > 0 && std::filesystem::path(arguments[0]).filename() == kHelperName;

@@ -81,6 +81,7 @@ Result<std::unique_ptr<Store>> Store::open(blockio::BlockDevice& device, blockio
     state->host_claim = std::move(volume.claim);
     TRY(state->host_claim->keep(device, [raw = state.get()](std::string why) { raw->lose(std::move(why)); }));
   }
+  if (options.discard && !options.read_only) state->begin_online_discard();
   TRY(state->recover(io));
   if (options.background && !options.read_only) {
     state->background_queue = TRY(device.open_queue(options.queue));
