@@ -125,6 +125,7 @@ void add_filefrag(CLI::App& app, Action& action) {
   const auto options = std::make_shared<FilefragOptions>();
   CLI::App* command = app.add_subcommand("filefrag", "Tells in how many pieces files lie");
   command->add_option("PATH", options->paths, "Files of mounted volumes")->required();
+  command->add_flag("-v,--verbose", options->verbose, "A line for each extent");
   command->callback(
       [options, &action] { action = [options](int& exit_status) { return filefrag(*options, exit_status); }; });
 }

@@ -83,6 +83,7 @@ struct DefragOptions {
 
 struct FilefragOptions {
   std::vector<std::string> paths;
+  bool verbose = false;  // a line an extent
 };
 // As defrag().
 [[nodiscard]] Status filefrag(const FilefragOptions& options, int& exit_status);
