@@ -11,6 +11,7 @@
 
 #include "blockio/file_device.h"
 #include "fs/base/standard_streams.h"
+#include "fs/base/terminal_progress.h"
 #include "fs/format/text.h"
 #include "mkfs/device_use.h"
 #include "mkfs/existing_contents.h"
@@ -97,7 +98,12 @@ Status make_on(const CommandLine& line, blockio::BlockDevice& device, std::optio
   TRY(named(line.device, wipe_signatures(line.device)));
   if (image) image->keep();
   const bool discard = line.format.discard && device.geometry().discard_granularity != 0;
-  TRY(named(line.device, write_volume(*io, outcome, discard)));
+  TerminalProgress progress("discard");
+  const auto show = [&](std::uint64_t done, std::uint64_t total) {
+    if (!line.quiet) progress.show(done, total);
+  };
+  TRY(named(line.device, write_volume(*io, outcome, discard, show)));
+  progress.clear();
   if (!line.quiet) print_geometry(line, outcome);
   return {};
 }
