@@ -75,6 +75,10 @@ Status label(const LabelOptions& options) {
       return fail(ErrorCode::invalid_argument, fmt::format("{}: a label has at most {} bytes, and this one {}",
                                                            options.target, format::kLabelSize, wanted.size()));
     }
+    if (!format::is_utf8(wanted)) {
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("{}: a label is UTF-8, and this one is not", options.target));
+    }
     return mount_point.empty() ? set_unmounted(options.target, wanted) : set_mounted(mount_point, wanted);
   }
   if (is_directory) return print_mounted(mount_point);

@@ -198,7 +198,7 @@ Status serve(const MountRequest& request, Mount& mount, const StopWaiter& stop, 
   tune_backing_device(mount.session->bdi_name());
   const std::string line = engine_line(request, mount);
   log_line(LogLevel::info, std::string_view(line).substr(0, line.size() - 1));
-  readiness.ready(request.verbose ? line : std::string());
+  readiness.ready(request.verbose && !request.foreground ? line : std::string());  // in front the log has told it
 
   // It may have to be asked for more than once: when something was mounted over it.
   while (stop.wait()) mount.session->unmount();
