@@ -23,7 +23,7 @@ CommandLine parse_command_line(int count, char** arguments) {
   app.add_flag("--search", line.search, "look for a volume of which no trace of a superblock is left");
   app.add_flag("--json", line.json, "print the findings as JSON");
   app.add_option("-C", line.progress_descriptor,
-                 "write progress to this descriptor as e2fsck does; 0: a bar on the terminal");
+                 "write progress to this descriptor as e2fsck does, not to the terminal");
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {

@@ -33,7 +33,7 @@ struct CommandLine {
   bool data = false;
   bool search = false;
   bool json = false;
-  int progress_descriptor = -1;  // -C: 0 means a bar on standard error
+  int progress_descriptor = -1;  // -C: above 0; otherwise it is told on the terminal
   int exit_status = 0;           // when not to run
   std::string text;              // then, for people
 };

@@ -9,11 +9,13 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "blockio/file_device.h"
 #include "blockio/mount_table.h"
 #include "fs/base/log.h"
 #include "fs/base/standard_streams.h"
+#include "fs/base/terminal_progress.h"
 #include "fsck/check.h"
 #include "fsck/command_line.h"
 #include "fsck/dialogue.h"
@@ -28,47 +30,59 @@ using namespace ashlar::fsck;
 // Set by the signal handler, which can do no more.
 std::atomic<bool> cancel_requested{false};
 
-// Percent of a check behind each pass.
-constexpr std::array kPercentAfter = {0, 5, 80, 90, 100};
 // By number, as in the manual page.
 constexpr std::array kPassNames = {"", "superblocks and log", "tree", "names", "bitmaps", "repair"};
 
 class ProgressDisplay {
  public:
-  explicit ProgressDisplay(const CommandLine& line) : line_(line) {}
+  ProgressDisplay(const CommandLine& line, const blockio::IoQueue& io)
+      : line_(line), io_(io), line_on_terminal_(std::string()) {}
 
   bool show(Pass pass, double part) {
-    const int percent = std::clamp(static_cast<int>(part * 100), 0, 100);
-    if (line_.verbose && !line_.json && pass != told_) {
-      print("{}: pass {}: {}\n", line_.device, static_cast<unsigned>(pass), kPassNames[static_cast<std::size_t>(pass)]);
-      static_cast<void>(std::fflush(stdout));
+    if (pass != pass_) begin(pass);
+    if (line_.progress_descriptor > 0) {
+      tell_descriptor(pass, part);
+    } else {
+      const std::uint64_t bytes = bytes_read() - bytes_before_;
+      // What a pass will come to is known by how far it is.
+      const double total = part > 0 ? static_cast<double>(bytes) / part : 0;
+      line_on_terminal_.show({part, bytes, static_cast<std::uint64_t>(total)});
     }
-    told_ = pass;
-    if (pass != pass_ || percent != percent_) write(pass, percent);
-    pass_ = pass;
-    percent_ = percent;
     return !cancel_requested.load(std::memory_order_relaxed);
   }
+  // Before something else is printed.
+  void clear() { line_on_terminal_.clear(); }
 
  private:
-  // As e2fsck(8) does: systemd-fsck and others read that.
-  void write(Pass pass, int percent) const {
+  [[nodiscard]] std::uint64_t bytes_read() const { return io_.statistics().of(blockio::OpKind::read).bytes.get(); }
+
+  void begin(Pass pass) {
+    pass_ = pass;
+    bytes_before_ = bytes_read();
     const auto number = static_cast<std::size_t>(pass);
-    if (line_.progress_descriptor > 0) {
-      dprintf(line_.progress_descriptor, "%zu %d 100 %s\n", number, percent, line_.device.c_str());
-    } else if (line_.progress_descriptor == 0 && isatty(STDERR_FILENO) != 0) {
-      const bool repairs = pass == Pass::repair;
-      const int before = repairs ? 0 : kPercentAfter[number - 1];
-      const int whole = before + percent * ((repairs ? 100 : kPercentAfter[number]) - before) / 100;
-      print(stderr, "\r{}: {}{:3} %{}", line_.device, repairs ? "repair: " : "", whole,
-            whole == 100 ? "\r\033[K" : "\033[K");
+    line_on_terminal_.clear();
+    if (line_.verbose && !line_.json) {
+      print("{}: pass {}: {}\n", line_.device, number, kPassNames[number]);
+      static_cast<void>(std::fflush(stdout));
     }
+    line_on_terminal_.begin(fmt::format("{}: {}", line_.device, kPassNames[number]));
+  }
+
+  // As e2fsck(8) does: systemd-fsck and others read that.
+  void tell_descriptor(Pass pass, double part) {
+    const int percent = std::clamp(static_cast<int>(part * 100), 0, 100);
+    if (told_ == std::pair(pass, percent)) return;
+    told_ = std::pair(pass, percent);
+    dprintf(line_.progress_descriptor, "%zu %d 100 %s\n", static_cast<std::size_t>(pass), percent,
+            line_.device.c_str());
   }
 
   const CommandLine& line_;
-  std::optional<Pass> told_;  // by -v
-  Pass pass_ = Pass::log;
-  int percent_ = -1;
+  const blockio::IoQueue& io_;
+  TerminalProgress line_on_terminal_;
+  std::optional<Pass> pass_;
+  std::uint64_t bytes_before_ = 0;            // read before the pass
+  std::optional<std::pair<Pass, int>> told_;  // the descriptor
 };
 
 int fail_with(const CommandLine& line, const Error& error) {
@@ -79,28 +93,31 @@ int fail_with(const CommandLine& line, const Error& error) {
 
 // Leaves the report as it is when there is no room for a repair.
 Status repair(const CommandLine& line, blockio::BlockDevice& device, blockio::IoQueue& io, const CheckOptions& options,
-              Report& report) {
+              Report& report, ProgressDisplay& display) {
   Status repaired = repair_volume(device, io, options, report);
+  display.clear();
   if (repaired || repaired.error().code() != ErrorCode::no_space) return repaired;
   print(stderr, "fsck.ashlarfs: {}: not repaired: {}\n", line.device, repaired.error().message());
   return {};
 }
 
 Result<Report> check_and_repair(const CommandLine& line, blockio::BlockDevice& device, blockio::IoQueue& io) {
-  ProgressDisplay display(line);
+  ProgressDisplay display(line, io);
   CheckOptions options;
   options.heal = line.mode == Mode::safe || line.mode == Mode::all;
   options.data = line.data;
   options.search = line.search;
   options.progress = [&display](Pass pass, double part) { return display.show(pass, part); };
   Report report = TRY(check_volume(device, io, options));
+  display.clear();
   Wishes wishes = wishes_about(line, report);
   if (wishes.heal) {
     options.heal = true;
     options.leave = std::move(wishes.leave);
     report = TRY(check_volume(device, io, options));
   }
-  if (wishes.rebuild) TRY(repair(line, device, io, options, report));
+  if (wishes.rebuild) TRY(repair(line, device, io, options, report, display));
+  display.clear();
   const bool was_changed = wishes.heal || wishes.rebuild;
   if (report.is_repaired() && report.has_error_mark && (was_changed || wants_mark_cleared(line)))
     TRY(clear_error_mark(device, io));

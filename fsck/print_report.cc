@@ -5,6 +5,8 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "fs/format/text.h"
+
 namespace ashlar::fsck {
 
 namespace {
@@ -62,8 +64,10 @@ std::string summary_to_text(const Report& report, const CommandLine& line) {
     fmt::format_to(out, "{}: a mount had to stop: {}\n", line.device, report.stop_reason);
   }
   const char* verdict = report.is_clean() ? "clean" : (report.is_repaired() ? "repaired" : "errors remain");
-  fmt::format_to(out, "{}: {}, {} inodes ({} directories), {} tree nodes, {}/{} blocks\n", line.device, verdict,
-                 report.inodes, report.directories, report.nodes, report.blocks_used, report.block_count);
+  fmt::format_to(out, "{}: {}, {} ({}), {}, {}/{} blocks\n", line.device, verdict,
+                 format::count_text(report.inodes, "inode"),
+                 format::count_text(report.directories, "directory", "directories"),
+                 format::count_text(report.nodes, "tree node"), report.blocks_used, report.block_count);
   return text;
 }
 

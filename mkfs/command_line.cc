@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fs/base/standard_streams.h"
+#include "fs/format/text.h"
 
 namespace ashlar::mkfs {
 namespace {
@@ -43,8 +44,8 @@ std::string check_features(const std::string& text) {
 }
 
 std::string check_label(const std::string& text) {
-  if (text.size() <= format::kLabelSize) return {};
-  return fmt::format("a label has at most {} bytes", format::kLabelSize);
+  if (text.size() > format::kLabelSize) return fmt::format("a label has at most {} bytes", format::kLabelSize);
+  return format::is_utf8(text) ? std::string() : "a label is UTF-8, and this one is not";
 }
 
 std::string check_size(const std::string& text) {

@@ -87,11 +87,18 @@ void describe_layout(format::Superblock& superblock, const format::Layout& layou
   superblock.log_blocks = layout.log().count;
 }
 
+// Discarded at a time, so that its progress can be told.
+constexpr std::uint64_t kDiscardStep = 16ULL << 30;
+
 // Errors are no harm: discarding is a hint.
-void discard_all(blockio::IoQueue& io, std::uint64_t bytes) {
-  blockio::IoOp op = blockio::IoOp::discard(0, bytes);
-  const Status status = io.run(op);
-  static_cast<void>(status);
+void discard_all(blockio::IoQueue& io, std::uint64_t bytes, const DiscardProgress& progress) {
+  for (std::uint64_t done = 0; done < bytes;) {
+    const std::uint64_t length = std::min(kDiscardStep, bytes - done);
+    blockio::IoOp op = blockio::IoOp::discard(done, length);
+    if (const Status status = io.run(op); !status) return;
+    done += length;
+    if (progress) progress(done, bytes);
+  }
 }
 
 RootPlaces places_of(const format::Superblock& superblock) {
@@ -154,7 +161,7 @@ Result<FormatOutcome> plan_volume(const blockio::Geometry& geometry, const Forma
   return FormatOutcome{layout, superblock, options.owner};
 }
 
-Status write_volume(blockio::IoQueue& io, FormatOutcome& plan, bool discard) {
+Status write_volume(blockio::IoQueue& io, FormatOutcome& plan, bool discard, const DiscardProgress& progress) {
   const format::Layout& layout = plan.layout;
   format::Superblock& superblock = plan.superblock;
   VolumeWriter writer(io, layout);
@@ -162,7 +169,7 @@ Status write_volume(blockio::IoQueue& io, FormatOutcome& plan, bool discard) {
   TRY(writer.erase_heads());
   TRY(writer.flush());
   if (discard) {
-    discard_all(io, layout.block_count() * layout.block_size());
+    discard_all(io, layout.block_count() * layout.block_size(), progress);
     TRY(writer.erase_heads());  // a discarded block reads as anything
   }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -52,7 +53,10 @@ struct FormatOutcome {
 
 // Writes what was planned and completes its superblock (checksums of what it points to). Whatever the device held is
 // lost as soon as this begins; a volume is there only once it returns success.
-[[nodiscard]] Status write_volume(blockio::IoQueue& io, FormatOutcome& plan, bool discard);
+// `progress`: of discarding, which is all that takes time.
+using DiscardProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;  // bytes
+[[nodiscard]] Status write_volume(blockio::IoQueue& io, FormatOutcome& plan, bool discard,
+                                  const DiscardProgress& progress = {});
 
 // Both. Errors: device_too_small, invalid_argument, read_only, whatever the device reports.
 [[nodiscard]] Result<FormatOutcome> format_volume(blockio::BlockDevice& device, blockio::IoQueue& io,

@@ -11,6 +11,7 @@
 
 #include "blockio/file_device.h"
 #include "fs/base/standard_streams.h"
+#include "fs/base/terminal_progress.h"
 #include "fs/format/text.h"
 #include "mkfs/device_use.h"
 #include "mkfs/existing_contents.h"
@@ -53,7 +54,7 @@ void print_geometry(const CommandLine& line, const FormatOutcome& outcome) {
   const std::uint64_t block_size = layout.block_size();
   print("AshlarFS volume {} {}\n", line.dry_run ? "would be made on" : "made on", line.device);
   if (!label.empty()) print("  label    {}\n", label);
-  if (!line.dry_run || line.format.uuid) print("  uuid     {}\n", format::uuid_text(superblock.uuid));
+  if (!line.dry_run || line.format.uuid) print("  uuid     {}\n", format::uuid_text(format::shown_uuid(superblock)));
   print("  size     {}: {} of {} bytes in {}\n", format::size_text(layout.block_count() * block_size),
         format::count_text(layout.block_count(), "block"), block_size,
         format::count_text(layout.group_count(), "group"));
@@ -97,7 +98,12 @@ Status make_on(const CommandLine& line, blockio::BlockDevice& device, std::optio
   TRY(named(line.device, wipe_signatures(line.device)));
   if (image) image->keep();
   const bool discard = line.format.discard && device.geometry().discard_granularity != 0;
-  TRY(named(line.device, write_volume(*io, outcome, discard)));
+  TerminalProgress progress("discard");
+  const auto show = [&](std::uint64_t done, std::uint64_t total) {
+    if (!line.quiet) progress.show(done, total);
+  };
+  TRY(named(line.device, write_volume(*io, outcome, discard, show)));
+  progress.clear();
   if (!line.quiet) print_geometry(line, outcome);
   return {};
 }

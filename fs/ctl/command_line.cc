@@ -42,6 +42,14 @@ void add_label(CLI::App& app, Action& action) {
   command->callback([options, &action] { action = [options](int&) { return label(*options); }; });
 }
 
+void add_uuid(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<UuidOptions>();
+  CLI::App* command = app.add_subcommand("uuid", "Shows a volume's UUID; changes it while it is not mounted");
+  command->add_option("VOLUME", options->target, "Mount point, block device or image file")->required();
+  command->add_option("NEW", options->wanted, "A UUID, or 'random'");
+  command->callback([options, &action] { action = [options](int&) { return uuid(*options); }; });
+}
+
 void add_dump(CLI::App& app, Action& action) {
   const auto options = std::make_shared<DumpOptions>();
   CLI::App* command = app.add_subcommand("dump", "Prints structures of a volume as they are on the device");
@@ -117,6 +125,7 @@ void add_filefrag(CLI::App& app, Action& action) {
   const auto options = std::make_shared<FilefragOptions>();
   CLI::App* command = app.add_subcommand("filefrag", "Tells in how many pieces files lie");
   command->add_option("PATH", options->paths, "Files of mounted volumes")->required();
+  command->add_flag("-v,--verbose", options->verbose, "A line for each extent");
   command->callback(
       [options, &action] { action = [options](int& exit_status) { return filefrag(*options, exit_status); }; });
 }
@@ -149,6 +158,7 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   Action action;
   add_info(app, action);
   add_label(app, action);
+  add_uuid(app, action);
   add_dump(app, action);
   add_map(app, action);
   add_metadump(app, action);

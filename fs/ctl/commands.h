@@ -24,6 +24,13 @@ struct LabelOptions {
 // Prints it when none is wanted.
 [[nodiscard]] Status label(const LabelOptions& options);
 
+struct UuidOptions {
+  std::string target;
+  std::optional<std::string> wanted;  // or "random"
+};
+// As label().
+[[nodiscard]] Status uuid(const UuidOptions& options);
+
 enum class DumpPart : std::uint8_t { superblock, group, node, inode, path, log };
 
 struct DumpOptions {
@@ -76,6 +83,7 @@ struct DefragOptions {
 
 struct FilefragOptions {
   std::vector<std::string> paths;
+  bool verbose = false;  // a line an extent
 };
 // As defrag().
 [[nodiscard]] Status filefrag(const FilefragOptions& options, int& exit_status);

@@ -9,18 +9,15 @@
 #include <array>
 #include <cerrno>
 #include <iterator>
-#include <memory>
 
-#include "blockio/file_device.h"
 #include "blockio/mount_table.h"
 #include "fs/base/file_descriptor.h"
 #include "fs/base/standard_streams.h"
-#include "fs/claim/volume_claim.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/mount_lookup.h"
+#include "fs/ctl/superblock_change.h"
 #include "fs/ctl/volume_reader.h"
 #include "fs/format/text.h"
-#include "fs/store/superblock_io.h"
 
 namespace ashlar::ctl {
 namespace {
@@ -59,24 +56,11 @@ Status set_mounted(const std::string& mount_point, const std::string& wanted) {
   return ask_daemon(mount_point, FS_IOC_SETFSLABEL, label);
 }
 
-// As the daemon does it: in the superblock that is in force, under the lock that keeps daemons away.
 Status set_unmounted(const std::string& path, const std::string& wanted) {
-  blockio::DeviceOptions options;
-  options.lock_wait_ms = blockio::lock_wait_ms(false);  // a daemon may be about to end
-  const auto device = TRY(blockio::open_device(path, options));
-  const auto io = TRY(device->open_queue({}));
-  Result<format::Superblock> superblock = store::read_superblock(device->geometry(), *io, true);
-  if (!superblock) return fail(std::move(superblock).error().with_context(path));
-  const std::unique_ptr<claim::VolumeClaim> claim = TRY(claim::VolumeClaim::take(*io, *superblock, {}));
-  if (claim) {
-    superblock = store::read_superblock(device->geometry(), *io, true);  // whoever had the volume may have written
-    if (!superblock) return fail(std::move(superblock).error().with_context(path));
-  }
-  std::fill(std::begin(superblock->label), std::end(superblock->label), '\0');
-  std::copy(wanted.begin(), wanted.end(), std::begin(superblock->label));
-  Status written = store::rewrite_superblock(*io, *superblock);
-  if (!written) return fail(std::move(written).error().with_context(fmt::format("{}: writing the label", path)));
-  return claim ? claim->release(*io) : Status();
+  return change_superblock(path, "writing the label", [&](format::Superblock& superblock) {
+    std::fill(std::begin(superblock.label), std::end(superblock.label), '\0');
+    std::copy(wanted.begin(), wanted.end(), std::begin(superblock.label));
+  });
 }
 
 }  // namespace
@@ -90,6 +74,10 @@ Status label(const LabelOptions& options) {
     if (wanted.size() > format::kLabelSize) {
       return fail(ErrorCode::invalid_argument, fmt::format("{}: a label has at most {} bytes, and this one {}",
                                                            options.target, format::kLabelSize, wanted.size()));
+    }
+    if (!format::is_utf8(wanted)) {
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("{}: a label is UTF-8, and this one is not", options.target));
     }
     return mount_point.empty() ? set_unmounted(options.target, wanted) : set_mounted(mount_point, wanted);
   }

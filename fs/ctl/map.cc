@@ -11,10 +11,10 @@
 #include <string_view>
 
 #include "fs/base/standard_streams.h"
+#include "fs/base/terminal_progress.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/space_map.h"
 #include "fs/ctl/space_reader.h"
-#include "fs/ctl/terminal_progress.h"
 #include "fs/ctl/volume_reader.h"
 #include "fs/format/text.h"
 

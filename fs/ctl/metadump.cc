@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "fs/base/terminal_progress.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/log_scrambler.h"
 #include "fs/ctl/name_scrambler.h"
@@ -67,11 +68,13 @@ class ImageWriter {
 
 class Metadump {
  public:
-  Metadump(const VolumeReader& reader, const format::Superblock& superblock, ImageWriter& image)
+  Metadump(const VolumeReader& reader, const format::Superblock& superblock, ImageWriter& image,
+           TerminalProgress& progress)
       : reader_(reader),
         superblock_(superblock),
         layout_(format::Layout::of(superblock)),
         image_(image),
+        progress_(progress),
         scrambler_(superblock.hash_seed) {}
 
   [[nodiscard]] Status run() {
@@ -130,6 +133,9 @@ class Metadump {
                                                 const std::optional<format::Key>& limit) {
     const auto [known, is_new] = checksums_.try_emplace(pointer.address[0].value(), pointer.crc);
     if (!is_new) return known->second;
+    // Of nodes; the rest is little beside them.
+    const std::uint64_t node_bytes = std::uint64_t{layout_.node_size()} * format::kCopies;
+    progress_.show(checksums_.size() * node_bytes, superblock_.node_count * node_bytes);
     std::vector<std::byte> node;
     std::vector<BlockNumber> places;
     for (const BlockNumber address : pointer.address) {
@@ -185,6 +191,7 @@ class Metadump {
   format::Superblock superblock_;
   const format::Layout layout_;
   ImageWriter& image_;
+  TerminalProgress& progress_;
   NameScrambler scrambler_;
   std::map<std::uint64_t, std::uint32_t> checksums_;  // of the nodes written, by their first copy's place
 };
@@ -195,7 +202,8 @@ Status write_metadump(const VolumeReader& reader, const std::string& path) {
   const format::Superblock superblock = TRY(reader.superblock());
   ImageWriter image;
   TRY(image.create(path, superblock.block_count * superblock.block_size));
-  TRY(Metadump(reader, superblock, image).run());
+  TerminalProgress progress("metadump");
+  TRY(Metadump(reader, superblock, image, progress).run());
   return image.finish();
 }
 

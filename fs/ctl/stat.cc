@@ -82,8 +82,9 @@ void print_state(const Figures& status) {
 void print_space(const Figures& status) {
   const std::uint64_t block_size = status.number("/space/block_size");
   const auto size = [&](const char* path) { return format::size_text(status.number(path) * block_size); };
-  print_row("space", fmt::format("{} of {} free, {} for ordinary writers; {} inodes", size("/space/free"),
-                                 size("/space/blocks"), size("/space/available"), status.number("/space/inodes")));
+  print_row("space",
+            fmt::format("{} of {} free, {} for ordinary writers; {}", size("/space/free"), size("/space/blocks"),
+                        size("/space/available"), format::count_text(status.number("/space/inodes"), "inode")));
   print_row("cache", fmt::format("{} of {}; {} nodes read, {} written, {} changed and not yet written",
                                  format::size_text(status.number("/nodes/cache_bytes")),
                                  format::size_text(status.number("/nodes/cache_limit")), status.number("/nodes/read"),
@@ -100,6 +101,14 @@ void print_space(const Figures& status) {
   const std::uint64_t flushes = status.number("/fsync/device_flushes");
   print_row("fsync", fmt::format("{} answered; {} log writes ({:.2f} each), {} device flushes ({:.2f} each)", answered,
                                  writes, ratio(writes, answered), flushes, ratio(flushes, answered)));
+}
+
+void print_discards(const Figures& status) {
+  const std::uint64_t bytes = status.number("/discard/bytes");
+  const json& online = status.at("/discard/online");
+  if (const bool on = online.is_boolean() && online.get<bool>(); on || bytes != 0) {
+    print_row("discarded", fmt::format("{}; option discard is {}", format::size_text(bytes), on ? "on" : "off"));
+  }
 }
 
 void print_errors(const Figures& status) {
@@ -143,6 +152,7 @@ Status show_status(const StatOptions& options) {
   const Figures figures(std::move(status));
   print_state(figures);
   print_space(figures);
+  print_discards(figures);
   print_errors(figures);
   print_io(figures);
   return {};

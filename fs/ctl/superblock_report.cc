@@ -32,6 +32,8 @@ std::uint64_t count_of(const format::Superblock& superblock, format::ItemKind ki
   return superblock.item_count[static_cast<std::size_t>(kind)];
 }
 
+bool has_user_uuid(const format::Superblock& superblock) { return (superblock.compatible & format::kUserUuid) != 0; }
+
 std::string failure_text(const format::FailureItem& failure) {
   return fmt::format("{}: {}", time_text(failure.time), format::reason_text(failure));
 }
@@ -44,7 +46,8 @@ nlohmann::ordered_json superblock_json(const format::Superblock& superblock) {
   const auto layout = format::Layout::of(superblock);
   nlohmann::ordered_json json;
   json["label"] = format::label_text(superblock);
-  json["uuid"] = format::uuid_text(superblock.uuid);
+  json["uuid"] = format::uuid_text(format::shown_uuid(superblock));
+  if (has_user_uuid(superblock)) json["metadata_uuid"] = format::uuid_text(superblock.uuid);
   json["version"] = superblock.version.value();
   json["features"] = {{"compatible", superblock.compatible.value()},
                       {"read_only_compatible", superblock.read_only_compatible.value()},
@@ -106,7 +109,8 @@ void print_superblock(const format::Superblock& superblock) {
   const auto layout = format::Layout::of(superblock);
   const std::string label = format::label_text(superblock);
   print_line("label", label.empty() ? "(none)" : label);
-  print_line("uuid", format::uuid_text(superblock.uuid));
+  print_line("uuid", format::uuid_text(format::shown_uuid(superblock)));
+  if (has_user_uuid(superblock)) print_line("  metadata's", format::uuid_text(superblock.uuid));
   print_line("format", fmt::format("version {}, features: compatible {}, read-only compatible {}, incompatible {}",
                                    superblock.version.value(),
                                    format::feature_text(format::FeatureWord::compatible, superblock.compatible),

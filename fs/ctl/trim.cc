@@ -11,11 +11,11 @@
 
 #include "fs/base/file_descriptor.h"
 #include "fs/base/standard_streams.h"
+#include "fs/base/terminal_progress.h"
 #include "fs/ctl/cancel_on_signal.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/exit_status.h"
 #include "fs/ctl/mount_lookup.h"
-#include "fs/ctl/terminal_progress.h"
 #include "fs/format/text.h"
 
 namespace ashlar::ctl {

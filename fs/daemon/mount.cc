@@ -111,6 +111,7 @@ Status open_volume(const MountRequest& request, Mount& mount) {
   options.store.skip_log = request.skip_log;
   options.store.cache_bytes = request.cache_bytes;
   options.store.commit_interval = request.commit_interval;
+  options.store.discard = request.discard;
   options.store.queue = mount.queue;
   if (request.on_failure == OnFailure::panic) {
     // At once: destructors would still answer requests.
@@ -208,7 +209,7 @@ Status serve(const MountRequest& request, Mount& mount, const StopWaiter& stop, 
   const std::unique_ptr<WakeupLatency> awake = keep_processors_awake(request);
   const std::string line = engine_line(request, mount);
   log_line(LogLevel::info, std::string_view(line).substr(0, line.size() - 1));
-  readiness.ready(request.verbose ? line : std::string());
+  readiness.ready(request.verbose && !request.foreground ? line : std::string());  // in front the log has told it
 
   // It may have to be asked for more than once: when something was mounted over it.
   while (stop.wait()) mount.session->unmount();

@@ -162,6 +162,8 @@ Status parse_flag_option(std::string_view name, MountRequest& request) {
     request.no_copy_on_write = true;
   } else if (name == "low_latency" || name == "nolow_latency") {
     request.low_latency = name == "low_latency";
+  } else if (name == "discard" || name == "nodiscard") {
+    request.discard = name == "discard";
   } else if (parse_access_time_option(name, request)) {
     return {};
   } else if (contains(kKernelOptions, name)) {
@@ -226,7 +228,7 @@ CommandLine parse_command_line(int count, char** arguments) {
              "-o", lists,
              "mount options: ro, rw, io_engine=auto|io_uring|aio, fuse_transport=auto|io_uring|dev,\n"
              "commit=SECONDS, cache=SIZE, threads=N, offset=BYTES, noatime, relatime, strictatime, nodiratime,\n"
-             "nodatacow, low_latency, norecovery, errors=remount-ro|continue|panic, nodev, nosuid, noexec, "
+             "nodatacow, discard, low_latency, norecovery, errors=remount-ro|continue|panic, nodev, nosuid, noexec,\n"
              "allow_other, ...")
           ->allow_extra_args(false);
   // mount(8) means something else by -f.

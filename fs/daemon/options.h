@@ -29,6 +29,7 @@ struct MountRequest {
   bool read_only = false;
   bool skip_log = false;
   bool no_copy_on_write = false;
+  bool discard = false;
   volume::AccessTimes access_times = volume::AccessTimes::never;
   bool no_directory_access_times = false;
   bool sync_names = false;   // dirsync, sync

@@ -77,7 +77,7 @@ std::string status_json(const MountFacts& facts, const blockio::BlockDevice& dev
   status["version"] = kStatusVersion;
   status["device"] = device.name();
   status["mount_point"] = facts.mount_point;
-  status["uuid"] = format::uuid_text(store.superblock().uuid);
+  status["uuid"] = format::uuid_text(format::shown_uuid(store.superblock()));
   status["label"] = format::printable(store.label());
   status["state"] = state_of(stats, store.read_only());
   status["read_only"] = store.read_only();
@@ -104,6 +104,7 @@ std::string status_json(const MountFacts& facts, const blockio::BlockDevice& dev
                      {"healed", stats.nodes_healed},       {"dirty", stats.dirty_nodes},
                      {"size", store.layout().node_size()}, {"cache_bytes", stats.cache_bytes},
                      {"cache_limit", facts.cache_limit}};
+  status["discard"] = {{"online", stats.discards_online}, {"bytes", stats.discarded_bytes}};
   status["errors"] = {{"since_mkfs", errors_json(stats.errors)}, {"since_mount", errors_json(stats.errors_here)}};
   status["io"] = io_json(io);
   // A label or a path need not be UTF-8.

@@ -69,7 +69,8 @@ static_assert(offsetof(Superblock, data_errors) == 456);
 static_assert(offsetof(Superblock, failure_count) == 464);
 static_assert(offsetof(Superblock, first_failure) == 472);
 static_assert(offsetof(Superblock, last_failure) == 600);
-static_assert(offsetof(Superblock, reserved) == 728);
+static_assert(offsetof(Superblock, user_uuid) == 728);
+static_assert(offsetof(Superblock, reserved) == 744);
 
 static_assert(sizeof(FailureItem) == 128 && alignof(FailureItem) == 1);
 static_assert(offsetof(FailureItem, time) == 0);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -117,6 +118,22 @@ Status check_state(const Superblock& superblock, const Layout& layout, bool for_
 }
 
 }  // namespace
+
+std::span<const std::uint8_t, 16> shown_uuid(const Superblock& superblock) noexcept {
+  return (superblock.compatible & kUserUuid) != 0 ? superblock.user_uuid : superblock.uuid;
+}
+
+void set_shown_uuid(Superblock& superblock, std::span<const std::uint8_t, 16> uuid) noexcept {
+  std::array<std::uint8_t, 16> wanted;
+  std::copy(uuid.begin(), uuid.end(), wanted.begin());  // it may be a part of the superblock
+  if (std::equal(wanted.begin(), wanted.end(), std::begin(superblock.uuid))) {
+    superblock.compatible = superblock.compatible & ~kUserUuid;
+    wanted.fill(0);
+  } else {
+    superblock.compatible = superblock.compatible | kUserUuid;
+  }
+  std::copy(wanted.begin(), wanted.end(), std::begin(superblock.user_uuid));
+}
 
 void note_failure(Superblock& superblock, std::uint64_t time, std::string_view reason) noexcept {
   superblock.flags = superblock.flags | kHasErrors;

@@ -37,7 +37,8 @@ inline constexpr std::uint64_t kWritableGenerations = 1ULL << 63;
 
 // Feature bits. Unknown compatible ones are ignored, unknown read-only compatible ones forbid writing, unknown
 // incompatible ones forbid mounting.
-inline constexpr std::uint64_t kKnownCompatible = 0;
+inline constexpr std::uint64_t kUserUuid = 1;  // compatible: the volume is known by Superblock::user_uuid
+inline constexpr std::uint64_t kKnownCompatible = kUserUuid;
 inline constexpr std::uint64_t kHostClaims = 1;  // read-only compatible: who writes claims the volume, see host_claim.h
 inline constexpr std::uint64_t kKnownReadOnlyCompatible = kHostClaims;
 inline constexpr std::uint64_t kKnownIncompatible = 0;
@@ -67,7 +68,7 @@ struct Superblock {
   le64 magic;
   le32 crc;  // of all kSuperblockSize bytes, itself taken as zero
   le32 version;
-  std::uint8_t uuid[16];
+  std::uint8_t uuid[16];   // in all metadata, for ever
   char label[kLabelSize];  // UTF-8, padded with NUL
   le64 compatible;
   le64 read_only_compatible;
@@ -102,7 +103,8 @@ struct Superblock {
   le64 failure_count;         // failures that stopped the volume since fsck last found or made it sound
   FailureItem first_failure;  // of those
   FailureItem last_failure;
-  std::uint8_t reserved[kSuperblockSize - 728];
+  std::uint8_t user_uuid[16];  // with kUserUuid: see shown_uuid()
+  std::uint8_t reserved[kSuperblockSize - 744];
 };
 static_assert(sizeof(Superblock) == kSuperblockSize && std::is_trivially_copyable_v<Superblock>);
 // What a checkpoint changes lies within one sector of any device, so that it is never torn. Failures do not: they
@@ -110,6 +112,10 @@ static_assert(sizeof(Superblock) == kSuperblockSize && std::is_trivially_copyabl
 inline constexpr std::size_t kSmallestSector = 512;
 static_assert(offsetof(Superblock, first_failure) <= kSmallestSector);
 static_assert(offsetof(Superblock, uuid) == 16 && offsetof(Superblock, label) == 32);
+
+// The UUID that the volume is known by: that of its metadata until another one is given.
+[[nodiscard]] std::span<const std::uint8_t, 16> shown_uuid(const Superblock& superblock) noexcept;
+void set_shown_uuid(Superblock& superblock, std::span<const std::uint8_t, 16> uuid) noexcept;
 
 // The epoch of the log that follows one of `epoch`: any other will do, except 0. mkfs draws one below 2^63, so that a
 // higher one is a later one for ever; volumes of old may have any.

@@ -3,13 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 
 namespace ashlar::format {
+namespace {
 
-std::string uuid_text(const std::uint8_t (&uuid)[16]) {
+std::string_view feature_name(FeatureWord word, std::uint64_t feature) noexcept {
+  if (word == FeatureWord::compatible && feature == kUserUuid) return "user_uuid";
+  if (word == FeatureWord::read_only_compatible && feature == kHostClaims) return "mmp";
+  return {};
+}
+
+}  // namespace
+
+std::string uuid_text(std::span<const std::uint8_t, 16> uuid) {
   std::string text;
-  for (std::size_t i = 0; i < sizeof uuid; ++i) {
+  for (std::size_t i = 0; i < uuid.size(); ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) text.push_back('-');
     text += fmt::format("{:02x}", uuid[i]);
   }
@@ -36,24 +44,33 @@ std::string reason_text(const FailureItem& failure) {
   return text;
 }
 
-std::string size_text(std::uint64_t bytes) {
-  constexpr std::array kUnits = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  std::size_t unit = 0;
-  std::uint64_t whole = bytes;
-  std::uint64_t rest = 0;  // of the next smaller unit, below 1024
-  while (whole >= 1024) {
-    rest = whole % 1024;
-    whole /= 1024;
-    ++unit;
-  }
-  if (rest == 0 || whole >= 100) return fmt::format("{} {}", whole, kUnits[unit]);
-  // Rounded down: a volume is never said to hold more than it does.
-  if (whole >= 10) return fmt::format("{}.{} {}", whole, rest * 10 / 1024, kUnits[unit]);
-  return fmt::format("{}.{:02} {}", whole, rest * 100 / 1024, kUnits[unit]);
+std::string count_text(std::uint64_t count, std::string_view noun, std::string_view plural) {
+  if (count == 1) return fmt::format("1 {}", noun);
+  return plural.empty() ? fmt::format("{} {}s", count, noun) : fmt::format("{} {}", count, plural);
 }
 
-std::string count_text(std::uint64_t count, std::string_view noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+bool is_utf8(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const auto first = static_cast<unsigned char>(text.front());
+    const std::size_t length = first < 0x80   ? 1
+                               : first < 0xc2 ? 0
+                               : first < 0xe0 ? 2
+                               : first < 0xf0 ? 3
+                               : first < 0xf5 ? 4
+                                              : 0;
+    if (length == 0 || text.size() < length) return false;
+    for (std::size_t i = 1; i < length; ++i) {
+      if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return false;
+    }
+    // Longer than need be, a surrogate, or past the last code point.
+    const auto second = static_cast<unsigned char>(length > 1 ? text[1] : '\0');
+    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) || (first == 0xf0 && second < 0x90) ||
+        (first == 0xf4 && second > 0x8f)) {
+      return false;
+    }
+    text.remove_prefix(length);
+  }
+  return true;
 }
 
 std::string feature_text(FeatureWord word, std::uint64_t features) {
@@ -61,8 +78,8 @@ std::string feature_text(FeatureWord word, std::uint64_t features) {
   for (unsigned bit = 0; bit < 64; ++bit) {
     if ((features >> bit & 1) == 0) continue;
     if (!text.empty()) text += ", ";
-    const bool has_name = word == FeatureWord::read_only_compatible && 1ULL << bit == kHostClaims;
-    text += has_name ? "mmp" : fmt::format("bit {}", bit);
+    const std::string_view name = feature_name(word, 1ULL << bit);
+    text += name.empty() ? fmt::format("bit {}", bit) : name;
   }
   return text.empty() ? "none" : text;
 }

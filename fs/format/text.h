@@ -6,12 +6,13 @@
 #include <string>
 #include <string_view>
 
+#include "fs/base/size_text.h"
 #include "fs/format/superblock.h"
 
 namespace ashlar::format {
 
 // "c6f4e1a2-..."
-[[nodiscard]] std::string uuid_text(const std::uint8_t (&uuid)[16]);
+[[nodiscard]] std::string uuid_text(std::span<const std::uint8_t, 16> uuid);
 
 // Control characters replaced by '?'.
 [[nodiscard]] std::string printable(std::string_view text);
@@ -22,11 +23,13 @@ namespace ashlar::format {
 // Why the volume stopped, up to the first NUL, with '?' for all that is not printable ASCII.
 [[nodiscard]] std::string reason_text(const FailureItem& failure);
 
-// "16 KiB", "1.5 GiB": three digits at least, the largest unit that leaves 1 or more.
-[[nodiscard]] std::string size_text(std::uint64_t bytes);
+using ashlar::size_text;
 
-// "1 group", "2 groups".
-[[nodiscard]] std::string count_text(std::uint64_t count, std::string_view noun);
+// "1 group", "2 groups"; with `plural` for nouns that have one of their own.
+[[nodiscard]] std::string count_text(std::uint64_t count, std::string_view noun, std::string_view plural = {});
+
+// Whether all of it is well-formed UTF-8 (RFC 3629).
+[[nodiscard]] bool is_utf8(std::string_view text) noexcept;
 
 // The set bits of one of the three feature words: names joined by commas, "bit 7" for unknown ones, "none" for 0.
 enum class FeatureWord : std::uint8_t { compatible, read_only_compatible, incompatible };

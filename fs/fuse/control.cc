@@ -13,6 +13,7 @@
 
 #include "fs/fuse/caller.h"
 #include "fs/fuse/defragment_control.h"
+#include "fs/fuse/extent_control.h"
 #include "fs/fuse/ioctl_argument.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
@@ -148,6 +149,7 @@ void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*ar
     }
     case kScrubCommand: return answer_scrub(request, inode, bytes);
     case kDefragmentCommand: return answer_defragment(request, inode, bytes);
+    case kExtentCommand: return answer_extents(request, inode, bytes);
     case kGoingDown: volume.stop("stopped by XFS_IOC_GOINGDOWN"); return reply_done(request, {});
     default: static_cast<void>(fuse_reply_err(request, ENOTTY));
   }

@@ -138,7 +138,9 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
   log->advance_tail(log_start.start);
   durable_generation.store(generation.value());
   reclaim.wait_for_readers();
-  allocator->release_freed(generation);
+  std::vector<BlockRun> released;
+  allocator->release_freed(generation, online_discard ? &released : nullptr);
+  if (online_discard) online_discard->add(released);
   checkpoints.fetch_add(1);
   tree->evict();
   return {};

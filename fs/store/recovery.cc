@@ -69,16 +69,19 @@ Result<std::unique_ptr<Store>> Store::open(blockio::BlockDevice& device, blockio
   if (!options.read_only && device.geometry().read_only) {
     return fail(ErrorCode::read_only, "the device is read-only; mount with -o ro");
   }
-  format::Superblock superblock = TRY(read_superblock(device.geometry(), io, !options.read_only));
-  std::unique_ptr<claim::VolumeClaim> claim;
-  if (!options.read_only) claim = TRY(claim::VolumeClaim::take(io, superblock, options.claim));
-  if (claim) superblock = TRY(read_superblock(device.geometry(), io, true));  // whoever had the volume may have written
-  tell_of_errors(device.name(), superblock);
-  auto state = std::make_unique<State>(device, options, superblock);
-  if (claim) {
-    state->host_claim = std::move(claim);
+  ClaimedVolume volume;
+  if (options.read_only) {
+    volume.superblock = TRY(read_superblock(device.geometry(), io, false));
+  } else {
+    volume = TRY(claim_volume(device.geometry(), io, options.claim));
+  }
+  tell_of_errors(device.name(), volume.superblock);
+  auto state = std::make_unique<State>(device, options, volume.superblock);
+  if (volume.claim) {
+    state->host_claim = std::move(volume.claim);
     TRY(state->host_claim->keep(device, [raw = state.get()](std::string why) { raw->lose(std::move(why)); }));
   }
+  if (options.discard && !options.read_only) state->begin_online_discard();
   TRY(state->recover(io));
   if (options.background && !options.read_only) {
     state->background_queue = TRY(device.open_queue(options.queue));

@@ -10,6 +10,14 @@
 #include "fs/store/superblock_io.h"
 
 namespace ashlar::store {
+namespace {
+
+// Times that close() goes on telling the device what is free: whoever unmounts does not wait for ever.
+constexpr int kDiscardsAtClose = 256;
+// Freed bytes that get a checkpoint at the next turn of the background thread where the device is told of them.
+constexpr std::uint64_t kDiscardWorthACheckpoint = 64ULL << 20;
+
+}  // namespace
 
 Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
@@ -78,6 +86,7 @@ Status Store::close(blockio::IoQueue& io) {
   if (state_->options.read_only || state_->closed) return {};
   Status closed = state_->checkpoint(io, true);
   if (closed) {
+    for (int times = 0; times < kDiscardsAtClose && state_->discard_freed(io); ++times) continue;
     // The device may be somebody else's soon.
     state_->closed = true;
     state_->stopped.store(true, std::memory_order_release);
@@ -201,6 +210,8 @@ StoreStats Store::stats() const {
   stats.syncs = state.syncs.load(std::memory_order_relaxed);
   stats.errors = state.errors_since_mkfs();
   stats.errors_here = state.errors_here();
+  stats.discards_online = state.online_discard && !state.online_discard_failed.load(std::memory_order_relaxed);
+  stats.discarded_bytes = state.discarded_blocks.load(std::memory_order_relaxed) * state.layout.block_size();
   stats.checkpoints = state.checkpoints.load();
   stats.nodes_written = state.nodes_written.load();
   stats.nodes_read = state.nodes.nodes_read();
@@ -241,22 +252,37 @@ bool Store::State::has_unrecorded_errors() const {
   return counts.metadata + counts.metadata_healed + counts.data != errors_recorded.load(std::memory_order_relaxed);
 }
 
+// A checkpoint would find blocks to discard: many, or any and nobody has committed anything since `end`.
+bool Store::State::frees_wait_for_discard(Lsn end) const {
+  if (!online_discard) return false;
+  const std::uint64_t waiting = allocator->waiting();
+  return waiting * layout.block_size() >= kDiscardWorthACheckpoint || (waiting != 0 && log->end() == end);
+}
+
 void Store::State::background_loop(blockio::IoQueue& io) {
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point turn = Clock::now() + options.commit_interval;
+  Lsn last_end = log->end();
   for (;;) {
+    const bool more = discard_freed(io);
     bool due = false;
     {
       std::unique_lock lock(background_lock);
-      background_wakeup.wait_for(lock, options.commit_interval, [this] { return background_stop || checkpoint_due; });
+      background_wakeup.wait_until(lock, more ? Clock::now() : turn,
+                                   [this] { return background_stop || checkpoint_due; });
       if (background_stop) return;
       due = std::exchange(checkpoint_due, false);
     }
-    due = due || has_unrecorded_errors();
     if (stopped.load(std::memory_order_acquire)) return;
+    if (!due && Clock::now() < turn) continue;
+    due = due || has_unrecorded_errors() || frees_wait_for_discard(last_end);
+    last_end = log->end();
     // Failures stop the volume where they happen, and the next turn of the loop ends.
     const Status done = due ? checkpoint(io, false) : sync(io, log->end());
     if (!done)
       ashlar::log(LogLevel::debug, "{}: background {}: {}", device.name(), due ? "checkpoint" : "sync",
                   done.error().message());
+    turn = Clock::now() + options.commit_interval;
   }
 }
 

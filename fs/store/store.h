@@ -34,6 +34,7 @@ struct StoreOptions {
   bool background = true;  // periodic sync and checkpoints on a thread of the store's own; tests do without
   std::size_t cache_bytes = 256U << 20;
   std::chrono::milliseconds commit_interval{5000};
+  bool discard = false;        // the device is told of blocks that become free
   claim::ClaimOptions claim;   // of volumes that several hosts can reach
   blockio::QueueConfig queue;  // for the background thread
   // Called once, when the volume has stopped because of a failure and its superblock says so (if it could be written);
@@ -66,11 +67,13 @@ struct ErrorCounts {
 
 struct StoreStats {
   LogStats log;
-  std::uint64_t log_bytes = 0;  // size of the log's area
-  double log_fill = 0;          // used and reserved part of it, 0 to 1
-  std::uint64_t syncs = 0;      // calls of sync(): fsync and its like
-  ErrorCounts errors;           // since mkfs, as far as checkpoints recorded them before this mount
-  ErrorCounts errors_here;      // since the volume was opened
+  std::uint64_t log_bytes = 0;        // size of the log's area
+  double log_fill = 0;                // used and reserved part of it, 0 to 1
+  std::uint64_t syncs = 0;            // calls of sync(): fsync and its like
+  ErrorCounts errors;                 // since mkfs, as far as checkpoints recorded them before this mount
+  ErrorCounts errors_here;            // since the volume was opened
+  bool discards_online = false;       // StoreOptions::discard, and it works
+  std::uint64_t discarded_bytes = 0;  // since the volume was opened, by trim(), too
   std::uint64_t checkpoints = 0;
   std::uint64_t nodes_written = 0;
   std::uint64_t nodes_read = 0;
@@ -164,6 +167,11 @@ class Store {
   // returns how many it told. Others go on meanwhile. From block 0 on: after a checkpoint, if one frees anything.
   // not_supported when the device does not want to know.
   [[nodiscard]] Result<std::uint64_t> trim(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum);
+
+  // StoreOptions::discard: tells the device of the next places where checkpoints freed blocks, as far as those are
+  // still free; whether there are more. The store's own thread does it, and close(). A failure is told in the log, and
+  // ends it for good.
+  bool discard_freed(blockio::IoQueue& io);
 
   // At most format::kLabelSize bytes without NUL; durable when it returns. A failed write stops the volume.
   [[nodiscard]] std::string label() const;

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "fs/claim/volume_claim.h"
+#include "fs/store/discard_list.h"
 #include "fs/store/log/log_reader.h"
 #include "fs/store/node_pool.h"
 #include "fs/store/node_reader.h"
@@ -66,6 +67,12 @@ struct Store::State {
   // A place of the reserve for nodes becomes free blocks; false when no more may be had of it that way.
   [[nodiscard]] bool give_up_node_place();
 
+  // Discarding (upkeep.cc). discard_free(): all of `within` that is free in runs of at least `minimum` blocks; how many
+  // blocks that were. It ends early where most of what is free on the volume would be set aside.
+  [[nodiscard]] Result<std::uint64_t> discard_free(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum);
+  void begin_online_discard();
+  bool discard_freed(blockio::IoQueue& io);  // Store's
+
   // Scrubbing (scrub.cc); checkpoint_lock is held.
   [[nodiscard]] Status scrub_superblock(blockio::IoQueue& io, MetadataScrub& scrub, bool heal);
   void note_fixed(MetadataScrub& scrub, const CheckedCopies& checked, MetadataKind kind,
@@ -90,6 +97,7 @@ struct Store::State {
   void mark_failed(blockio::IoQueue& io);
 
   void background_loop(blockio::IoQueue& io);
+  [[nodiscard]] bool frees_wait_for_discard(Lsn end) const;
   void stop_background();
 
   blockio::BlockDevice& device;
@@ -112,6 +120,9 @@ struct Store::State {
   std::atomic<std::uint64_t> checkpoints{0};
   std::atomic<std::uint64_t> durable_generation{0};
 
+  std::unique_ptr<DiscardList> online_discard;  // none unless asked for, and the device can
+  std::atomic<bool> online_discard_failed{false};
+  std::atomic<std::uint64_t> discarded_blocks{0};
   std::mutex discard_lock;                 // one run of blocks is discarded at a time
   std::atomic<std::uint64_t> discards{0};  // odd: a run is set aside for that
 

@@ -41,6 +41,15 @@ Result<format::Superblock> read_superblock(const blockio::Geometry& geometry, bl
   return copies[chosen];
 }
 
+Result<ClaimedVolume> claim_volume(const blockio::Geometry& geometry, blockio::IoQueue& io,
+                                   const claim::ClaimOptions& options) {
+  ClaimedVolume volume;
+  volume.superblock = TRY(read_superblock(geometry, io, true));
+  volume.claim = TRY(claim::VolumeClaim::take(io, volume.superblock, options));
+  if (volume.claim) volume.superblock = TRY(read_superblock(geometry, io, true));  // whoever had it may have written
+  return volume;
+}
+
 // Sealed, in memory that a device takes.
 static Result<blockio::AlignedBuffer> sealed_image(format::Superblock& superblock) {
   blockio::AlignedBuffer buffer(kSuperblockSize);

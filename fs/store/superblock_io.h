@@ -2,10 +2,12 @@
 #pragma once
 
 #include <array>
+#include <memory>
 
 #include "blockio/block_device.h"
 #include "blockio/io_queue.h"
 #include "fs/base/result.h"
+#include "fs/claim/volume_claim.h"
 #include "fs/format/superblock.h"
 
 namespace ashlar::store {
@@ -14,6 +16,15 @@ namespace ashlar::store {
 // damaged.
 [[nodiscard]] Result<format::Superblock> read_superblock(const blockio::Geometry& geometry, blockio::IoQueue& io,
                                                          bool for_writing);
+
+// A volume that nobody else writes to while its claim is kept.
+struct ClaimedVolume {
+  format::Superblock superblock;
+  std::unique_ptr<claim::VolumeClaim> claim;  // null on a volume that knows no claims
+};
+// Takes the claim, and the superblock as its last holder left it.
+[[nodiscard]] Result<ClaimedVolume> claim_volume(const blockio::Geometry& geometry, blockio::IoQueue& io,
+                                                 const claim::ClaimOptions& options);
 
 // Seals `superblock` and writes both copies of its generation's slot, then flushes. What it refers to must be on the
 // medium before.

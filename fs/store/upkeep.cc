@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
+#include "fs/base/log.h"
 #include "fs/store/store_state.h"
 #include "fs/store/superblock_io.h"
 
@@ -17,6 +20,13 @@ namespace {
 // free.
 constexpr std::uint64_t kMaxDiscardBytes = 64ULL << 20;
 constexpr std::uint64_t kDiscardPart = 4;
+// Places between two looks whether a sync or a checkpoint is due.
+constexpr int kDiscardsAtOnce = 16;
+
+// What the device discards at least, in blocks.
+std::uint64_t discard_unit(std::uint64_t granularity, const format::Layout& layout) {
+  return std::max<std::uint64_t>(1, (granularity + layout.block_size() - 1) / layout.block_size());
+}
 
 // Lives while blocks are kept from those who want to allocate, so that they know to wait.
 class SetAside {
@@ -35,6 +45,27 @@ class SetAside {
 
 }  // namespace
 
+Result<std::uint64_t> Store::State::discard_free(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum) {
+  std::uint64_t discarded = 0;
+  for (BlockNumber from = within.first; from < within.end();) {
+    TRY(check_writable());
+    const std::scoped_lock one(discard_lock);
+    const SetAside set_aside(discards);
+    const std::uint64_t most = std::min(kMaxDiscardBytes / layout.block_size(), allocator->free_now() / kDiscardPart);
+    if (most < minimum) break;
+    const BlockRun run = TRY(allocator->take_free(io, BlockRun{from, within.end() - from}, minimum, most));
+    if (run.count == 0) break;
+    blockio::IoOp discard = blockio::IoOp::discard(layout.byte_offset(run.first), run.count * layout.block_size());
+    Status told = io.run(discard);
+    allocator->cancel(run);
+    TRY(std::move(told));
+    discarded += run.count;
+    discarded_blocks.fetch_add(run.count, std::memory_order_relaxed);
+    from = run.end();
+  }
+  return discarded;
+}
+
 Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum) {
   State& state = *state_;
   if (state.device.geometry().discard_granularity == 0) {
@@ -44,25 +75,35 @@ Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::ui
   // What was freed is free for the device, too, only after a checkpoint. One is enough for a pass over the volume.
   if (within.first == BlockNumber{0} && state.allocator->waiting() != 0) TRY(state.checkpoint(io, false));
   const BlockNumber end = std::min(within.end(), BlockNumber{state.layout.block_count()});
-  std::uint64_t trimmed = 0;
-  for (BlockNumber from = within.first; from < end;) {
-    TRY(state.check_writable());
-    const std::scoped_lock one(state.discard_lock);
-    const SetAside set_aside(state.discards);
-    const std::uint64_t most =
-        std::min(kMaxDiscardBytes / state.layout.block_size(), state.allocator->free_now() / kDiscardPart);
-    if (most < minimum) break;
-    const BlockRun run = TRY(state.allocator->take_free(io, BlockRun{from, end - from}, minimum, most));
-    if (run.count == 0) break;
-    blockio::IoOp discard =
-        blockio::IoOp::discard(state.layout.byte_offset(run.first), run.count * state.layout.block_size());
-    Status told = io.run(discard);
-    state.allocator->cancel(run);
-    TRY(std::move(told));
-    trimmed += run.count;
-    from = run.end();
+  return within.first < end ? state.discard_free(io, BlockRun{within.first, end - within.first}, minimum)
+                            : Result<std::uint64_t>(0);
+}
+
+void Store::State::begin_online_discard() {
+  const std::uint64_t granularity = device.geometry().discard_granularity;
+  if (granularity == 0) {
+    ashlar::log(LogLevel::warning, "{}: option discard is off: the device cannot discard", device.name());
+    return;
   }
-  return trimmed;
+  online_discard = std::make_unique<DiscardList>(discard_unit(granularity, layout), layout.block_count());
+}
+
+bool Store::discard_freed(blockio::IoQueue& io) { return state_->discard_freed(io); }
+
+bool Store::State::discard_freed(blockio::IoQueue& io) {
+  if (!online_discard || online_discard_failed.load(std::memory_order_relaxed)) return false;
+  const std::uint64_t unit = discard_unit(device.geometry().discard_granularity, layout);
+  for (int places = 0; places < kDiscardsAtOnce; ++places) {
+    const std::optional<BlockRun> place = online_discard->next(kMaxDiscardBytes / layout.block_size());
+    if (!place || stopped.load(std::memory_order_acquire)) return false;
+    const Result<std::uint64_t> told = discard_free(io, *place, unit);
+    if (told) continue;
+    online_discard_failed.store(true, std::memory_order_relaxed);
+    online_discard->clear();
+    ashlar::log(LogLevel::warning, "{}: option discard is off from now on: {}", device.name(), told.error().message());
+    return false;
+  }
+  return true;
 }
 
 std::string Store::label() const {

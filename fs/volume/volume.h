@@ -12,6 +12,7 @@
 #include "fs/base/result.h"
 #include "fs/store/store.h"
 #include "fs/volume/defragment.h"
+#include "fs/volume/extent_list.h"
 #include "fs/volume/scrub.h"
 #include "fs/volume/types.h"
 
@@ -143,6 +144,11 @@ class Volume {
   // aligned for the device; more of it, up to kMaxWriteBytes, makes larger transfers.
   [[nodiscard]] Result<DefragmentStep> defragment(Context& context, const DefragmentRequest& request,
                                                   std::span<std::byte> buffer);
+
+  // How a regular file lies from `position` on: at most so many extents. An extent in which `position` lies is told
+  // whole.
+  [[nodiscard]] Result<ExtentList> list_extents(Context& context, InodeNumber inode, std::uint64_t position,
+                                                std::size_t most);
 
   // Nothing is written from now on, not even what was done already: as if the power had gone. What would change
   // something fails with shut_down.

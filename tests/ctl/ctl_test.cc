@@ -302,6 +302,38 @@ TEST_F(CtlTest, DumpShowsTheLog) {
   EXPECT_THAT(result.output, HasSubstr("  ends at LSN 4096: no chunk of this log\n1 chunk\n"));
 }
 
+TEST_F(CtlTest, AnotherUuid) {
+  const auto uuid_line = [&](const std::string& arguments) { return ctl("uuid " + path_ + arguments); };
+  constexpr const char* kMade = "abcd0000-0000-0000-0000-000000000000";
+  constexpr const char* kGiven = "01234567-89ab-cdef-0123-456789abcdef";
+  EXPECT_EQ(uuid_line("").output, std::string(kMade) + "\n");
+  EXPECT_THAT(ctl("info " + path_).output, Not(HasSubstr("metadata's")));
+  EXPECT_FALSE(nlohmann::json::parse(ctl("info --json " + path_).output).contains("metadata_uuid"));
+
+  const CommandResult given = uuid_line(std::string(" ") + kGiven);
+  EXPECT_EQ(given.status, 0);
+  EXPECT_EQ(given.output, "");
+  EXPECT_EQ(uuid_line("").output, std::string(kGiven) + "\n");
+  const std::string info = ctl("info " + path_).output;
+  EXPECT_THAT(info, HasSubstr(kGiven));
+  EXPECT_THAT(info, HasSubstr(kMade));
+  EXPECT_THAT(info, HasSubstr("compatible user_uuid, "));
+  const auto json = nlohmann::json::parse(ctl("info --json " + path_).output);
+  EXPECT_EQ(json["uuid"], kGiven);
+  EXPECT_EQ(json["metadata_uuid"], kMade);
+  // The tree is found by its own.
+  EXPECT_EQ(ctl("dump " + path_ + " path /").status, 0);
+
+  EXPECT_EQ(uuid_line(" random").status, 0);
+  EXPECT_NE(uuid_line("").output, std::string(kGiven) + "\n");
+  EXPECT_EQ(uuid_line(std::string(" ") + kMade).status, 0);
+  EXPECT_FALSE(nlohmann::json::parse(ctl("info --json " + path_).output).contains("metadata_uuid"));
+
+  expect_error("uuid " + path_ + " nonsense", "'nonsense' is not a UUID");
+  expect_error("uuid " + path_ + " 00000000-0000-0000-0000-000000000000", "not all zeros");
+  EXPECT_EQ(uuid_line("").output, std::string(kMade) + "\n");
+}
+
 TEST_F(CtlTest, NothingIsWritten) {
   const auto before = std::filesystem::last_write_time(path_);
   ctl("info " + path_);

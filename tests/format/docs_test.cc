@@ -90,6 +90,7 @@ const Field kFields[] = {
      sizeof(format::Superblock::last_failure)},
     {"FailureItem", "time", offsetof(format::FailureItem, time), sizeof(format::FailureItem::time)},
     {"FailureItem", "reason", offsetof(format::FailureItem, reason), sizeof(format::FailureItem::reason)},
+    {"Superblock", "user_uuid", offsetof(format::Superblock, user_uuid), sizeof(format::Superblock::user_uuid)},
     {"Superblock", "reserved", offsetof(format::Superblock, reserved), sizeof(format::Superblock::reserved)},
     {"NodePointerItem", "address", offsetof(format::NodePointerItem, address),
      sizeof(format::NodePointerItem::address)},

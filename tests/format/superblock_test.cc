@@ -212,6 +212,28 @@ TEST(SuperblockTest, RandomFieldsNeverPassUncheckedArithmetic) {
   }
 }
 
+TEST(SuperblockTest, TheUuidShownIsAnotherOnlyOnceItWasSet) {
+  const auto shown = [](const Superblock& superblock) {
+    const auto uuid = shown_uuid(superblock);
+    return std::vector<std::uint8_t>(uuid.begin(), uuid.end());
+  };
+  const std::vector<std::uint8_t> own(std::begin(testing::kUuid), std::end(testing::kUuid));
+  const std::vector<std::uint8_t> other(16, 0xee);
+  const Superblock made = sample_superblock();
+  Superblock superblock = made;
+  EXPECT_EQ(shown(superblock), own);
+  set_shown_uuid(superblock, std::span<const std::uint8_t, 16>(other));
+  EXPECT_EQ(shown(superblock), other);
+  EXPECT_EQ(std::memcmp(superblock.uuid, made.uuid, sizeof made.uuid), 0);
+  EXPECT_EQ(superblock.compatible, kUserUuid);
+  seal(superblock);
+  EXPECT_TRUE(validate(superblock, kVolumeBytes, true));
+  // Back to how mkfs made it.
+  set_shown_uuid(superblock, superblock.uuid);
+  seal(superblock);
+  EXPECT_EQ(std::memcmp(&superblock, &made, sizeof made), 0);
+}
+
 std::size_t chosen(std::span<const Superblock> copies) {
   return choose_superblock(copies, kVolumeBytes, true).value_or(~std::size_t{0});
 }

@@ -40,11 +40,30 @@ TEST(TextTest, Sizes) {
 TEST(TextTest, Counts) {
   EXPECT_EQ(count_text(0, "group"), "0 groups");
   EXPECT_EQ(count_text(1, "group"), "1 group");
+  EXPECT_EQ(count_text(1, "directory", "directories"), "1 directory");
+  EXPECT_EQ(count_text(2, "directory", "directories"), "2 directories");
+}
+
+TEST(TextTest, Utf8) {
+  for (const char* good : {"", "plain",
+                           "Gr\xc3\xbc\xc3\x9f"
+                           "e",
+                           "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"}) {
+    EXPECT_TRUE(is_utf8(good)) << good;
+  }
+  // Latin-1, a byte alone, cut off, longer than need be, a surrogate, past the last one.
+  for (const char* bad : {"Gr\xfc"
+                          "n",
+                          "\x80", "\xc3", "\xe2\x82", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf0\x80\x80\xaf",
+                          "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xff"}) {
+    EXPECT_FALSE(is_utf8(bad));
+  }
 }
 
 TEST(TextTest, Features) {
   EXPECT_EQ(feature_text(FeatureWord::compatible, 0), "none");
   EXPECT_EQ(feature_text(FeatureWord::compatible, 1ULL << 63 | 2), "bit 1, bit 63");
+  EXPECT_EQ(feature_text(FeatureWord::compatible, kUserUuid), "user_uuid");
   EXPECT_EQ(feature_text(FeatureWord::read_only_compatible, 5), "mmp, bit 2");
   EXPECT_EQ(feature_text(FeatureWord::incompatible, 1), "bit 0");
 }

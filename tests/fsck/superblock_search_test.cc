@@ -5,6 +5,7 @@
 #include <random>
 
 #include "blockio/recording_device.h"
+#include "fs/store/superblock_io.h"
 #include "fsck/repair.h"
 #include "tests/fsck/damaged_volume.h"
 
@@ -92,6 +93,14 @@ TEST_P(Search, TheLogIsFoundToo) {
 TEST_P(Search, TheNewerOfTwoSlotsIsLost) {
   DamagedVolume volume{GetParam()};
   Rig& rig = volume.rig;
+  const std::vector<std::uint8_t> uuid(16, 0xee);
+  {
+    const auto io = volume.device().open_queue({});
+    Result<store::ClaimedVolume> claimed = store::claim_volume(volume.device().geometry(), **io, {});
+    ASSERT_TRUE(claimed);
+    format::set_shown_uuid(claimed->superblock, std::span<const std::uint8_t, 16>(uuid));
+    ASSERT_TRUE(store::rewrite_superblock(**io, claimed->superblock));
+  }
   rig.mount();
   for (int round = 0; round < 3; ++round) {
     rig.write(volume.small, 0, volume::testing::pattern(50'000, static_cast<unsigned>(round)));
@@ -116,6 +125,8 @@ TEST_P(Search, TheNewerOfTwoSlotsIsLost) {
   ASSERT_TRUE(repaired) << repaired.error().message();
   EXPECT_EQ(check(volume.device()).total(), 0U);
   volume.expect_undamaged({"small"});
+  const ImageEditor repaired_image(volume.device());
+  EXPECT_THAT(format::shown_uuid(repaired_image.superblock), ::testing::ElementsAreArray(uuid));
   rig.mount();
   EXPECT_EQ(rig.names(volume.left).size(), 3U);
   EXPECT_TRUE(volume::testing::same(rig.read(volume.small, 0, 60'000), volume::testing::pattern(50'000, 2)));

@@ -33,11 +33,12 @@ MountRequest parsed_list(std::string_view list) {
 
 TEST(OptionList, TakesWhatBelongsToTheDaemon) {
   const MountRequest request = parsed_list(
-      "ro,io_engine=aio,fuse_transport=dev,commit=30,cache=64M,offset=1m,threads=3,norecovery,nodatacow,errors=remount-"
-      "ro");
+      "ro,io_engine=aio,fuse_transport=dev,commit=30,cache=64M,offset=1m,threads=3,norecovery,nodatacow,discard,"
+      "errors=remount-ro");
   EXPECT_TRUE(request.read_only);
   EXPECT_TRUE(request.skip_log);
   EXPECT_TRUE(request.no_copy_on_write);
+  EXPECT_TRUE(request.discard);
   EXPECT_EQ(request.engine, blockio::EngineChoice::aio);
   EXPECT_EQ(request.transport, fuse::TransportChoice::dev);
   EXPECT_EQ(request.commit_interval, std::chrono::seconds(30));
@@ -80,6 +81,7 @@ TEST(OptionList, ToleratesWhatFstabHandsOver) {
 
 TEST(OptionList, TheLastWordCounts) {
   EXPECT_FALSE(parsed_list("ro,rw").read_only);
+  EXPECT_FALSE(parsed_list("discard,nodiscard").discard);
   EXPECT_TRUE(parsed_list("rw,ro").read_only);
 }
 

@@ -99,6 +99,15 @@ class MkfsToolTest : public ::testing::Test {
   Scratch scratch_;
 };
 
+TEST_F(MkfsToolTest, ALabelIsUtf8) {
+  const std::string path = scratch_.file("new.img");
+  const CommandResult refused = mkfs("-L \"$(printf 'Gr\\374n')\" " + path + " 32M");
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.output, HasSubstr("UTF-8"));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  EXPECT_EQ(mkfs("-q -L \"$(printf 'Gr\\303\\274n')\" " + path + " 32M").status, 0);
+}
+
 TEST_F(MkfsToolTest, MakesAnImageOfTheSizeAskedFor) {
   const std::string path = scratch_.file("new.img");
   const CommandResult result = mkfs("-L music " + path + " 256M");

@@ -15,6 +15,8 @@
 #include <fstream>
 #include <memory>
 #include <random>
+#include <sstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -227,6 +229,55 @@ TEST_F(Defragmented, FilefragCountsWhatDefragPutsTogether) {
   }
 }
 
+// Lines of the table: "   0:        0..       3:      34816..     34819:      4:             last,eof".
+std::vector<std::string> extent_lines(const std::string& output) {
+  std::vector<std::string> lines;
+  std::istringstream text(output);
+  for (std::string line; std::getline(text, line);) {
+    if (line.find("..") != std::string::npos) lines.push_back(line);
+  }
+  return lines;
+}
+
+TEST_F(Defragmented, FilefragShowsEveryExtent) {
+  const auto filefrag = [this](const char* name) {
+    const CommandResult result = run({program("ashlarctl"), "filefrag", "-v", path(name)});
+    EXPECT_TRUE(succeeded(result));
+    return result.output;
+  };
+  std::ofstream(path("small")) << "text";
+  EXPECT_EQ(filefrag("small"),
+            "File size of " + path("small") + " is 4 (1 block of 4096 bytes)\n" +
+                " ext:     logical_offset:        physical_offset: length:   expected: flags:\n"
+                "   0:        0..       3:          0..         3:      4:             last,inline,eof\n" +
+                path("small") + ": 0 extents found\n");
+  age("file");
+  const std::string before = filefrag("file");
+  const std::string count = before.substr(before.rfind("file: ") + 6);
+  const std::vector<std::string> lines = extent_lines(before);
+  EXPECT_EQ(std::to_string(lines.size()) + " extents found\n", count) << before;
+  EXPECT_THAT(lines.back(), ::testing::EndsWith(": last,eof"));
+  ASSERT_TRUE(succeeded(defrag({path("file")})));
+  const std::string after = filefrag("file");
+  ASSERT_EQ(extent_lines(after).size(), 1U) << after;
+  EXPECT_THAT(after, HasSubstr("   0:        0.."));
+
+  const int fd = open(path("holes").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  int flags = FS_NOCOW_FL;
+  ASSERT_EQ(ioctl(fd, FS_IOC_SETFLAGS, &flags), 0);
+  ASSERT_EQ(fallocate(fd, 0, 0, 1 << 20), 0);
+  const std::string block(64U << 10, 'x');
+  ASSERT_EQ(pwrite(fd, block.data(), block.size(), 8 << 20), static_cast<ssize_t>(block.size()));
+  ASSERT_EQ(fsync(fd), 0);
+  close(fd);
+  const std::vector<std::string> holes = extent_lines(filefrag("holes"));
+  ASSERT_EQ(holes.size(), 2U);
+  EXPECT_THAT(holes[0], HasSubstr("   0:        0..     255: "));
+  EXPECT_THAT(holes[0], ::testing::EndsWith(" unwritten"));
+  EXPECT_THAT(holes[1], HasSubstr("   1:     2048..    2063: "));
+  EXPECT_THAT(holes[1], ::testing::EndsWith(" last,no_checksum,eof"));
+}
+
 TEST_F(Defragmented, IsForTheOwnerAndRoot) {
   age("theirs", 64);
   age("ours", 64);
@@ -239,6 +290,10 @@ TEST_F(Defragmented, IsForTheOwnerAndRoot) {
                                     "defrag", path("theirs"), path("ours")});
   EXPECT_EQ(result.exit_status, 1) << result.output << result.errors;
   EXPECT_THAT(result.errors, HasSubstr("theirs: only its owner and root"));
+  const CommandResult asked = run({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", reachable.string(),
+                                   "filefrag", "-v", path("theirs"), path("ours")});
+  EXPECT_EQ(extent_lines(asked.output).empty(), false) << asked.errors;
+  EXPECT_THAT(asked.errors, HasSubstr("theirs: only its owner and root"));
   EXPECT_THAT(result.output, HasSubstr(" of 1 file moved"));
   // What protects contents does not keep them where they are.
   const int fd = open(path("theirs").c_str(), O_RDONLY | O_CLOEXEC);

@@ -98,6 +98,7 @@ TEST_P(Labelled, ABadCopyIsGoodAgain) {
 
 TEST_P(Labelled, WhatCannotBeDoneIsSaid) {
   EXPECT_TRUE(refused(label({device(), std::string(65, 'x')}), {device(), "at most 64 bytes"}));
+  EXPECT_TRUE(refused(label({device(), "Gr\xfcn"}), {device(), "UTF-8"}));
   EXPECT_TRUE(refused(label({"/"}), {"/: is not in a mounted AshlarFS volume"}));
   EXPECT_TRUE(refused(label({"/nowhere"}), {"/nowhere"}));
   EXPECT_TRUE(refused(label({"/nowhere", "x"}), {"/nowhere"}));

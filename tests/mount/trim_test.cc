@@ -1,4 +1,4 @@
-// ashlarctl trim on a mounted volume.
+// ashlarctl trim on a mounted volume, and mount option discard.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -116,6 +116,72 @@ TEST_F(Trimmed, WhatCannotBeDoneIsSaid) {
   EXPECT_TRUE(refused(trim({root()}), {root(), "read-only"}));
 }
 
+// Mount option discard.
+class Discarded : public ::testing::TestWithParam<DeviceKind> {
+ protected:
+  void SetUp() override {
+    ASHLAR_NEEDS_MOUNTING(GetParam() != DeviceKind::image);
+    volume_ = std::make_unique<MountedVolume>(GetParam(), 1ULL << 30);
+    ASSERT_TRUE(succeeded(volume_->format()));
+  }
+  void fill(const std::string& name) const {
+    const std::string data(kFileBytes, 'x');
+    const int fd = open((volume_->root() / name).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    ASSERT_GE(fd, 0);
+    ASSERT_EQ(write(fd, data.data(), data.size()), static_cast<ssize_t>(data.size()));
+    ASSERT_EQ(fsync(fd), 0);
+    close(fd);
+  }
+  [[nodiscard]] std::uint64_t image_bytes() const {
+    struct stat info {};
+    EXPECT_EQ(stat(volume_->device().image().c_str(), &info), 0);
+    return static_cast<std::uint64_t>(info.st_blocks) * 512;
+  }
+  [[nodiscard]] std::string status() const {
+    return run({program("ashlarctl"), "stat", "--json", volume_->root().string()}).output;
+  }
+  // What it holds once it holds no more than that, or what it still holds after a while.
+  [[nodiscard]] std::uint64_t settled_bytes(std::uint64_t expected) const {
+    for (int waits = 0; waits < 300 && image_bytes() > expected; ++waits) usleep(100'000);
+    return image_bytes();
+  }
+
+  std::unique_ptr<MountedVolume> volume_;
+};
+
+TEST_P(Discarded, TheImageBecomesSparseWhileItIsMounted) {
+  ASSERT_TRUE(succeeded(volume_->mount(Engine::io_uring, "discard,commit=1")));
+  fill("keep");
+  fill("go");
+  const std::uint64_t before = image_bytes();
+  EXPECT_THAT(status(), HasSubstr("\"online\": true"));
+  std::filesystem::remove(volume_->root() / "go");
+  const std::uint64_t expected = before - kFileBytes / 2;
+  EXPECT_LE(settled_bytes(expected), expected);
+  EXPECT_THAT(status(), ::testing::Not(HasSubstr("\"discard\": {\n    \"bytes\": 0")));
+  EXPECT_THAT(run({program("ashlarctl"), "stat", volume_->root().string()}).output, HasSubstr("option discard is on"));
+  ASSERT_TRUE(succeeded(volume_->unmount()));
+  ASSERT_TRUE(succeeded(volume_->check(true)));
+  ASSERT_TRUE(succeeded(volume_->mount(Engine::aio)));
+  std::ifstream file(volume_->root() / "keep", std::ios::binary);
+  const std::string found((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  EXPECT_TRUE(found == std::string(kFileBytes, 'x'));
+}
+
+TEST_P(Discarded, TheImageIsSparseAfterwards) {
+  ASSERT_TRUE(succeeded(volume_->mount(Engine::aio, "discard,commit=3600")));
+  fill("go");
+  const std::uint64_t before = image_bytes();
+  std::filesystem::remove(volume_->root() / "go");
+  ASSERT_TRUE(succeeded(volume_->unmount()));
+  const std::uint64_t expected = before - kFileBytes / 2;
+  EXPECT_LE(settled_bytes(expected), expected);  // the daemon of an image ends after umount
+  ASSERT_TRUE(succeeded(volume_->check(true)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, Discarded, ::testing::Values(DeviceKind::image, DeviceKind::loop_4096),
+                         [](const auto& kind) { return std::string(name_of(kind.param)); });
+
 // A loop device over a file of a filesystem that cannot punch holes.
 class LoopOnRamfs {
  public:
@@ -147,8 +213,10 @@ TEST(TrimmedDevice, OneThatCannotDiscardIsSaidToBeOne) {
   ASSERT_NE(device.path(), "");
   ASSERT_TRUE(succeeded(run({program("mkfs.ashlarfs"), "-q", device.path()})));
   const TempDir directory;
-  ASSERT_TRUE(succeeded(run({program("ashlarfs"), device.path(), directory.path().string()})));
+  ASSERT_TRUE(succeeded(run({program("ashlarfs"), "-o", "discard", device.path(), directory.path().string()})));
   const CommandResult result = trim({directory.path().string()});
+  EXPECT_THAT(run({program("ashlarctl"), "stat", "--json", directory.path().string()}).output,
+              HasSubstr("\"online\": false"));
   EXPECT_TRUE(succeeded(run({"umount", directory.path().string()})));
   EXPECT_TRUE(refused(result, {directory.path().string(), "the device", "cannot discard"}));
 }

@@ -100,8 +100,8 @@ class Allocator {
   // The superblock of the frozen generation is durable: its slots are current now.
   void finish_frozen();
   // What was freed up to and including `generation`'s freeze becomes reusable. Call once readers that began before have
-  // ended.
-  void release_freed(Generation generation);
+  // ended. The runs are added to `released`, unless that is null.
+  void release_freed(Generation generation, std::vector<BlockRun>* released = nullptr);
 
   // Both copies of a block of the group table, and of a group's bitmap (none when it never had one). No checkpoint may
   // run meanwhile. `heal`: rewrite a bad copy.

@@ -137,16 +137,17 @@ void Allocator::finish_frozen() {
   state.checkpoint_running = false;
 }
 
-void Allocator::release_freed(Generation generation) {
+void Allocator::release_freed(Generation generation, std::vector<BlockRun>* released) {
   State& state = *state_;
   for (;;) {
     const std::scoped_lock lock(state.mutex);
     if (state.freed_by_checkpoint.empty() || state.freed_by_checkpoint.front().first > generation) break;
     std::vector<BlockRun>& runs = state.freed_by_checkpoint.front().second;
-    for (std::size_t released = 0; released < kReleaseBatch && !runs.empty(); ++released) {
+    for (std::size_t count = 0; count < kReleaseBatch && !runs.empty(); ++count) {
       // Freed blocks are busy and not committed, which keeps their bitmaps in memory.
       state.for_each_piece(runs.back(), [&state](State::Piece piece) { state.make_free(piece); });
       state.waiting -= runs.back().count;
+      if (released != nullptr) released->push_back(runs.back());
       runs.pop_back();
     }
     if (runs.empty()) state.freed_by_checkpoint.pop_front();

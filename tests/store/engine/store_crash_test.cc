@@ -25,10 +25,13 @@ struct History {
   }
 };
 
-History run(blockio::RecordingDevice& device, std::uint64_t seed, int steps) {
+// `discard`: blocks that checkpoints free are discarded at once.
+History run(blockio::RecordingDevice& device, std::uint64_t seed, int steps, bool discard = false) {
   History history;
   const auto io = open_queue(device);
-  auto opened = Store::open(device, *io, test_options());
+  StoreOptions options = test_options();
+  options.discard = discard;
+  auto opened = Store::open(device, *io, options);
   EXPECT_TRUE(opened);
   if (!opened) return history;
   const std::unique_ptr<Store> store = *std::move(opened);
@@ -43,9 +46,11 @@ History run(blockio::RecordingDevice& device, std::uint64_t seed, int steps) {
       EXPECT_TRUE(store->sync(*io));
     } else if (choice == 2) {
       EXPECT_TRUE(store->checkpoint(*io));
+      while (store->discard_freed(*io)) continue;
     }
     if (choice <= 2) history.synced.emplace_back(device.event_count(), history.states.size() - 1);
   }
+  EXPECT_EQ(store->stats().discarded_bytes != 0, discard);
   return history;
 }
 
@@ -73,20 +78,31 @@ void expect_prefix(blockio::MemoryImage image, const History& history, std::size
 
 class StoreCrashTest : public ::testing::TestWithParam<std::uint64_t> {};
 
-TEST_P(StoreCrashTest, EveryWriteBoundaryAndRandomLosses) {
-  blockio::RecordingDevice device(formatted_image());
-  const History history = run(device, GetParam(), 60);
-  ASSERT_FALSE(::testing::Test::HasFailure());
-  std::mt19937_64 random(GetParam());
+void expect_prefix_after_every_cut(const blockio::RecordingDevice& device, const History& history, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
   for (std::size_t events = 0; events <= device.event_count(); ++events) {
     expect_prefix(device.after_power_cut(events), history, events, "boundary " + std::to_string(events));
     for (int variant = 0; variant < 3; ++variant) {
       expect_prefix(device.after_power_cut(events, &random), history, events,
-                    "losses after " + std::to_string(events) + ", seed " + std::to_string(GetParam()));
+                    "losses after " + std::to_string(events) + ", seed " + std::to_string(seed));
     }
     if (::testing::Test::HasFailure()) return;
   }
-  RecordProperty("states", static_cast<int>(4 * device.event_count()));
+  ::testing::Test::RecordProperty("states", static_cast<int>(4 * device.event_count()));
+}
+
+TEST_P(StoreCrashTest, EveryWriteBoundaryAndRandomLosses) {
+  blockio::RecordingDevice device(formatted_image());
+  const History history = run(device, GetParam(), 60);
+  ASSERT_FALSE(::testing::Test::HasFailure());
+  expect_prefix_after_every_cut(device, history, GetParam());
+}
+
+TEST_P(StoreCrashTest, WithDiscards) {
+  blockio::RecordingDevice device(formatted_image());
+  const History history = run(device, GetParam() + 100, 40, true);
+  ASSERT_FALSE(::testing::Test::HasFailure());
+  expect_prefix_after_every_cut(device, history, GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, StoreCrashTest, ::testing::Range<std::uint64_t>(1, 7));

@@ -1,0 +1,41 @@
+// Where blocks became free that the device has not been told of (mount option discard).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "fs/base/types.h"
+
+namespace ashlar::store {
+
+// Thread-safe. Only says where to look: by the time somebody does, blocks there may be in use again.
+class DiscardList {
+ public:
+  // At most so many places are remembered: 1 MiB of them. `ashlarctl trim` finds what is forgotten.
+  static constexpr std::size_t kMaxPlaces = 65536;
+
+  // `unit`: blocks that the device discards at least.
+  DiscardList(std::uint64_t unit, std::uint64_t volume_blocks) : unit_(unit), volume_blocks_(volume_blocks) {}
+
+  // May be in any order. Cheap: what it comes to is found out by next().
+  void add(const std::vector<BlockRun>& freed);
+  // A place that is the caller's from now on, whole units of the volume, cut at its end: neighbours are one place, and
+  // a part of a unit stands for the unit, the rest of which may have been free before. Of a longer one than `most`
+  // blocks (a unit at least), the end.
+  [[nodiscard]] std::optional<BlockRun> next(std::uint64_t most);
+  void clear();
+
+ private:
+  void arrange();
+
+  const std::uint64_t unit_;
+  const std::uint64_t volume_blocks_;
+  std::mutex mutex_;  // guards all below
+  std::vector<BlockRun> places_;
+  bool arranged_ = true;  // ascending, apart from each other
+};
+
+}  // namespace ashlar::store

@@ -1,0 +1,272 @@
+// Mount option discard: what checkpoints freed is discarded, and nothing else ever is.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "fs/store/discard_list.h"
+#include "fs/store/store.h"
+#include "tests/store/engine/store_fixture.h"
+#include "tests/store/log/watched_device.h"
+
+namespace ashlar::store::testing {
+namespace {
+
+// What is discarded reads as garbage from then on.
+class SpoilingDevice {
+ public:
+  explicit SpoilingDevice(blockio::MemoryImage image, std::chrono::microseconds time = {})
+      : memory_(std::move(image)), device_(memory_) {
+    device_.watch([this, time](blockio::IoOp& op) {
+      if (op.kind != blockio::OpKind::discard) return;
+      if (time.count() != 0) std::this_thread::sleep_for(time);
+      const auto io = open_queue(memory_);
+      blockio::AlignedBuffer garbage(op.length);
+      std::fill(garbage.span().begin(), garbage.span().end(), std::byte{0xdb});
+      blockio::IoOp write = blockio::IoOp::write(op.offset, garbage.span());
+      EXPECT_TRUE(io->run(write));
+      discarded_ += op.length;
+      op.kind = blockio::OpKind::flush;  // the discard has happened
+    });
+  }
+  [[nodiscard]] blockio::BlockDevice& device() { return device_; }
+  [[nodiscard]] std::uint64_t discarded() const { return discarded_; }
+
+ private:
+  blockio::MemoryDevice memory_;
+  WatchedDevice device_;
+  std::atomic<std::uint64_t> discarded_{0};
+};
+
+StoreOptions with_discard() {
+  StoreOptions options = test_options();
+  options.discard = true;
+  return options;
+}
+
+class DiscardTest : public ::testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(DiscardTest, NothingInUseIsEverDiscarded) {
+  SpoilingDevice spoiling(formatted_image());
+  const auto io = open_queue(spoiling.device());
+  auto store = Store::open(spoiling.device(), *io, with_discard());
+  ASSERT_TRUE(store);
+  Workload workload(GetParam());
+  workload.adopt(contents_of(**store, *io));
+  for (int step = 0; step < 800; ++step) {
+    ASSERT_TRUE(workload.step(**store, *io));
+    const std::uint64_t choice = workload.pick(40);
+    if (choice == 0) {
+      ASSERT_TRUE((*store)->checkpoint(*io));
+    } else if (choice <= 3) {
+      static_cast<void>((*store)->discard_freed(*io));
+    } else if (choice <= 5) {  // what is in memory does not help
+      if (choice == 4) {
+        ASSERT_TRUE((*store)->close(*io));
+      } else {
+        ASSERT_TRUE((*store)->sync(*io));
+      }
+      store->reset();
+      store = Store::open(spoiling.device(), *io, with_discard());
+      ASSERT_TRUE(store) << store.error().message();
+      ASSERT_EQ(contents_of(**store, *io), workload.model());
+    }
+  }
+  EXPECT_EQ(contents_of(**store, *io), workload.model());
+  EXPECT_GT(spoiling.discarded(), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, DiscardTest, ::testing::Range<std::uint64_t>(1, 5));
+
+// A block of data, near `goal` if there is one, and what it takes to give it back.
+BlockRun add_block(Store& store, blockio::IoQueue& io, std::uint64_t inode, BlockNumber goal = {},
+                   std::byte fill = std::byte{1}) {
+  Transaction transaction;
+  AllocationRequest request;
+  request.goal = goal;
+  Result<Allocation> block = store.allocate(io, request);
+  EXPECT_TRUE(block);
+  if (!block) return {};
+  const BlockRun run = block->run();
+  blockio::AlignedBuffer data(store.layout().block_size());
+  std::fill(data.span().begin(), data.span().end(), fill);
+  blockio::IoOp write = blockio::IoOp::write(store.layout().byte_offset(run.first), data.span());
+  EXPECT_TRUE(io.run(write));
+  transaction.adopt(*std::move(block));
+  transaction.put(format::Key{InodeNumber{inode}, format::ItemKind::inode, 0}, std::vector<std::byte>(8));
+  EXPECT_TRUE(store.commit(io, transaction));
+  return run;
+}
+
+void give_back(Store& store, blockio::IoQueue& io, BlockRun run) {
+  Transaction transaction;
+  transaction.free(run);
+  EXPECT_TRUE(store.commit(io, transaction, CommitKind::freeing));
+}
+
+bool holds(Store& store, blockio::IoQueue& io, BlockRun run, std::byte fill) {
+  blockio::AlignedBuffer data(store.layout().block_size());
+  blockio::IoOp read = blockio::IoOp::read(store.layout().byte_offset(run.first), data.span());
+  EXPECT_TRUE(io.run(read));
+  return std::all_of(data.span().begin(), data.span().end(), [fill](std::byte byte) { return byte == fill; });
+}
+
+// The store's own thread discards slowly what a writer wants back at once.
+TEST(SlowDiscardTest, BesideAWriterOfTheSameBlocks) {
+  constexpr std::size_t kBlocks = 16;
+  SpoilingDevice spoiling(formatted_image(), std::chrono::microseconds(200));
+  const auto io = open_queue(spoiling.device());
+  StoreOptions options = with_discard();
+  options.background = true;
+  options.commit_interval = std::chrono::milliseconds(1);
+  auto opened = Store::open(spoiling.device(), *io, options);
+  ASSERT_TRUE(opened);
+  Store& store = **opened;
+  std::vector<BlockRun> free(kBlocks);
+  std::vector<BlockRun> live;
+  for (int round = 0; round < 200 || spoiling.discarded() == 0; ++round) {
+    const auto fill = static_cast<std::byte>(round % 200);
+    std::vector<BlockRun> next;
+    for (std::size_t i = 0; i < kBlocks; ++i) next.push_back(add_block(store, *io, 100 + i, free[i].first, fill));
+    const auto old_fill = static_cast<std::byte>((round + 199) % 200);
+    for (const BlockRun& run : live) {
+      ASSERT_TRUE(holds(store, *io, run, old_fill)) << "block " << run.first.value() << ", round " << round;
+      give_back(store, *io, run);
+    }
+    if (!live.empty()) free = live;
+    live = std::move(next);
+    ASSERT_TRUE(store.checkpoint(*io));
+  }
+  ASSERT_TRUE(store.close(*io));
+  EXPECT_EQ(store.stats().discarded_bytes, spoiling.discarded());
+}
+
+class DiscardedOnce : public ::testing::Test {
+ protected:
+  // Whether a discard reached the block since this was asked last.
+  [[nodiscard]] bool was_discarded(BlockRun run) {
+    bool found = false;
+    for (const BlockRun& discarded : std::exchange(discarded_, {})) {
+      found = found || (discarded.first <= run.first && run.end() <= discarded.end());
+    }
+    return found;
+  }
+  void open(const StoreOptions& options) {
+    device_.watch([this](blockio::IoOp& op) {
+      if (op.kind != blockio::OpKind::discard) return;
+      discarded_.push_back({BlockNumber{op.offset / 512}, op.length / 512});
+      if (failing_) WatchedDevice::spoil(op);
+    });
+    auto store = Store::open(device_, *io_, options);
+    ASSERT_TRUE(store);
+    store_ = *std::move(store);
+  }
+
+  blockio::MemoryDevice memory_{formatted_image()};
+  WatchedDevice device_{memory_};
+  std::unique_ptr<blockio::IoQueue> io_ = open_queue(device_);
+  std::unique_ptr<Store> store_;
+  std::vector<BlockRun> discarded_;
+  bool failing_ = false;
+};
+
+TEST_F(DiscardedOnce, AfterTheCheckpointAndNotBefore) {
+  open(with_discard());
+  EXPECT_TRUE(store_->stats().discards_online);
+  const BlockRun run = add_block(*store_, *io_, 100);
+  ASSERT_TRUE(store_->checkpoint(*io_));
+  give_back(*store_, *io_, run);
+  ASSERT_TRUE(store_->sync(*io_));
+  while (store_->discard_freed(*io_)) continue;
+  EXPECT_FALSE(was_discarded(run)) << "a power cut would need it again";
+  ASSERT_TRUE(store_->checkpoint(*io_));
+  while (store_->discard_freed(*io_)) continue;
+  EXPECT_TRUE(was_discarded(run));
+  EXPECT_FALSE(store_->discard_freed(*io_));
+  EXPECT_FALSE(was_discarded(run)) << "once is enough";
+}
+
+TEST_F(DiscardedOnce, AtTheEndOfTheMount) {
+  open(with_discard());
+  const BlockRun run = add_block(*store_, *io_, 100);
+  give_back(*store_, *io_, run);
+  ASSERT_TRUE(store_->close(*io_));
+  EXPECT_TRUE(was_discarded(run));
+}
+
+TEST_F(DiscardedOnce, NotUnlessAskedFor) {
+  open(test_options());
+  EXPECT_FALSE(store_->stats().discards_online);
+  give_back(*store_, *io_, add_block(*store_, *io_, 100));
+  ASSERT_TRUE(store_->checkpoint(*io_));
+  EXPECT_FALSE(store_->discard_freed(*io_));
+  ASSERT_TRUE(store_->close(*io_));
+  EXPECT_TRUE(discarded_.empty());
+}
+
+TEST_F(DiscardedOnce, AFailureEndsDiscardingAndHurtsNothing) {
+  open(with_discard());
+  failing_ = true;
+  give_back(*store_, *io_, add_block(*store_, *io_, 100));
+  ASSERT_TRUE(store_->checkpoint(*io_));
+  EXPECT_FALSE(store_->discard_freed(*io_));
+  EXPECT_EQ(discarded_.size(), 1U);
+  EXPECT_FALSE(store_->stats().discards_online);
+  EXPECT_EQ(store_->stats().failure, "");
+  EXPECT_EQ(store_->stats().discarded_bytes, 0U);
+  // The block can be had again.
+  const std::uint64_t free = store_->space().free;
+  give_back(*store_, *io_, add_block(*store_, *io_, 101));
+  ASSERT_TRUE(store_->close(*io_));
+  EXPECT_LE(free - store_->space().free, 8U);
+  EXPECT_EQ(discarded_.size(), 1U);
+}
+
+std::vector<BlockRun> all_of(DiscardList& list, std::uint64_t most = 1U << 20) {
+  std::vector<BlockRun> places;
+  while (const auto place = list.next(most)) places.push_back(*place);
+  return places;
+}
+
+BlockRun blocks(std::uint64_t first, std::uint64_t count) { return {BlockNumber{first}, count}; }
+
+TEST(DiscardListTest, NeighboursAreOnePlace) {
+  DiscardList list(1, 1000);
+  EXPECT_TRUE(all_of(list).empty());
+  list.add({blocks(20, 5), blocks(10, 5), blocks(15, 1)});
+  list.add({blocks(16, 4), blocks(30, 1)});
+  EXPECT_EQ(all_of(list), (std::vector{blocks(30, 1), blocks(10, 15)}));
+  list.add({blocks(1, 1)});
+  list.clear();
+  EXPECT_TRUE(all_of(list).empty());
+}
+
+TEST(DiscardListTest, PlacesAreWholeUnitsOfTheVolume) {
+  DiscardList list(16, 1000);
+  list.add({blocks(17, 1), blocks(40, 10), blocks(995, 1)});
+  EXPECT_EQ(all_of(list), (std::vector{blocks(992, 8), blocks(16, 48)}));
+}
+
+TEST(DiscardListTest, LongPlacesComeInParts) {
+  DiscardList list(16, 1000);
+  list.add({blocks(0, 1000)});
+  EXPECT_EQ(all_of(list, 400), (std::vector{blocks(608, 392), blocks(208, 400), blocks(0, 208)}));
+  list.add({blocks(0, 40)});
+  EXPECT_EQ(all_of(list, 16), (std::vector{blocks(32, 16), blocks(16, 16), blocks(0, 16)}));
+}
+
+TEST(DiscardListTest, RemembersSoMuchAndNoMore) {
+  DiscardList list(1, 1U << 30);
+  std::vector<BlockRun> apart;
+  for (std::uint64_t i = 0; i < 2 * DiscardList::kMaxPlaces; ++i) apart.push_back(blocks(2 * i, 1));
+  list.add(apart);
+  EXPECT_EQ(all_of(list).size(), DiscardList::kMaxPlaces);
+}
+
+}  // namespace
+}  // namespace ashlar::store::testing
