@@ -246,6 +246,7 @@ int run_mount(const MountRequest& request, Readiness readiness) {
     readiness.failed(1, fmt::format("ashlarfs: {}: no descriptors left\n", request.device));
     return 1;
   }
+  give_back_large_memory();
   protect_from_reclaim();
   Mount mount;
   Status status = open_volume(request, mount);

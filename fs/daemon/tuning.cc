@@ -1,6 +1,7 @@
 #include "fs/daemon/tuning.h"
 
 #include <fmt/core.h>
+#include <malloc.h>
 #include <sys/prctl.h>
 
 #include <cerrno>
@@ -16,6 +17,8 @@
 namespace ashlar::daemon {
 namespace {
 
+constexpr int kLargeBytes = 128 << 10;
+
 void write_setting(const std::string& path, const char* value) {
   std::ofstream file(path);
   file << value << std::flush;
@@ -23,6 +26,11 @@ void write_setting(const std::string& path, const char* value) {
 }
 
 }  // namespace
+
+void give_back_large_memory() {
+  // Set once, it is not adapted to what is freed.
+  if (mallopt(M_MMAP_THRESHOLD, kLargeBytes) == 0) log(LogLevel::debug, "the allocator's thresholds stay adaptive");
+}
 
 void protect_from_reclaim() {
   if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) log(LogLevel::debug, "PR_SET_IO_FLUSHER: {}", std::strerror(errno));

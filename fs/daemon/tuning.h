@@ -6,6 +6,10 @@
 
 namespace ashlar::daemon {
 
+// Large pieces of memory go back to the system when they are freed. Left alone, the allocator soon takes them from the
+// heap of whichever thread asks, and each of those keeps the most that it ever had.
+void give_back_large_memory();
+
 // The kernel may wait for this process to clean its pages: allocations here must not wait for that in turn, and memory
 // pressure must not pick it.
 void protect_from_reclaim();
