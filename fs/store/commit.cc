@@ -4,18 +4,14 @@
 
 #include "fs/format/items.h"
 #include "fs/format/log.h"
+#include "fs/store/space_retry.h"
 #include "fs/store/store_state.h"
 
 namespace ashlar::store {
 namespace {
 
-// Checkpoints a commit or allocation may ask for before it gives up: the first frees what waits, a second what the
-// first one's own node writes gave back.
-constexpr int kMaxSpaceRetries = 2;
 // Times that a commit lets others use up the places that they have claimed.
 constexpr int kMaxClaimWaits = 1000;
-// Times that an allocation waits for blocks that are being discarded.
-constexpr int kMaxDiscardWaits = 1000;
 // Times that apply() may find a node evicted after load() before it gives up.
 constexpr int kMaxLoadRetries = 1000;
 // Places that one step of removing a file may ask for, whatever the size of nodes; see volume::max_items_per_step().
@@ -23,6 +19,11 @@ constexpr std::size_t kNodesOfRemovalStep = 44;
 // The log's fill and the cache's dirty share from which a checkpoint is due in the background.
 constexpr double kCheckpointLogFill = 0.5;
 constexpr std::uint64_t kCheckpointDirtyShare = 2;
+
+template <typename Outcome>
+bool is_no_space(const Outcome& outcome) {
+  return !outcome && outcome.error().code() == ErrorCode::no_space;
+}
 
 }  // namespace
 
@@ -91,27 +92,20 @@ bool Store::State::checkpoint_frees_space() const { return allocator->waiting() 
 Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind,
                                         std::size_t claimed) {
   int waits = 0;
-  int discard_waits = 0;
-  for (int attempt = 0;; ++attempt) {
-    const std::uint64_t seen = checkpoints.load();
-    const std::uint64_t discards_seen = discards.load();
+  for (SpaceRetry retry(*this, io);;) {
+    retry.begin();
     const std::size_t claims = claimed_nodes.load(std::memory_order_relaxed);
     Status filled = pool->fill(io, nodes_needed(demand, kind, claimed));
-    if (!filled && filled.error().code() == ErrorCode::no_space && write_behind->give_back_reserve()) {
+    if (is_no_space(filled) && write_behind->give_back_reserve()) {
       filled = pool->fill(io, nodes_needed(demand, kind, claimed));
     }
-    if (filled || filled.error().code() != ErrorCode::no_space) return filled;
+    if (!is_no_space(filled)) return filled;
     if (claims > claimed && claimed == 0 && waits++ < kMaxClaimWaits) {
       claimed_nodes.wait(claims);  // who has one waits for nobody
-      attempt = -1;
+      retry.start_over();
       continue;
     }
-    if (discard_waits++ < kMaxDiscardWaits && waited_for_discard(discards_seen)) {
-      attempt = -1;
-      continue;
-    }
-    if (attempt == kMaxSpaceRetries || !checkpoint_frees_space()) return filled;
-    TRY(checkpoint(io, false, seen));
+    if (!TRY(retry.make_space())) return filled;
   }
 }
 
@@ -205,35 +199,20 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
   return lsn;
 }
 
-bool Store::State::waited_for_discard(std::uint64_t seen) {
-  const std::uint64_t now = discards.load();
-  if (now % 2 != 0) discards.wait(now);
-  return now % 2 != 0 || now != seen;
-}
-
 Result<BlockRun> Store::State::allocate(blockio::IoQueue& io, const AllocationRequest& request) {
-  int discard_waits = 0;
-  for (int attempt = 0;; ++attempt) {
+  for (SpaceRetry retry(*this, io);;) {
     TRY(check_writable());
-    const std::uint64_t seen = checkpoints.load();
-    const std::uint64_t discards_seen = discards.load();
+    retry.begin();
     Result<BlockRun> run = allocator->allocate(io, request);
-    if (run || run.error().code() != ErrorCode::no_space) return run;
-    if (write_behind->give_back_reserve()) run = allocator->allocate(io, request);
-    if (run || run.error().code() != ErrorCode::no_space) return run;
-    if (discard_waits++ < kMaxDiscardWaits && waited_for_discard(discards_seen)) {
-      attempt = -1;
-      continue;
-    }
-    if (attempt == kMaxSpaceRetries || !checkpoint_frees_space()) return run;
-    TRY(checkpoint(io, false, seen));
+    if (is_no_space(run) && write_behind->give_back_reserve()) run = allocator->allocate(io, request);
+    if (!is_no_space(run) || !TRY(retry.make_space())) return run;
   }
 }
 
 Result<Allocation> Store::allocate(blockio::IoQueue& io, const AllocationRequest& request, CommitKind kind) {
   Result<BlockRun> run = state_->allocate(io, request);
   if (kind != CommitKind::ordinary) {
-    while (!run && run.error().code() == ErrorCode::no_space && state_->give_up_node_place()) {
+    while (is_no_space(run) && state_->give_up_node_place()) {
       run = state_->allocator->allocate(io, request);
     }
   }

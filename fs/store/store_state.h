@@ -62,8 +62,6 @@ struct Store::State {
   void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
-  // Whether blocks were set aside to be discarded since `discards` was `seen`; they are free again when this returns.
-  [[nodiscard]] bool waited_for_discard(std::uint64_t seen);
   // A place of the reserve for nodes becomes free blocks; false when no more may be had of it that way.
   [[nodiscard]] bool give_up_node_place();
 
