@@ -23,6 +23,13 @@ class BlockDevice {
   // For messages: the path as the user gave it.
   [[nodiscard]] virtual const std::string& name() const noexcept = 0;
 
+  // Asks for the size anew. Where the device or image has grown, geometry().size and with it all queues follow at once.
+  // One that has shrunk by now is told, and geometry() stays: transfers beyond its end fail by themselves.
+  [[nodiscard]] virtual Result<std::uint64_t> measure() = 0;
+  // Makes an image file that many bytes long, durably; one that is as long already stays. device_too_small for what
+  // cannot be made longer: a block device, and a window that ends before.
+  [[nodiscard]] virtual Status extend(std::uint64_t size) = 0;
+
   // A queue for the thread that will submit to it.
   [[nodiscard]] virtual Result<std::unique_ptr<IoQueue>> open_queue(const QueueConfig& config) = 0;
 

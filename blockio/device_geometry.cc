@@ -51,15 +51,17 @@ void read_cache_behaviour(dev_t device, Geometry& geometry) {
 }
 
 Status read_block_device(int descriptor, const struct stat& status, Geometry& geometry) {
+  std::uint64_t size = 0;
   int logical = 0;
   unsigned physical = 0;
   unsigned optimal = 0;
   int read_only = 0;
-  if (ioctl(descriptor, BLKGETSIZE64, &geometry.size) != 0 || ioctl(descriptor, BLKSSZGET, &logical) != 0 ||
+  if (ioctl(descriptor, BLKGETSIZE64, &size) != 0 || ioctl(descriptor, BLKSSZGET, &logical) != 0 ||
       ioctl(descriptor, BLKPBSZGET, &physical) != 0 || ioctl(descriptor, BLKIOOPT, &optimal) != 0 ||
       ioctl(descriptor, BLKROGET, &read_only) != 0) {
     return fail(from_errno(errno), "the device does not tell its size");
   }
+  geometry.size = size;
   geometry.kind = kind_of(status.st_rdev);
   geometry.logical_sector = static_cast<std::uint32_t>(logical);
   geometry.physical_sector = physical;

@@ -47,6 +47,8 @@ class FaultyDevice final : public BlockDevice {
 
   [[nodiscard]] const Geometry& geometry() const noexcept override { return inner_.geometry(); }
   [[nodiscard]] const std::string& name() const noexcept override { return inner_.name(); }
+  [[nodiscard]] Result<std::uint64_t> measure() override { return inner_.measure(); }
+  [[nodiscard]] Status extend(std::uint64_t size) override { return inner_.extend(size); }
   [[nodiscard]] Result<std::unique_ptr<IoQueue>> open_queue(const QueueConfig& config) override;
 
   void add_statistics_to(QueueStatistics& sum) const override { inner_.add_statistics_to(sum); }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <thread>
 
 #include "blockio/aligned_buffer.h"
@@ -160,8 +162,8 @@ Status FileDevice::learn_geometry() {
     return fail(ErrorCode::invalid_argument, fmt::format("{}: offset and size reach past its end", path_));
   }
   geometry_.window_offset = options_.window_offset;
-  geometry_.size = options_.window_size != 0 ? options_.window_size : geometry_.size - options_.window_offset;
-  geometry_.size -= geometry_.size % geometry_.logical_sector;
+  const std::uint64_t size = options_.window_size != 0 ? options_.window_size : geometry_.size - options_.window_offset;
+  geometry_.size = size - size % geometry_.logical_sector;
   return {};
 }
 
@@ -324,6 +326,33 @@ Result<std::uint64_t> FileDevice::current_size() const {
   const std::uint64_t from_window = whole.size > options_.window_offset ? whole.size - options_.window_offset : 0;
   const std::uint64_t size = options_.window_size != 0 ? std::min(options_.window_size, from_window) : from_window;
   return size - size % geometry_.logical_sector;
+}
+
+Result<std::uint64_t> FileDevice::measure() {
+  const std::uint64_t size = TRY(current_size());
+  if (size > geometry_.size) geometry_.size = size;
+  return size;
+}
+
+Status FileDevice::extend(std::uint64_t size) {
+  if (size <= TRY(measure())) return {};
+  if (is_block_device() || options_.window_size != 0) {
+    return fail(ErrorCode::device_too_small,
+                fmt::format("{}: has only {} bytes", path_, std::uint64_t{geometry_.size}));
+  }
+  // Past its limit a process gets a signal that ends it.
+  struct rlimit limit {};
+  const bool limited = getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  const std::uint64_t most = limited ? limit.rlim_cur : static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+  if (options_.window_offset > most || size > most - options_.window_offset) {
+    return fail(ErrorCode::file_too_large, fmt::format("{}: no file may have {} bytes here", path_, size));
+  }
+  if (ftruncate(descriptor_, static_cast<off_t>(options_.window_offset + size)) != 0 || fsync(descriptor_) != 0) {
+    return fail(from_errno(errno),
+                fmt::format("{}: cannot be made {} bytes long: {}", path_, size, std::strerror(errno)));
+  }
+  TRY(measure());
+  return {};
 }
 
 }  // namespace ashlar::blockio

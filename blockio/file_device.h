@@ -42,6 +42,8 @@ class FileDevice final : public BlockDevice {
 
   // The bytes that the window has by now: a device or image may have grown or shrunk. geometry() stays what it was.
   [[nodiscard]] Result<std::uint64_t> current_size() const;
+  [[nodiscard]] Result<std::uint64_t> measure() override;
+  [[nodiscard]] Status extend(std::uint64_t size) override;
 
   // Gives up the claim on a block device so that the kernel can take its own (fuseblk mounts); reading and writing go
   // on. No effect on an image file.

@@ -1,6 +1,7 @@
 // What a device says of itself.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -12,10 +13,25 @@ enum class DeviceKind : std::uint8_t { block_device, partition, loop_device, ima
   return kind == DeviceKind::block_device || kind == DeviceKind::partition || kind == DeviceKind::loop_device;
 }
 
+// A number of bytes that the threads of all queues may read while a device that has grown gets another.
+class DeviceSize {
+ public:
+  constexpr DeviceSize(std::uint64_t bytes = 0) noexcept : bytes_(bytes) {}
+  DeviceSize(const DeviceSize& other) noexcept : bytes_(std::uint64_t{other}) {}
+  DeviceSize& operator=(const DeviceSize& other) noexcept {
+    bytes_.store(other, std::memory_order_relaxed);
+    return *this;
+  }
+  operator std::uint64_t() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> bytes_;
+};
+
 // All sizes in bytes.
 struct Geometry {
   DeviceKind kind = DeviceKind::memory;
-  std::uint64_t size = 0;                 // of the window that the volume may use
+  DeviceSize size;                        // of the window that the volume may use; see BlockDevice::measure()
   std::uint32_t logical_sector = 512;     // the least unit of a transfer, and what a write tears at
   std::uint32_t physical_sector = 512;    // writes smaller than this are read-modify-write inside the device
   std::uint32_t memory_alignment = 512;   // of buffers; ours are 4096 whatever this says

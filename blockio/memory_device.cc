@@ -56,6 +56,12 @@ void MemoryImage::zero(std::uint64_t offset, std::uint64_t length) {
   }
 }
 
+void MemoryImage::grow(std::uint64_t size) {
+  if (size <= size_) return;
+  size_ = size;
+  pages_.resize((size + kPageSize - 1) / kPageSize);
+}
+
 MemoryDevice::MemoryDevice(std::uint64_t size, const MemoryDeviceOptions& options)
     : MemoryDevice(MemoryImage(size), options) {}
 
@@ -95,6 +101,23 @@ std::optional<ErrorCode> MemoryDevice::perform(const IoOp& op) {
     case OpKind::command: break;
   }
   return std::nullopt;
+}
+
+Result<std::uint64_t> MemoryDevice::measure() {
+  const std::scoped_lock lock(mutex_);
+  geometry_.size = image_.size();
+  return image_.size();
+}
+
+Status MemoryDevice::extend(std::uint64_t size) {
+  enlarge(size);
+  TRY(measure());
+  return {};
+}
+
+void MemoryDevice::enlarge(std::uint64_t size) {
+  const std::scoped_lock lock(mutex_);
+  image_.grow(size);
 }
 
 MemoryImage MemoryDevice::snapshot() const {

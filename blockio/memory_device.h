@@ -20,6 +20,7 @@ class MemoryImage {
   static constexpr std::size_t kPageSize = 4096;
 
   explicit MemoryImage(std::uint64_t size) : size_(size), pages_((size + kPageSize - 1) / kPageSize) {}
+  void grow(std::uint64_t size);  // by zeros
 
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   // The range lies inside the image.
@@ -49,10 +50,14 @@ class MemoryDevice final : public BlockDevice {
 
   [[nodiscard]] const Geometry& geometry() const noexcept override { return geometry_; }
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
+  [[nodiscard]] Result<std::uint64_t> measure() override;
+  [[nodiscard]] Status extend(std::uint64_t size) override;  // as an image file
   [[nodiscard]] Result<std::unique_ptr<IoQueue>> open_queue(const QueueConfig& config) override;
 
   [[nodiscard]] MemoryImage snapshot() const;
   void restore(MemoryImage image);  // of the same size
+  // Somebody makes the device larger: measure() tells.
+  void enlarge(std::uint64_t size);
 
   // Carries out an operation that check_request() let pass.
   [[nodiscard]] std::optional<ErrorCode> perform(const IoOp& op);

@@ -39,6 +39,18 @@ std::optional<ErrorCode> RecordingDevice::perform(const IoOp& op, std::size_t& t
   return std::nullopt;
 }
 
+Status RecordingDevice::extend(std::uint64_t size) {
+  enlarge(size);
+  TRY(measure());
+  return {};
+}
+
+void RecordingDevice::enlarge(std::uint64_t size) {
+  const std::scoped_lock lock(mutex_);
+  base_.grow(size);
+  memory_.enlarge(size);
+}
+
 std::size_t RecordingDevice::event_count() const {
   const std::scoped_lock lock(mutex_);
   return events_.size();

@@ -30,6 +30,10 @@ class RecordingDevice final : public BlockDevice {
 
   [[nodiscard]] const Geometry& geometry() const noexcept override { return memory_.geometry(); }
   [[nodiscard]] const std::string& name() const noexcept override { return memory_.name(); }
+  [[nodiscard]] Result<std::uint64_t> measure() override { return memory_.measure(); }
+  // Durable at once, and no event: every state shown has the size that the device has come to.
+  [[nodiscard]] Status extend(std::uint64_t size) override;
+  void enlarge(std::uint64_t size);  // as MemoryDevice's
   [[nodiscard]] Result<std::unique_ptr<IoQueue>> open_queue(const QueueConfig& config) override;
 
   [[nodiscard]] std::size_t event_count() const;
@@ -63,7 +67,7 @@ class RecordingDevice final : public BlockDevice {
   void apply(const RecordedEvent& event, MemoryImage& image) const;
   void apply_torn(const RecordedEvent& event, MemoryImage& image, std::mt19937_64& random) const;
 
-  MemoryImage base_;
+  MemoryImage base_;  // guarded by mutex_
   MemoryDevice memory_;
   mutable std::mutex mutex_;
   std::vector<Recorded> events_;  // guarded by mutex_

@@ -51,9 +51,10 @@ Moment now() {
 }
 
 Result<format::Layout> plan_layout(const blockio::Geometry& geometry, const FormatOptions& options) {
-  const std::uint64_t bytes = options.volume_bytes == 0 ? geometry.size : options.volume_bytes;
+  const std::uint64_t bytes = options.volume_bytes == 0 ? std::uint64_t{geometry.size} : options.volume_bytes;
   if (bytes > geometry.size) {
-    return fail(ErrorCode::device_too_small, fmt::format("{} bytes asked for and {} there", bytes, geometry.size));
+    return fail(ErrorCode::device_too_small,
+                fmt::format("{} bytes asked for and {} there", bytes, std::uint64_t{geometry.size}));
   }
   if (geometry.logical_sector > format::kSuperblockSize) {
     return fail(ErrorCode::not_supported, fmt::format("sectors of {} bytes", geometry.logical_sector));

@@ -80,7 +80,8 @@ Status show_plan(const CommandLine& line, TargetKind kind) {
     ->geometry();
     geometry.read_only = false;
   }
-  if (kind != TargetKind::block_device) geometry.size = std::max(geometry.size, line.format.volume_bytes);
+  if (kind != TargetKind::block_device)
+    geometry.size = std::max(std::uint64_t{geometry.size}, line.format.volume_bytes);
   const FormatOutcome plan = TRY(named(line.device, plan_volume(geometry, line.format)));
   if (!line.quiet) print_geometry(line, plan);
   return {};

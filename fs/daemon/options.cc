@@ -10,7 +10,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
-#include <limits>
+
+#include "fs/format/text.h"
 
 namespace ashlar::daemon {
 namespace {
@@ -58,24 +59,9 @@ tl::unexpected<Error> bad_value(std::string_view name, std::string_view value, s
   return fail(ErrorCode::invalid_argument, fmt::format("option {}={}: {}", name, value, wanted));
 }
 
-// A number with an optional K, M, G or T.
 Result<std::uint64_t> parse_size(std::string_view name, std::string_view value) {
-  constexpr std::string_view kUnits = "KMGT";
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  std::string_view rest(end, static_cast<std::size_t>(value.data() + value.size() - end));
-  unsigned shift = 0;
-  if (rest.size() == 1) {
-    const std::size_t unit = kUnits.find(static_cast<char>(std::toupper(static_cast<unsigned char>(rest[0]))));
-    if (unit != std::string_view::npos) {
-      shift = static_cast<unsigned>(unit + 1) * 10;
-      rest = {};
-    }
-  }
-  if (error != std::errc() || !rest.empty() || number > (std::numeric_limits<std::uint64_t>::max() >> shift)) {
-    return bad_value(name, value, "give a number, with K, M, G or T if you like");
-  }
-  return number << shift;
+  if (const auto bytes = format::parse_size(std::string(value))) return *bytes;
+  return bad_value(name, value, "give a number, with K, M, G or T if you like");
 }
 
 Result<std::uint64_t> parse_number(std::string_view name, std::string_view value, std::uint64_t least,

@@ -46,22 +46,52 @@ Result<Layout> Layout::plan(std::uint64_t volume_bytes, std::uint32_t block_size
   Layout layout;
   layout.block_size_ = block_size;
   layout.node_size_ = node_size;
-  layout.block_count_ = volume_bytes / block_size;
-  const std::uint64_t group_blocks = layout.group_blocks();
-  const std::uint64_t tail = layout.block_count_ % group_blocks;
-  const std::uint64_t reserved = kBitmapOffset / block_size + kBitmapBlocks;
-  if (layout.block_count_ > group_blocks && tail < reserved) layout.block_count_ -= tail;
-
-  const std::uint64_t groups = (layout.block_count_ + group_blocks - 1) / group_blocks;
-  const std::uint64_t most_groups =
-      (group_blocks - reserved) / kSuperblockSlots * layout.group_table_entries_per_block();
-  if (groups > most_groups) {
-    return fail(ErrorCode::invalid_argument,
-                fmt::format("{} bytes are too many for blocks of {} bytes: choose a larger block size", volume_bytes,
-                            block_size));
-  }
+  TRY(layout.set_size(volume_bytes));
   TRY(layout.place_parts());
   return layout;
+}
+
+Status Layout::set_size(std::uint64_t volume_bytes) {
+  block_count_ = volume_bytes / block_size_;
+  const std::uint64_t tail = block_count_ % group_blocks();
+  const std::uint64_t reserved = kBitmapOffset / block_size_ + kBitmapBlocks;
+  if (block_count_ > group_blocks() && tail < reserved) block_count_ -= tail;
+
+  const std::uint64_t groups = (block_count_ + group_blocks() - 1) / group_blocks();
+  const std::uint64_t most_groups = (group_blocks() - reserved) / kSuperblockSlots * group_table_entries_per_block();
+  if (groups <= most_groups) return {};
+  return fail(ErrorCode::invalid_argument,
+              fmt::format("{} bytes are too many for blocks of {} bytes: choose a larger block size", volume_bytes,
+                          block_size_));
+}
+
+Result<Layout> Layout::grown(std::uint64_t volume_bytes) const {
+  if (volume_bytes / block_size_ < block_count_) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("the volume has {} bytes and cannot be made smaller", block_count_ * block_size_));
+  }
+  Layout layout = *this;
+  TRY(layout.set_size(volume_bytes));
+  if (layout.block_count_ <= block_count_) return *this;
+  if (layout.group_table_blocks() == group_table_blocks()) {
+    TRY(layout.check());
+    return layout;
+  }
+  // Apart from each other where there is room for that.
+  const BlockNumber gained{block_count_};
+  const BlockNumber middle{block_count_ + (layout.block_count_ - block_count_) / 2};
+  const std::uint64_t table = std::uint64_t{layout.group_table_blocks()} * kSuperblockSlots;
+  for (BlockRun& copy : layout.group_table_) copy = {};
+  for (std::size_t copy = 0; copy < kCopies; ++copy) {
+    auto first = layout.find_room(table, copy == 0 ? gained : middle);
+    if (!first) first = layout.find_room(table, gained);
+    if (first) layout.place_group_table(copy, *first);
+  }
+  return layout;
+}
+
+void Layout::place_group_table(std::size_t copy, BlockNumber first) noexcept {
+  group_table_[copy] = group_table_at(first);
 }
 
 Layout Layout::of(const Superblock& superblock) noexcept {

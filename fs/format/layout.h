@@ -62,6 +62,14 @@ class Layout {
   // Of a validated superblock.
   [[nodiscard]] static Layout of(const Superblock& superblock) noexcept;
 
+  // The volume made larger: cut as plan() cuts it, as many blocks as before where nothing is gained. The log stays, and
+  // the group table as long as it needs no more blocks; then each copy goes to the first room in what is gained, or,
+  // where that has none, nowhere until place_group_table(). invalid_argument for fewer bytes than it has, and as
+  // plan().
+  [[nodiscard]] Result<Layout> grown(std::uint64_t volume_bytes) const;
+  // The copy begins at `first`, with as many free blocks behind it as group_table_run() has, in one group.
+  void place_group_table(std::size_t copy, BlockNumber first) noexcept;
+
   [[nodiscard]] std::uint32_t block_size() const noexcept { return block_size_; }
   [[nodiscard]] std::uint32_t node_size() const noexcept { return node_size_; }
   [[nodiscard]] std::uint32_t node_blocks() const noexcept { return node_size_ / block_size_; }
@@ -80,6 +88,7 @@ class Layout {
   [[nodiscard]] std::uint32_t group_table_blocks() const noexcept;  // in one slot of one copy
   [[nodiscard]] BlockNumber group_table_block(std::uint32_t index, std::size_t slot, std::size_t copy) const noexcept;
   [[nodiscard]] BlockNumber group_table_first(std::size_t copy) const noexcept { return group_table_[copy].first; }
+  [[nodiscard]] BlockRun group_table_run(std::size_t copy) const noexcept { return group_table_[copy]; }  // both slots
 
   [[nodiscard]] BlockRun log() const noexcept { return log_; }
 
@@ -108,6 +117,8 @@ class Layout {
   [[nodiscard]] BlockRun bitmap_run(std::uint32_t group) const noexcept;
   [[nodiscard]] std::optional<BlockNumber> find_room(std::uint64_t count, BlockNumber from) const noexcept;
   [[nodiscard]] Status place_parts();
+  // Of a volume of `volume_bytes`, without a last group that is too short; a size that has too many groups is an error.
+  [[nodiscard]] Status set_size(std::uint64_t volume_bytes);
 
   std::uint32_t block_size_ = 0;
   std::uint32_t node_size_ = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,9 @@ namespace ashlar::format {
 [[nodiscard]] std::string reason_text(const FailureItem& failure);
 
 using ashlar::size_text;
+
+// Bytes, or with a suffix (K, M, G, T, P in either case, also as KB or KiB: powers of 1024): what users give as a size.
+[[nodiscard]] std::optional<std::uint64_t> parse_size(const std::string& text);
 
 // "1 group", "2 groups"; with `plural` for nouns that have one of their own.
 [[nodiscard]] std::string count_text(std::uint64_t count, std::string_view noun, std::string_view plural = {});

@@ -4,13 +4,13 @@
 
 namespace ashlar::store {
 
-void DiscardList::add(const std::vector<BlockRun>& freed) {
+void DiscardList::add(const std::vector<BlockRun>& freed, std::uint64_t volume_blocks) {
   const std::scoped_lock lock(mutex_);
   for (const BlockRun& run : freed) {
     if (places_.size() == kMaxPlaces) arrange();
     if (places_.size() == kMaxPlaces) return;
     const std::uint64_t first = run.first.value() / unit_ * unit_;
-    const std::uint64_t end = std::min((run.end().value() + unit_ - 1) / unit_ * unit_, volume_blocks_);
+    const std::uint64_t end = std::min((run.end().value() + unit_ - 1) / unit_ * unit_, volume_blocks);
     places_.push_back(BlockRun{BlockNumber{first}, end - first});
     arranged_ = false;
   }

@@ -18,10 +18,10 @@ class DiscardList {
   static constexpr std::size_t kMaxPlaces = 65536;
 
   // `unit`: blocks that the device discards at least.
-  DiscardList(std::uint64_t unit, std::uint64_t volume_blocks) : unit_(unit), volume_blocks_(volume_blocks) {}
+  explicit DiscardList(std::uint64_t unit) : unit_(unit) {}
 
-  // May be in any order. Cheap: what it comes to is found out by next().
-  void add(const std::vector<BlockRun>& freed);
+  // May be in any order, of a volume that has so many blocks by now. Cheap: what it comes to is found out by next().
+  void add(const std::vector<BlockRun>& freed, std::uint64_t volume_blocks);
   // A place that is the caller's from now on, whole units of the volume, cut at its end: neighbours are one place, and
   // a part of a unit stands for the unit, the rest of which may have been free before. Of a longer one than `most`
   // blocks (a unit at least), the end.
@@ -32,7 +32,6 @@ class DiscardList {
   void arrange();
 
   const std::uint64_t unit_;
-  const std::uint64_t volume_blocks_;
   std::mutex mutex_;  // guards all below
   std::vector<BlockRun> places_;
   bool arranged_ = true;  // ascending, apart from each other

@@ -51,11 +51,11 @@ Result<std::uint64_t> Store::State::discard_free(blockio::IoQueue& io, BlockRun 
     TRY(check_writable());
     const std::scoped_lock one(discard_lock);
     const SetAside set_aside(discards);
-    const std::uint64_t most = std::min(kMaxDiscardBytes / layout.block_size(), allocator->free_now() / kDiscardPart);
+    const std::uint64_t most = std::min(kMaxDiscardBytes / layout().block_size(), allocator->free_now() / kDiscardPart);
     if (most < minimum) break;
     const BlockRun run = TRY(allocator->take_free(io, BlockRun{from, within.end() - from}, minimum, most));
     if (run.count == 0) break;
-    blockio::IoOp discard = blockio::IoOp::discard(layout.byte_offset(run.first), run.count * layout.block_size());
+    blockio::IoOp discard = blockio::IoOp::discard(layout().byte_offset(run.first), run.count * layout().block_size());
     Status told = io.run(discard);
     allocator->cancel(run);
     TRY(std::move(told));
@@ -74,7 +74,7 @@ Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::ui
   TRY(state.check_writable());
   // What was freed is free for the device, too, only after a checkpoint. One is enough for a pass over the volume.
   if (within.first == BlockNumber{0} && state.allocator->waiting() != 0) TRY(state.checkpoint(io, false));
-  const BlockNumber end = std::min(within.end(), BlockNumber{state.layout.block_count()});
+  const BlockNumber end = std::min(within.end(), BlockNumber{state.layout().block_count()});
   return within.first < end ? state.discard_free(io, BlockRun{within.first, end - within.first}, minimum)
                             : Result<std::uint64_t>(0);
 }
@@ -85,16 +85,16 @@ void Store::State::begin_online_discard() {
     ashlar::log(LogLevel::warning, "{}: option discard is off: the device cannot discard", device.name());
     return;
   }
-  online_discard = std::make_unique<DiscardList>(discard_unit(granularity, layout), layout.block_count());
+  online_discard = std::make_unique<DiscardList>(discard_unit(granularity, layout()));
 }
 
 bool Store::discard_freed(blockio::IoQueue& io) { return state_->discard_freed(io); }
 
 bool Store::State::discard_freed(blockio::IoQueue& io) {
   if (!online_discard || online_discard_failed.load(std::memory_order_relaxed)) return false;
-  const std::uint64_t unit = discard_unit(device.geometry().discard_granularity, layout);
+  const std::uint64_t unit = discard_unit(device.geometry().discard_granularity, layout());
   for (int places = 0; places < kDiscardsAtOnce; ++places) {
-    const std::optional<BlockRun> place = online_discard->next(kMaxDiscardBytes / layout.block_size());
+    const std::optional<BlockRun> place = online_discard->next(kMaxDiscardBytes / layout().block_size());
     if (!place || stopped.load(std::memory_order_acquire)) return false;
     const Result<std::uint64_t> told = discard_free(io, *place, unit);
     if (told) continue;

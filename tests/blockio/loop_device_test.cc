@@ -176,6 +176,17 @@ TEST_P(OnLoop, GrowthIsSeen) {
   std::filesystem::resize_file(image, 2 * kDeviceSize);
   loop.resize();
   EXPECT_EQ(*device->current_size(), 2 * kDeviceSize);
+  const auto queue = open_queue();
+  AlignedBuffer data(8192);
+  IoOp write = IoOp::write(2 * kDeviceSize - data.size(), data.span());
+  ASSERT_FALSE(queue->run(write));
+  EXPECT_EQ(*device->measure(), 2 * kDeviceSize);
+  write = IoOp::write(2 * kDeviceSize - data.size(), data.span());
+  EXPECT_TRUE(queue->run(write));
+  const Status longer = device->extend(3 * kDeviceSize);
+  ASSERT_FALSE(longer);
+  EXPECT_EQ(longer.error().code(), ErrorCode::device_too_small);
+  EXPECT_EQ(std::filesystem::file_size(image), 2 * kDeviceSize);
 }
 
 // The device shrinks away under its queue: errors, no hang, no wrong data.

@@ -281,6 +281,90 @@ TEST_F(Selection, BuffersThatMayNotBePinnedAreUsedAsTheyAre) {
   EXPECT_EQ(complaint, "");
 }
 
+class Growing : public OnEveryDevice {};
+
+// Queues that were open before reach what a device has gained once somebody has asked.
+TEST_P(Growing, AQueueReachesWhatIsGained) {
+  const auto queue = rig.queue();
+  BlockDevice& device = rig.device();
+  EXPECT_EQ(*device.measure(), kDeviceSize);
+  AlignedBuffer data = pattern(kBlock, 1);
+  IoOp write = IoOp::write(kDeviceSize, data.span());
+  ASSERT_FALSE(queue->run(write));
+  EXPECT_EQ(write.error(), ErrorCode::beyond_device);
+  ASSERT_TRUE(device.extend(kDeviceSize));
+  EXPECT_EQ(device.geometry().size, kDeviceSize);
+
+  ASSERT_TRUE(device.extend(2 * kDeviceSize));
+  EXPECT_EQ(device.geometry().size, 2 * kDeviceSize);
+  EXPECT_EQ(*device.measure(), 2 * kDeviceSize);
+  write = IoOp::write(kDeviceSize, data.span());
+  ASSERT_TRUE(queue->run(write));
+  AlignedBuffer back(kBlock);
+  IoOp read = IoOp::read(kDeviceSize, back.span());
+  ASSERT_TRUE(rig.queue()->run(read));
+  EXPECT_TRUE(same(back.span(), data.span()));
+  IoOp last = IoOp::read(2 * kDeviceSize - kBlock, back.span());
+  ASSERT_TRUE(queue->run(last));
+  EXPECT_TRUE(std::all_of(back.span().begin(), back.span().end(), [](std::byte byte) { return byte == std::byte{0}; }));
+  IoOp beyond = IoOp::read(2 * kDeviceSize, back.span());
+  ASSERT_FALSE(queue->run(beyond));
+  EXPECT_EQ(beyond.error(), ErrorCode::beyond_device);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, Growing, every_subject(), subject_name);
+
+class GrowingFile : public OnEveryDevice {};
+
+TEST_P(GrowingFile, SomebodyElseMakesItLonger) {
+  const auto queue = rig.queue();
+  std::filesystem::resize_file(rig.image(), 2 * kDeviceSize + 1);
+  EXPECT_EQ(rig.device().geometry().size, kDeviceSize) << "nobody has asked";
+  EXPECT_EQ(*rig.device().measure(), 2 * kDeviceSize);
+  EXPECT_EQ(rig.device().geometry().size, 2 * kDeviceSize);
+  std::filesystem::resize_file(rig.image(), kDeviceSize);
+  EXPECT_EQ(*rig.device().measure(), kDeviceSize);
+  EXPECT_EQ(rig.device().geometry().size, 2 * kDeviceSize) << "it never becomes less";
+  EXPECT_FALSE(rig.device().extend(~0ULL << 12));
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, GrowingFile, real_subjects(), subject_name);
+
+TEST(GrowingWindow, AnOffsetCountsAndASizeIsALimit) {
+  ashlar::testing::Scratch scratch;
+  const std::string path = scratch.make_file("image", kDeviceSize);
+  DeviceOptions options;
+  options.window_offset = 1U << 20;
+  {
+    const auto device = open_device(path, options);
+    ASSERT_TRUE(device);
+    ASSERT_TRUE((*device)->extend(kDeviceSize));
+    EXPECT_EQ(std::filesystem::file_size(path), kDeviceSize + (1U << 20));
+    EXPECT_EQ((*device)->geometry().size, kDeviceSize);
+  }
+  options.window_size = kDeviceSize;
+  const auto device = open_device(path, options);
+  ASSERT_TRUE(device);
+  EXPECT_EQ((*device)->extend(2 * kDeviceSize).error().code(), ErrorCode::device_too_small);
+  EXPECT_EQ(std::filesystem::file_size(path), kDeviceSize + (1U << 20));
+}
+
+TEST(GrowingLimit, BeyondTheProcessLimitIsAnError) {
+  ashlar::testing::Scratch scratch;
+  const auto device = open_device(scratch.make_file("image", kDeviceSize), {});
+  ASSERT_TRUE(device);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit lower = before;
+  lower.rlim_cur = kDeviceSize + 4096;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &lower), 0);
+  const Status refused = (*device)->extend(2 * kDeviceSize);
+  EXPECT_TRUE((*device)->extend(kDeviceSize + 4096));
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::file_too_large);
+}
+
 class Shrinking : public OnEveryDevice {};
 
 TEST_P(Shrinking, AFileThatShrankIsAShortTransfer) {

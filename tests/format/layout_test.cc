@@ -97,6 +97,99 @@ TEST(LayoutTest, HoldsTogetherAtEverySize) {
   }
 }
 
+std::uint32_t tables_placed(const Layout& layout) {
+  std::uint32_t placed = 0;
+  for (std::size_t copy = 0; copy < kCopies; ++copy) placed += layout.group_table_run(copy).count != 0 ? 1 : 0;
+  return placed;
+}
+
+// One made larger has the size that mkfs would make it, its log where it was, and its table only elsewhere when it
+// needs more blocks.
+void expect_grown(const Layout& old, std::uint64_t size) {
+  const auto grown = old.grown(size);
+  ASSERT_TRUE(grown) << grown.error().message();
+  const auto planned = Layout::plan(size, old.block_size(), old.node_size());
+  ASSERT_TRUE(planned);
+  EXPECT_EQ(grown->block_count(), std::max(planned->block_count(), old.block_count()));
+  EXPECT_EQ(grown->log(), old.log());
+  const bool moved = grown->group_table_blocks() != old.group_table_blocks();
+  if (moved && tables_placed(*grown) != kCopies) return;
+  for (std::size_t copy = 0; copy < kCopies; ++copy) {
+    if (moved) {
+      EXPECT_GE(grown->group_table_first(copy).value(), old.block_count());
+    } else {
+      EXPECT_EQ(grown->group_table_run(copy), old.group_table_run(copy));
+    }
+  }
+  expect_sound(*grown);
+}
+
+TEST(LayoutGrowthTest, HoldsTogetherFromEverySizeToEveryOther) {
+  std::mt19937_64 random(12);
+  for (std::uint32_t block_size = kMinBlockSize; block_size <= kMaxBlockSize; block_size *= 2) {
+    const std::uint64_t group_bytes = std::uint64_t{block_size} * block_size * 8;
+    const std::uint64_t table_bytes = (block_size - 64) / 32 * group_bytes;  // that one block of the table tells of
+    constexpr std::uint64_t kLeast = 16ULL << 20;
+    std::vector<std::uint64_t> sizes{kLeast, kLeast + 1, kLeast + block_size, 17ULL << 20, 100ULL << 20};
+    for (const std::uint64_t near : {group_bytes, 2 * group_bytes, 9 * group_bytes}) {
+      for (const std::uint64_t more : {0ULL, 1ULL * block_size, 64ULL << 10, (64ULL << 10) + 4ULL * block_size}) {
+        sizes.push_back(std::max(kLeast, near + more));
+      }
+    }
+    if (block_size <= 2048) {
+      sizes.insert(sizes.end(), {table_bytes, table_bytes + group_bytes, 2 * table_bytes + 5 * group_bytes});
+    }
+    for (int i = 0; i < 6; ++i) sizes.push_back(kLeast + random() % (20 * group_bytes));
+    std::sort(sizes.begin(), sizes.end());
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      const auto old = Layout::plan(sizes[i], block_size, std::max(block_size, kMinNodeSize));
+      ASSERT_TRUE(old);
+      for (std::size_t j = i; j < sizes.size(); ++j) {
+        SCOPED_TRACE(::testing::Message() << "block size " << block_size << ", " << sizes[i] << " to " << sizes[j]);
+        ASSERT_NO_FATAL_FAILURE(expect_grown(*old, sizes[j]));
+      }
+    }
+  }
+}
+
+TEST(LayoutGrowthTest, AGroupTableOfMoreBlocksGoesToWhatIsGained) {
+  // Blocks of 512 bytes: groups of 2 MiB, 14 of them in a block of the table.
+  constexpr std::uint64_t kGroup = 2ULL << 20;
+  Layout layout = *Layout::plan(14 * kGroup, 512, 1024);
+  EXPECT_EQ(layout.group_table_blocks(), 1U);
+  for (const auto& [groups, blocks] :
+       {std::pair{15U, 2U}, std::pair{28U, 2U}, std::pair{29U, 3U}, std::pair{290U, 21U}}) {
+    const Layout grown = *layout.grown(groups * kGroup);
+    EXPECT_EQ(grown.group_table_blocks(), blocks);
+    expect_grown(layout, groups * kGroup);
+    layout = grown;
+  }
+  EXPECT_NE(layout.group_of(layout.group_table_first(0)), layout.group_of(layout.group_table_first(1)));
+}
+
+TEST(LayoutGrowthTest, WhereNothingGainedHoldsTheTableItIsForOthersToPlace) {
+  constexpr std::uint64_t kGroup = 2ULL << 20;
+  const Layout old = *Layout::plan(14 * kGroup, 512, 1024);
+  // The new group has its bitmaps and three blocks.
+  Layout grown = *old.grown(14 * kGroup + (64U << 10) + 7 * 512);
+  EXPECT_EQ(grown.group_table_blocks(), 2U);
+  EXPECT_EQ(tables_placed(grown), 0U);
+  EXPECT_FALSE(grown.check());
+  grown.place_group_table(0, grown.group_first(3) + 1000);
+  grown.place_group_table(1, grown.group_first(9) + 1000);
+  EXPECT_TRUE(grown.check());
+  expect_sound(grown);
+}
+
+TEST(LayoutGrowthTest, KnowsItsLimits) {
+  const Layout layout = *Layout::plan(64ULL << 20, 4096, 16384);
+  EXPECT_EQ(layout.grown((64ULL << 20) - 4096).error().code(), ErrorCode::invalid_argument);
+  EXPECT_EQ(layout.grown(0).error().code(), ErrorCode::invalid_argument);
+  EXPECT_EQ(layout.grown(300ULL << 40).error().code(), ErrorCode::invalid_argument);
+  EXPECT_TRUE(layout.grown(250ULL << 40));
+  EXPECT_EQ(layout.grown((64ULL << 20) + 4095)->block_count(), layout.block_count());
+}
+
 TEST(LayoutTest, KnownPlacesOfADefaultVolume) {
   const Layout layout = *Layout::plan(4ULL << 30, 4096, 16384);
   EXPECT_EQ(layout.block_count(), 1U << 20);

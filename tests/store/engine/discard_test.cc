@@ -227,6 +227,8 @@ TEST_F(DiscardedOnce, AFailureEndsDiscardingAndHurtsNothing) {
   EXPECT_EQ(discarded_.size(), 1U);
 }
 
+constexpr std::uint64_t kBlocks = 1000;
+
 std::vector<BlockRun> all_of(DiscardList& list, std::uint64_t most = 1U << 20) {
   std::vector<BlockRun> places;
   while (const auto place = list.next(most)) places.push_back(*place);
@@ -236,35 +238,38 @@ std::vector<BlockRun> all_of(DiscardList& list, std::uint64_t most = 1U << 20) {
 BlockRun blocks(std::uint64_t first, std::uint64_t count) { return {BlockNumber{first}, count}; }
 
 TEST(DiscardListTest, NeighboursAreOnePlace) {
-  DiscardList list(1, 1000);
+  DiscardList list(1);
   EXPECT_TRUE(all_of(list).empty());
-  list.add({blocks(20, 5), blocks(10, 5), blocks(15, 1)});
-  list.add({blocks(16, 4), blocks(30, 1)});
+  list.add({blocks(20, 5), blocks(10, 5), blocks(15, 1)}, kBlocks);
+  list.add({blocks(16, 4), blocks(30, 1)}, kBlocks);
   EXPECT_EQ(all_of(list), (std::vector{blocks(30, 1), blocks(10, 15)}));
-  list.add({blocks(1, 1)});
+  list.add({blocks(1, 1)}, kBlocks);
   list.clear();
   EXPECT_TRUE(all_of(list).empty());
 }
 
 TEST(DiscardListTest, PlacesAreWholeUnitsOfTheVolume) {
-  DiscardList list(16, 1000);
-  list.add({blocks(17, 1), blocks(40, 10), blocks(995, 1)});
+  DiscardList list(16);
+  list.add({blocks(17, 1), blocks(40, 10), blocks(995, 1)}, kBlocks);
   EXPECT_EQ(all_of(list), (std::vector{blocks(992, 8), blocks(16, 48)}));
+  // It has grown meanwhile.
+  list.add({blocks(995, 1), blocks(1100, 1)}, 2 * kBlocks);
+  EXPECT_EQ(all_of(list), (std::vector{blocks(1088, 16), blocks(992, 16)}));
 }
 
 TEST(DiscardListTest, LongPlacesComeInParts) {
-  DiscardList list(16, 1000);
-  list.add({blocks(0, 1000)});
+  DiscardList list(16);
+  list.add({blocks(0, 1000)}, kBlocks);
   EXPECT_EQ(all_of(list, 400), (std::vector{blocks(608, 392), blocks(208, 400), blocks(0, 208)}));
-  list.add({blocks(0, 40)});
+  list.add({blocks(0, 40)}, kBlocks);
   EXPECT_EQ(all_of(list, 16), (std::vector{blocks(32, 16), blocks(16, 16), blocks(0, 16)}));
 }
 
 TEST(DiscardListTest, RemembersSoMuchAndNoMore) {
-  DiscardList list(1, 1U << 30);
+  DiscardList list(1);
   std::vector<BlockRun> apart;
   for (std::uint64_t i = 0; i < 2 * DiscardList::kMaxPlaces; ++i) apart.push_back(blocks(2 * i, 1));
-  list.add(apart);
+  list.add(apart, 1U << 30);
   EXPECT_EQ(all_of(list).size(), DiscardList::kMaxPlaces);
 }
 

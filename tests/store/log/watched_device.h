@@ -20,6 +20,8 @@ class WatchedDevice final : public blockio::BlockDevice {
   explicit WatchedDevice(blockio::BlockDevice& behind) : behind_(behind) {}
 
   [[nodiscard]] const blockio::Geometry& geometry() const noexcept override { return behind_.geometry(); }
+  [[nodiscard]] Result<std::uint64_t> measure() override { return behind_.measure(); }
+  [[nodiscard]] Status extend(std::uint64_t size) override { return behind_.extend(size); }
   [[nodiscard]] const std::string& name() const noexcept override { return behind_.name(); }
   [[nodiscard]] Result<std::unique_ptr<blockio::IoQueue>> open_queue(const blockio::QueueConfig& config) override;
 
