@@ -3,12 +3,21 @@
 #include <algorithm>
 
 namespace ashlar::store {
+namespace {
+
+// Room that arranging a full list must bring for more to be remembered: a checkpoint waits for this, and would arrange
+// all of it again for every run that happens to join another.
+constexpr std::size_t kWorthwhileRoom = DiscardList::kMaxPlaces / 16;
+
+}  // namespace
 
 void DiscardList::add(const std::vector<BlockRun>& freed, std::uint64_t volume_blocks) {
   const std::scoped_lock lock(mutex_);
   for (const BlockRun& run : freed) {
-    if (places_.size() == kMaxPlaces) arrange();
-    if (places_.size() == kMaxPlaces) return;
+    if (places_.size() == kMaxPlaces) {
+      arrange();
+      if (places_.size() > kMaxPlaces - kWorthwhileRoom) return;
+    }
     const std::uint64_t first = run.first.value() / unit_ * unit_;
     const std::uint64_t end = std::min((run.end().value() + unit_ - 1) / unit_ * unit_, volume_blocks);
     places_.push_back(BlockRun{BlockNumber{first}, end - first});
