@@ -275,13 +275,13 @@ TEST(DiscardListTest, RemembersSoMuchAndNoMore) {
 
 // A checkpoint waits for add(): a list that stays all but full is not arranged anew for every run.
 TEST(DiscardListTest, AFullListIsNotWorthItsArranging) {
-  DiscardList list(1, 1U << 30);
+  DiscardList list(1);
   std::vector<BlockRun> apart;
   for (std::uint64_t i = 0; i < DiscardList::kMaxPlaces - 2; ++i) apart.push_back(blocks((1U << 20) + 2 * i, 1));
-  list.add(apart);
+  list.add(apart, 1U << 30);
   std::vector<BlockRun> neighbours;
   for (std::uint64_t i = 0; i < 1000; ++i) neighbours.push_back(blocks(i, 1));
-  list.add(neighbours);
+  list.add(neighbours, 1U << 30);
   const std::vector<BlockRun> places = all_of(list);
   EXPECT_EQ(places.size(), apart.size() + 1);
   EXPECT_EQ(places.back(), blocks(0, 2)) << "the rest is forgotten";
