@@ -13,7 +13,7 @@
 namespace ashlar::store::testing {
 namespace {
 
-std::unique_ptr<Store> opened(blockio::BlockDevice& device, blockio::IoQueue& io, StoreOptions options) {
+std::unique_ptr<Store> opened(blockio::BlockDevice& device, blockio::IoQueue& io, const StoreOptions& options) {
   auto store = Store::open(device, io, options);
   EXPECT_TRUE(store) << store.error().message();
   return store ? *std::move(store) : nullptr;
@@ -58,7 +58,7 @@ TEST_P(StoreGrowingTest, WhatIsGainedCanBeUsedToTheLastBlock) {
   ASSERT_TRUE(store);
   std::uint64_t used = fill(*store, *io, InodeNumber{2});
   // Small steps and larger ones: within the last group, to its end, to a new one, to many with a larger table.
-  for (const std::uint64_t mebibytes : {17, 18, 20, 23, 40, 64}) {
+  for (const std::uint64_t mebibytes : {17U, 18U, 20U, 23U, 40U, 64U}) {
     SCOPED_TRACE(mebibytes);
     ASSERT_EQ(fill(*store, *io, InodeNumber{1}), 0U);
     const std::uint64_t before = store->space().total;
