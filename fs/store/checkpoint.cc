@@ -19,7 +19,7 @@ class CheckpointSink final : public NodeSink {
   static constexpr std::size_t kBatchNodes = 64;
 
   CheckpointSink(Store::State& state, blockio::IoQueue& io)
-      : state_(state), io_(io), buffer_(kBatchNodes * state.layout.node_size()) {}
+      : state_(state), io_(io), buffer_(kBatchNodes * state.layout().node_size()) {}
 
   [[nodiscard]] bool has_memory() const { return !buffer_.empty(); }
 
@@ -29,7 +29,7 @@ class CheckpointSink final : public NodeSink {
     pointer.level = level;
     for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
       pointer.address[copy] = place.address[copy];
-      TRY(state_.allocator->commit_node_allocate(io_, BlockRun{place.address[copy], state_.layout.node_blocks()}));
+      TRY(state_.allocator->commit_node_allocate(io_, BlockRun{place.address[copy], state_.layout().node_blocks()}));
     }
     state_.placed_nodes.fetch_add(1, std::memory_order_relaxed);
     state_.placing_nodes.fetch_add(1, std::memory_order_relaxed);
@@ -42,7 +42,7 @@ class CheckpointSink final : public NodeSink {
     std::memcpy(slot.data(), image.data(), image.size());
     for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
       ops_[pending_ * format::kCopies + copy] =
-          blockio::IoOp::write(state_.layout.byte_offset(pointer.address[copy]), slot);
+          blockio::IoOp::write(state_.layout().byte_offset(pointer.address[copy]), slot);
     }
     ++pending_;
     state_.nodes_written.fetch_add(1, std::memory_order_relaxed);
@@ -67,16 +67,29 @@ class CheckpointSink final : public NodeSink {
 
 }  // namespace
 
-Status Store::State::checkpoint(blockio::IoQueue& io, bool clean, std::optional<std::uint64_t> unless_past) {
+Status Store::State::checkpoint(blockio::IoQueue& io, bool clean, std::optional<std::uint64_t> unless_past,
+                                Growth* growth) {
   const CheckpointHold hold(*this, io);
   TRY(check_writable());
   if (unless_past && checkpoints.load() > *unless_past) return {};
-  Status written = write_checkpoint(io, clean);
+  Status written = write_checkpoint(io, clean, growth);
   if (!written) note_failure(fmt::format("checkpoint failed: {}", written.error().message()));
   return written;
 }
 
-Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
+namespace {
+
+void describe(const format::Layout& layout, format::Superblock& superblock) {
+  superblock.block_count = layout.block_count();
+  superblock.group_table_blocks = layout.group_table_blocks();
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+    superblock.group_table_first[copy] = layout.group_table_first(copy).value();
+  }
+}
+
+}  // namespace
+
+Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean, Growth* growth) {
   LogPosition log_start;
   Generation generation;
   TreeTotals totals;
@@ -85,6 +98,7 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
     const std::scoped_lock lock(commit_lock);
     log_start = log->seal();
     generation = tree->freeze();
+    if (growth != nullptr) allocator->begin_growth(*growth);
     allocator->freeze(generation);
     totals = tree->frozen_totals();
     frozen_next_inode = next_inode.load();
@@ -110,6 +124,7 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
   next.root = format::store(root);
   next.node_count = totals.nodes;
   for (std::size_t kind = 0; kind < format::kItemKindLimit; ++kind) next.item_count[kind] = totals.items[kind];
+  if (growth != nullptr) describe(growth->layout, next);
   next.free_blocks = blocks.free_blocks;
   next.group_table_crc = blocks.group_table_crc;
   next.next_inode = frozen_next_inode;
@@ -127,6 +142,7 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
                         mounted.metadata_healed - mounted.data_errors);
   if (has_bug(SeededBug::superblock_before_nodes)) TRY(sink.flush_batch());
   current = next;
+  if (growth != nullptr) layouts.replace(growth->layout);  // before anybody is given what it has gained
 
   {
     // commits weigh dirty nodes against places: both figures change at once
@@ -147,7 +163,7 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean) {
 Status Store::State::free_replaced_nodes(blockio::IoQueue& io, std::span<const format::NodePointer> freed) {
   for (const format::NodePointer& pointer : freed) {
     for (const BlockNumber address : pointer.address) {
-      TRY(allocator->commit_node_free(io, BlockRun{address, layout.node_blocks()}));
+      TRY(allocator->commit_node_free(io, BlockRun{address, layout().node_blocks()}));
     }
   }
   placed_nodes.fetch_sub(freed.size());

@@ -35,8 +35,8 @@ Status Store::State::check_writable() const {
 // Operations on one inode lie side by side in the tree, so a run of them dirties one path, its possible splits, and the
 // leaves its items fill.
 Store::State::NodeDemand Store::State::node_demand(std::span<const std::byte> record) const {
-  const std::size_t erased_item = format::max_extent_value_size(layout.node_size());  // at most, of many
-  const std::size_t half_node = layout.node_size() / 2;
+  const std::size_t erased_item = format::max_extent_value_size(layout().node_size());  // at most, of many
+  const std::size_t half_node = layout().node_size() / 2;
   NodeDemand demand;
   std::size_t run_bytes = 0;
   InodeNumber run_inode{~0ULL};
@@ -64,12 +64,13 @@ std::size_t Store::State::nodes_needed(const NodeDemand& demand, CommitKind kind
 }
 
 std::size_t Store::State::nodes_kept(CommitKind kind) const noexcept {
+  const std::size_t reserve = reserve_nodes.load(std::memory_order_relaxed);
   switch (kind) {
-    case CommitKind::ordinary: return reserve_nodes;
-    case CommitKind::zeroing: return reserve_nodes / 2;
+    case CommitKind::ordinary: return reserve;
+    case CommitKind::zeroing: return reserve / 2;
     // What the tree grows by is not given back, and one step of removing a file must still be possible.
-    case CommitKind::filling: return std::max(reserve_nodes / 2, std::min(kNodesOfRemovalStep, reserve_nodes));
-    case CommitKind::replacing: return reserve_nodes / 4;
+    case CommitKind::filling: return std::max(reserve / 2, std::min(kNodesOfRemovalStep, reserve));
+    case CommitKind::replacing: return reserve / 4;
     case CommitKind::freeing: break;
   }
   return 0;
@@ -78,8 +79,8 @@ std::size_t Store::State::nodes_kept(CommitKind kind) const noexcept {
 bool Store::State::give_up_node_place() {
   const std::scoped_lock lock(commit_lock);  // no commit counts on the place meanwhile
   // Enough stays for the commit that the blocks are for.
-  const std::size_t kept =
-      tree->dirty_nodes() + claimed_nodes.load(std::memory_order_relaxed) + reserve_nodes - reserve_nodes / 4;
+  const std::size_t reserve = reserve_nodes.load(std::memory_order_relaxed);
+  const std::size_t kept = tree->dirty_nodes() + claimed_nodes.load(std::memory_order_relaxed) + reserve - reserve / 4;
   const std::size_t places = pool->size();
   if (places <= kept) return false;
   pool->trim(places - 1);
@@ -265,7 +266,7 @@ void Store::State::stop_if_data_lost(blockio::IoQueue& io) {
 
 void Store::State::wake_background_if_due() {
   const bool due = log->fill() > kCheckpointLogFill ||
-                   tree->dirty_nodes() * layout.node_size() > options.cache_bytes / kCheckpointDirtyShare;
+                   tree->dirty_nodes() * layout().node_size() > options.cache_bytes / kCheckpointDirtyShare;
   if (!due) return;
   const std::scoped_lock lock(background_lock);
   checkpoint_due = true;

@@ -9,7 +9,7 @@
 
 namespace ashlar::store {
 
-NodeReader::NodeReader(const format::Layout& layout, const std::uint8_t (&uuid)[16], bool heal) noexcept
+NodeReader::NodeReader(const CurrentLayout& layout, const std::uint8_t (&uuid)[16], bool heal) noexcept
     : layout_(layout), heal_(heal) {
   std::memcpy(uuid_, uuid, sizeof uuid_);
 }
@@ -39,7 +39,7 @@ void NodeReader::read_ahead(blockio::IoQueue& io, std::span<NodeRead> reads) {
   ops.reserve(reads.size());
   for (NodeRead& node : reads) {
     if (!lies_in_volume(node.pointer, 0)) continue;
-    ops.push_back(blockio::IoOp::read(layout_.byte_offset(node.pointer.address[0]), node.image));
+    ops.push_back(blockio::IoOp::read(layout().byte_offset(node.pointer.address[0]), node.image));
     under_way.emplace_back(&ops.back(), &node);
     pointers.push_back(&ops.back());
   }
@@ -54,7 +54,7 @@ CheckedCopies NodeReader::check_copies(blockio::IoQueue& io, const format::NodeP
                                        std::span<std::byte> image, std::span<std::byte> second) {
   nodes_read_.fetch_add(1, std::memory_order_relaxed);
   CheckedCopies checked = store::check_copies(
-      io, {layout_.byte_offset(pointer.address[0]), layout_.byte_offset(pointer.address[1])}, image, second,
+      io, {layout().byte_offset(pointer.address[0]), layout().byte_offset(pointer.address[1])}, image, second,
       [&](std::span<const std::byte> node) { return format::validate_node(node, uuid_, &pointer); },
       may_rewrite(pointer));
   bad_copies_.fetch_add(checked.bad(), std::memory_order_relaxed);
@@ -65,18 +65,18 @@ CheckedCopies NodeReader::check_copies(blockio::IoQueue& io, const format::NodeP
 
 // A parent with the right checksum may still have been made to lead a write anywhere.
 bool NodeReader::may_rewrite(const format::NodePointer& pointer) const {
-  return heal_.load(std::memory_order_relaxed) && format::check_node_places(layout_, pointer.address).has_value();
+  return heal_.load(std::memory_order_relaxed) && format::check_node_places(layout(), pointer.address).has_value();
 }
 
 bool NodeReader::lies_in_volume(const format::NodePointer& pointer, std::size_t copy) const noexcept {
-  return pointer.address[copy].value() <= layout_.block_count() - layout_.node_blocks();
+  return pointer.address[copy].value() <= layout().block_count() - layout().node_blocks();
 }
 
 Status NodeReader::read_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                              std::span<std::byte> image) const {
   const BlockNumber address = pointer.address[copy];
   if (!lies_in_volume(pointer, copy)) return fail(ErrorCode::corrupt_structure, "past the volume's end");
-  blockio::IoOp op = blockio::IoOp::read(layout_.byte_offset(address), image);
+  blockio::IoOp op = blockio::IoOp::read(layout().byte_offset(address), image);
   TRY(io.run(op));
   return format::validate_node(image, uuid_, &pointer);
 }
@@ -84,7 +84,7 @@ Status NodeReader::read_copy(blockio::IoQueue& io, const format::NodePointer& po
 void NodeReader::heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                            std::span<const std::byte> image) {
   if (!may_rewrite(pointer)) return;
-  blockio::IoOp op = blockio::IoOp::write(layout_.byte_offset(pointer.address[copy]), image);
+  blockio::IoOp op = blockio::IoOp::write(layout().byte_offset(pointer.address[copy]), image);
   if (const Status written = io.run(op); !written) {
     log(LogLevel::error, "tree node at block {}: cannot be rewritten: {}", pointer.address[copy].value(),
         written.error().message());

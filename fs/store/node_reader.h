@@ -7,6 +7,7 @@
 #include "blockio/io_queue.h"
 #include "fs/format/layout.h"
 #include "fs/store/checked_copies.h"
+#include "fs/store/current_layout.h"
 #include "fs/store/tree/node_source.h"
 
 namespace ashlar::store {
@@ -15,7 +16,8 @@ namespace ashlar::store {
 class NodeReader final : public NodeSource {
  public:
   // `heal`: rewrite a bad first copy (not on a read-only volume), unless the pointer leads where no node can be.
-  NodeReader(const format::Layout& layout, const std::uint8_t (&uuid)[16], bool heal) noexcept;
+  // The layout outlives it.
+  NodeReader(const CurrentLayout& layout, const std::uint8_t (&uuid)[16], bool heal) noexcept;
 
   [[nodiscard]] Status read(blockio::IoQueue& io, const format::NodePointer& pointer,
                             std::span<std::byte> image) override;
@@ -42,7 +44,9 @@ class NodeReader final : public NodeSource {
   void heal_copy(blockio::IoQueue& io, const format::NodePointer& pointer, std::size_t copy,
                  std::span<const std::byte> image);
 
-  format::Layout layout_;
+  [[nodiscard]] const format::Layout& layout() const noexcept { return layout_.get(); }
+
+  const CurrentLayout& layout_;
   std::uint8_t uuid_[16];
   std::atomic<bool> heal_;
   std::atomic<std::uint64_t> nodes_read_{0};

@@ -19,12 +19,6 @@ constexpr std::size_t kMinReserveNodes = 64;
 constexpr std::uint64_t kReserveShare = 64;  // of the volume
 constexpr int kMaxReplayLoads = 1000;
 
-std::size_t reserve_for(const format::Layout& layout) {
-  const std::uint64_t place_blocks = std::uint64_t{layout.node_blocks()} * format::kCopies;
-  const std::uint64_t nodes = layout.block_count() / kReserveShare / place_blocks;
-  return static_cast<std::size_t>(std::clamp<std::uint64_t>(nodes, kMinReserveNodes, kMaxReserveNodes));
-}
-
 TreeConfig tree_config(const format::Superblock& superblock, std::size_t cache_bytes) {
   TreeConfig config;
   config.node_size = superblock.node_size;
@@ -50,14 +44,20 @@ void tell_of_errors(const std::string& device, const format::Superblock& superbl
 
 }  // namespace
 
+std::size_t reserve_for(const format::Layout& layout) noexcept {
+  const std::uint64_t place_blocks = std::uint64_t{layout.node_blocks()} * format::kCopies;
+  const std::uint64_t nodes = layout.block_count() / kReserveShare / place_blocks;
+  return static_cast<std::size_t>(std::clamp<std::uint64_t>(nodes, kMinReserveNodes, kMaxReserveNodes));
+}
+
 Store::State::State(blockio::BlockDevice& block_device, const StoreOptions& store_options,
                     const format::Superblock& superblock)
     : device(block_device),
       options(store_options),
       mounted(superblock),
-      layout(format::Layout::of(superblock)),
-      reserve_nodes(reserve_for(layout)),
-      nodes(layout, superblock.uuid, !store_options.read_only),
+      layouts(format::Layout::of(superblock)),
+      reserve_nodes(reserve_for(layout())),
+      nodes(layouts, superblock.uuid, !store_options.read_only),
       current(superblock),
       durable_generation(superblock.generation),
       next_inode(superblock.next_inode),
@@ -112,10 +112,10 @@ Status Store::State::recover(blockio::IoQueue& io) {
   if (has_bug(SeededBug::recovery_repeats_epoch)) {
     position = {mounted.log_epoch, Lsn{mounted.log_start}, mounted.log_start_chain};
   }
-  log = std::make_unique<LogWriter>(layout, mounted.uuid, position);
-  pool = std::make_unique<NodePool>(layout, *allocator);
+  log = std::make_unique<LogWriter>(layout(), mounted.uuid, position);
+  pool = std::make_unique<NodePool>(layout(), *allocator);
   write_behind = std::make_unique<WriteBehind>(
-      layout, *allocator, data_epoch,
+      layout(), *allocator, data_epoch,
       [this](blockio::IoQueue& queue, const AllocationRequest& request) { return allocate(queue, request); });
   log->set_gathered_data(*write_behind);
   current.mount_count = current.mount_count + 1;
@@ -129,7 +129,7 @@ Status Store::State::recover(blockio::IoQueue& io) {
 // The volume is whole without what the log lost, and refusing it would not bring that back: it is used, and says so.
 void Store::State::note_damage(const LogEnd& end) {
   log_was_damaged = end.is_damaged();
-  const BlockNumber block = format::log_block(layout, end.next);
+  const BlockNumber block = format::log_block(layout(), end.next);
   if (end.lost_upto) {
     ashlar::log(LogLevel::error,
                 "{}: the log is damaged at block {}: {} KiB of transactions that had been acknowledged as durable are "

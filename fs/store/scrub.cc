@@ -44,14 +44,16 @@ Status Store::State::scrub_superblock(blockio::IoQueue& io, MetadataScrub& scrub
 }
 
 std::uint64_t Store::scrub_units() const noexcept {
-  return 1 + std::uint64_t{state_->layout.group_table_blocks()} + state_->layout.group_count();
+  const format::Layout& layout = state_->layout();
+  return 1 + std::uint64_t{layout.group_table_blocks()} + layout.group_count();
 }
 
 Status Store::scrub_unit(blockio::IoQueue& io, std::uint64_t unit, MetadataScrub& scrub) {
   State& state = *state_;
-  const std::uint64_t table_blocks = state.layout.group_table_blocks();
-  if (unit >= scrub_units()) return fail(ErrorCode::invalid_argument);
   const CheckpointHold hold(state, io);
+  // The volume grows with checkpoints only. Bitmaps have other numbers then: some may be looked at twice.
+  const std::uint64_t table_blocks = state.layout().group_table_blocks();
+  if (unit >= scrub_units()) return fail(ErrorCode::invalid_argument);
   const bool heal = state.check_writable().has_value();
   if (unit == 0) return state.scrub_superblock(io, scrub, heal);
   std::optional<CheckedBlock> block;
@@ -62,17 +64,17 @@ Status Store::scrub_unit(blockio::IoQueue& io, std::uint64_t unit, MetadataScrub
     block = TRY(state.allocator->check_bitmap(io, static_cast<std::uint32_t>(unit - 1 - table_blocks), heal));
   }
   if (!block) return {};
-  scrub.bytes += format::kCopies * std::uint64_t{state.layout.block_size()};
+  scrub.bytes += format::kCopies * std::uint64_t{state.layout().block_size()};
   state.note_fixed(scrub, block->copies, is_table ? MetadataKind::group_table : MetadataKind::bitmap,
-                   {state.layout.byte_offset(block->place[0]), state.layout.byte_offset(block->place[1])});
+                   {state.layout().byte_offset(block->place[0]), state.layout().byte_offset(block->place[1])});
   return {};
 }
 
 Result<LeafScrub> Store::scrub_leaf(blockio::IoQueue& io, const format::Key& at, MetadataScrub& scrub) {
   State& state = *state_;
   LeafScrub leaf;
-  leaf.image = blockio::AlignedBuffer(state.layout.node_size());
-  blockio::AlignedBuffer second(state.layout.node_size());
+  leaf.image = blockio::AlignedBuffer(state.layout().node_size());
+  blockio::AlignedBuffer second(state.layout().node_size());
   if (leaf.image.empty() || second.empty()) return fail(ErrorCode::out_of_memory);
   TreePath path;
   TRY(state.tree->find_path(io, at, path, leaf.image.span()));
@@ -81,16 +83,16 @@ Result<LeafScrub> Store::scrub_leaf(blockio::IoQueue& io, const format::Key& at,
   const InodeNumber last = path.next ? path.next->inode : InodeNumber{~0ULL};
   for (const format::NodePointer& pointer : path.nodes) {
     const CheckedCopies checked = state.nodes.check_copies(io, pointer, leaf.image.span(), second.span());
-    scrub.bytes += format::kCopies * std::uint64_t{state.layout.node_size()};
+    scrub.bytes += format::kCopies * std::uint64_t{state.layout().node_size()};
     add_findings(scrub, checked, MetadataKind::node,
-                 {state.layout.byte_offset(pointer.address[0]), state.layout.byte_offset(pointer.address[1])},
+                 {state.layout().byte_offset(pointer.address[0]), state.layout().byte_offset(pointer.address[1])},
                  path.lowest.inode, last);
     leaf.readable = pointer.level == 0 && checked.any_good();
     if (!path.not_loaded || pointer != path.nodes.back() || !checked.any_good()) continue;
     // Sound by itself and not where it is: what lies below cannot be reached.
     if (*path.not_loaded == ErrorCode::out_of_memory) return fail(ErrorCode::out_of_memory);
-    scrub.findings.push_back({MetadataKind::node, state.layout.byte_offset(pointer.address[0]), *path.not_loaded, false,
-                              true, path.lowest.inode, last});
+    scrub.findings.push_back({MetadataKind::node, state.layout().byte_offset(pointer.address[0]), *path.not_loaded,
+                              false, true, path.lowest.inode, last});
   }
   return leaf;
 }

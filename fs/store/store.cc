@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "fs/base/log.h"
@@ -18,7 +19,7 @@ Store::~Store() {
   state_->stop_background();
 }
 
-const format::Layout& Store::layout() const noexcept { return state_->layout; }
+const format::Layout& Store::layout() const noexcept { return state_->layout(); }
 const format::Superblock& Store::superblock() const noexcept { return state_->mounted; }
 bool Store::read_only() const noexcept {
   return state_->options.read_only || state_->stopped.load(std::memory_order_acquire);
@@ -173,14 +174,16 @@ Result<InodeNumber> Store::new_inode_number(Transaction& transaction) {
 
 Space Store::space() const {
   const State& state = *state_;
-  const std::uint64_t place_blocks = std::uint64_t{state.layout.node_blocks()} * format::kCopies;
+  const format::Layout& layout = state.layout();
+  const std::uint64_t place_blocks = std::uint64_t{layout.node_blocks()} * format::kCopies;
   Space space;
-  space.total = state.layout.block_count() - state.layout.fixed_blocks();
+  space.total = layout.block_count() - layout.fixed_blocks();
   // Every node counts with the blocks that it will have, whether a checkpoint has placed it already or not, so that the
   // figure does not depend on when checkpoints happen.
   const std::uint64_t without_nodes = state.allocator->free_committed() + state.placed_nodes.load() * place_blocks;
   const std::uint64_t nodes = state.tree->totals().nodes * place_blocks;
-  space.free = without_nodes > nodes ? without_nodes - nodes : 0;
+  // While the volume grows, what it gains may be counted before the total shows it.
+  space.free = without_nodes > nodes ? std::min(without_nodes - nodes, space.total) : 0;
   const std::uint64_t reserve = state.reserve_nodes * place_blocks;
   space.available = space.free > reserve ? space.free - reserve : 0;
   return space;
@@ -197,7 +200,7 @@ StoreStats Store::stats() const {
     stats.log = state.log->stats();
     stats.log_fill = state.log->fill();
   }
-  stats.log_bytes = state.layout.log().count * state.layout.block_size();
+  stats.log_bytes = state.layout().log().count * state.layout().block_size();
   stats.syncs = state.syncs.load(std::memory_order_relaxed);
   stats.errors = state.errors_since_mkfs();
   stats.errors_here = state.errors_here();

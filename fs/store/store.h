@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -83,8 +84,15 @@ struct StoreStats {
   std::string failure;    // why the volume went read-only; empty when it did not
 };
 
-// Thread-safe. Every call that may do I/O takes the calling thread's own queue. Lock order: checkpoint_lock_,
-// commit_lock_, then the locks inside log, allocator and tree, one at a time.
+// What growing a volume did or would do; all in bytes.
+struct GrowOutcome {
+  std::uint64_t before = 0;
+  std::uint64_t after = 0;  // the same: nothing to do
+  std::uint64_t device = 0;
+};
+
+// Thread-safe. Every call that may do I/O takes the calling thread's own queue. Lock order: grow_lock,
+// checkpoint_lock, commit_lock, then the locks inside log, allocator and tree, one at a time.
 class Store {
  public:
   // Chooses the superblock, replays the log, and unless read-only makes a first checkpoint that begins a new log epoch.
@@ -94,8 +102,10 @@ class Store {
   // Without close() this is a crash: nothing more is written.
   ~Store();
 
+  // As it is now; what was returned once stays as it was. Whoever found something on the volume finds it in the layout
+  // that he asks for afterwards.
   [[nodiscard]] const format::Layout& layout() const noexcept;
-  // As it was at mount; identity and sizes do not change, the label may.
+  // As it was at mount; identity and the sizes of blocks and nodes do not change, label and size of the volume may.
   [[nodiscard]] const format::Superblock& superblock() const noexcept;
   [[nodiscard]] bool read_only() const noexcept;  // asked for, or after a failure
 
@@ -164,6 +174,13 @@ class Store {
   // returns how many it told. Others go on meanwhile. From block 0 on: after a checkpoint, if one frees anything.
   // not_supported when the device does not want to know.
   [[nodiscard]] Result<std::uint64_t> trim(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum);
+
+  // Makes the volume larger while others go on: to `wanted` bytes, or to all that the device has by now. An image file
+  // that is shorter is made longer. Durable when it returns; a crash before leaves the volume as it was or as it is to
+  // be. `dry_run`: only tells. invalid_argument: it has more already, or blocks too small for such a size;
+  // device_too_small; no_space: no room for a larger group table. These leave everything as it was; what else fails is
+  // a checkpoint's.
+  [[nodiscard]] Result<GrowOutcome> grow(blockio::IoQueue& io, std::optional<std::uint64_t> wanted, bool dry_run);
 
   // At most format::kLabelSize bytes without NUL; durable when it returns. A failed write stops the volume.
   [[nodiscard]] std::string label() const;

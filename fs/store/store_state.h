@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "fs/claim/volume_claim.h"
+#include "fs/store/current_layout.h"
 #include "fs/store/log/log_reader.h"
 #include "fs/store/node_pool.h"
 #include "fs/store/node_reader.h"
@@ -18,6 +19,9 @@
 #include "fs/store/write_behind.h"
 
 namespace ashlar::store {
+
+// Places for nodes that a volume keeps.
+[[nodiscard]] std::size_t reserve_for(const format::Layout& layout) noexcept;
 
 struct Store::State {
   State(blockio::BlockDevice& block_device, const StoreOptions& store_options, const format::Superblock& superblock);
@@ -29,13 +33,21 @@ struct Store::State {
   [[nodiscard]] Status replay_ops(blockio::IoQueue& io, std::span<const std::byte> record);
 
   // Checkpoint (checkpoint.cc); checkpoint_lock is held.
-  [[nodiscard]] Status write_checkpoint(blockio::IoQueue& io, bool clean);
+  [[nodiscard]] Status write_checkpoint(blockio::IoQueue& io, bool clean, Growth* growth);
   [[nodiscard]] Status free_replaced_nodes(blockio::IoQueue& io, std::span<const format::NodePointer> freed);
   // Takes checkpoint_lock; a failure stops the volume. `unless_past`: nothing to do when that many checkpoints have
   // already been made.
   [[nodiscard]] Status checkpoint(blockio::IoQueue& io, bool clean,
-                                  std::optional<std::uint64_t> unless_past = std::nullopt);
+                                  std::optional<std::uint64_t> unless_past = std::nullopt, Growth* growth = nullptr);
   [[nodiscard]] bool checkpoint_frees_space() const;
+
+  // Growing (growing.cc); grow_lock is held.
+  [[nodiscard]] Result<format::Layout> plan_growth(std::uint64_t device_bytes, std::optional<std::uint64_t> wanted);
+  [[nodiscard]] Result<BlockRun> allocate_table(blockio::IoQueue& io, std::uint64_t blocks);
+  [[nodiscard]] Status place_tables(blockio::IoQueue& io, Growth& growth);
+  [[nodiscard]] Status grow_to(blockio::IoQueue& io, const format::Layout& layout);
+
+  [[nodiscard]] const format::Layout& layout() const noexcept { return layouts.get(); }
 
   // Commit (commit.cc).
   [[nodiscard]] Status check_writable() const;
@@ -95,8 +107,8 @@ struct Store::State {
   blockio::BlockDevice& device;
   const StoreOptions options;
   const format::Superblock mounted;
-  const format::Layout layout;
-  const std::size_t reserve_nodes;  // places kept so that deleting and checkpoints always work
+  CurrentLayout layouts;
+  std::atomic<std::size_t> reserve_nodes;  // places kept so that deleting and checkpoints always work
 
   NodeReader nodes;
   std::unique_ptr<Allocator> allocator;
@@ -107,6 +119,7 @@ struct Store::State {
   std::unique_ptr<WriteBehind> write_behind;  // none on a read-only volume
   Reclaim reclaim;
 
+  std::mutex grow_lock;          // the volume grows once at a time; before checkpoint_lock
   std::mutex checkpoint_lock;    // one checkpoint at a time; before commit_lock; taken by CheckpointHold
   format::Superblock current{};  // guarded by checkpoint_lock: as last written
   std::atomic<std::uint64_t> checkpoints{0};

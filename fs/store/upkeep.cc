@@ -43,19 +43,19 @@ Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::ui
   TRY(state.check_writable());
   // What was freed is free for the device, too, only after a checkpoint. One is enough for a pass over the volume.
   if (within.first == BlockNumber{0} && state.allocator->waiting() != 0) TRY(state.checkpoint(io, false));
-  const BlockNumber end = std::min(within.end(), BlockNumber{state.layout.block_count()});
+  const BlockNumber end = std::min(within.end(), BlockNumber{state.layout().block_count()});
   std::uint64_t trimmed = 0;
   for (BlockNumber from = within.first; from < end;) {
     TRY(state.check_writable());
     const std::scoped_lock one(state.discard_lock);
     const SetAside set_aside(state.discards);
     const std::uint64_t most =
-        std::min(kMaxDiscardBytes / state.layout.block_size(), state.allocator->free_now() / kDiscardPart);
+        std::min(kMaxDiscardBytes / state.layout().block_size(), state.allocator->free_now() / kDiscardPart);
     if (most < minimum) break;
     const BlockRun run = TRY(state.allocator->take_free(io, BlockRun{from, end - from}, minimum, most));
     if (run.count == 0) break;
     blockio::IoOp discard =
-        blockio::IoOp::discard(state.layout.byte_offset(run.first), run.count * state.layout.block_size());
+        blockio::IoOp::discard(state.layout().byte_offset(run.first), run.count * state.layout().block_size());
     Status told = io.run(discard);
     state.allocator->cancel(run);
     TRY(std::move(told));

@@ -12,10 +12,10 @@
 namespace ashlar::store {
 
 Allocator::State::State(const format::Superblock& superblock, GroupTable group_table, bool is_read_only)
-    : layout(format::Layout::of(superblock)),
+    : layouts(format::Layout::of(superblock)),
       read_only(is_read_only),
       table(std::move(group_table)),
-      groups(layout.group_count()),
+      groups(layout().group_count()),
       free_now(table.free_blocks()),
       free_committed(table.free_blocks()),
       healed(table.healed()) {
@@ -38,8 +38,8 @@ Result<std::unique_ptr<Allocator>> Allocator::open(blockio::IoQueue& io, const f
 }
 
 bool Allocator::State::in_bounds(BlockRun run) const noexcept {
-  return run.count != 0 && run.first.value() < layout.block_count() &&
-         run.count <= layout.block_count() - run.first.value();
+  return run.count != 0 && run.first.value() < layout().block_count() &&
+         run.count <= layout().block_count() - run.first.value();
 }
 
 void Allocator::State::note_damage(const char* what, BlockRun run) {
@@ -120,7 +120,7 @@ Status Allocator::check_free(std::span<const BlockRun> runs) const {
   };
   for (const BlockRun& run : runs) {
     if (!state.in_bounds(run)) return corrupt(run, "past the end of the volume");
-    if (state.layout.touches_fixed(run)) return corrupt(run, "given back, but a fixed part");
+    if (state.layout().touches_fixed(run)) return corrupt(run, "given back, but a fixed part");
   }
   if (runs.size() > 1) {
     std::vector<BlockRun> sorted(runs.begin(), runs.end());
@@ -160,7 +160,7 @@ void Allocator::State::commit_allocate(BlockRun run) {
 
 void Allocator::State::commit_free(BlockRun run) {
   if (!in_bounds(run)) return note_damage("given back, but past the end of the volume", run);
-  if (layout.touches_fixed(run)) return note_damage("given back, but a fixed part", run);
+  if (layout().touches_fixed(run)) return note_damage("given back, but a fixed part", run);
   if (!all_committed(run)) return note_damage("given back, but not in use", run);
   for_each_piece(run, [&](Piece piece) {
     Group& group = groups[piece.group];

@@ -48,6 +48,15 @@ struct CheckedBlock {
   CheckedCopies copies;
 };
 
+// A volume that is to become larger.
+struct Growth {
+  format::Layout layout;
+  // Copies of the group table that found no room in what is gained: allocated, not committed.
+  std::vector<BlockRun> tables;
+  std::vector<std::uint32_t> held;  // groups whose bitmaps change, while they are pinned
+  bool begun = false;               // begin_growth() was called
+};
+
 // Thread-safe; one lock inside, never held across device I/O. Bitmaps are read when first touched and a limited number
 // is kept.
 class Allocator {
@@ -99,6 +108,13 @@ class Allocator {
   [[nodiscard]] Result<FrozenTotals> write_frozen(blockio::IoQueue& io);
   // The superblock of the frozen generation is durable: its slots are current now.
   void finish_frozen();
+  // Growing, a part of the checkpoint that makes it true. hold_for_growth(): before it, reads and pins the bitmaps of
+  // the groups that change. begin_growth(): under the store's commit lock, before freeze(); what is gained, and where
+  // the group table was, becomes free with what that checkpoint frees. finish_frozen() ends it.
+  [[nodiscard]] Status hold_for_growth(blockio::IoQueue& io, Growth& growth);
+  void release_hold(Growth& growth);  // once it is true, or will not be
+  void begin_growth(Growth& growth);
+
   // What was freed up to and including `generation`'s freeze becomes reusable. Call once readers that began before have
   // ended.
   void release_freed(Generation generation);

@@ -12,6 +12,7 @@
 #include "fs/store/allocator/allocator.h"
 #include "fs/store/allocator/bitmap.h"
 #include "fs/store/allocator/group_table.h"
+#include "fs/store/current_layout.h"
 
 namespace ashlar::store {
 
@@ -48,9 +49,9 @@ struct Allocator::State {
   template <typename Visit>
   void for_each_piece(BlockRun run, Visit visit) const {
     while (run.count > 0) {
-      const std::uint32_t group = layout.group_of(run.first);
-      const auto first = static_cast<std::uint32_t>(run.first - layout.group_first(group));
-      const std::uint64_t count = std::min<std::uint64_t>(run.count, layout.group_blocks() - first);
+      const std::uint32_t group = layout().group_of(run.first);
+      const auto first = static_cast<std::uint32_t>(run.first - layout().group_first(group));
+      const std::uint64_t count = std::min<std::uint64_t>(run.count, layout().group_blocks() - first);
       visit(Piece{group, first, static_cast<std::uint32_t>(count)});
       run.first += count;
       run.count -= count;
@@ -92,7 +93,15 @@ struct Allocator::State {
   void mark_frozen(std::uint32_t group);
   void make_free(Piece piece);  // busy to free
 
-  const format::Layout layout;
+  // growing.cc
+  void gain(BlockRun run);
+  void adopt_growth();
+  // As the running checkpoint writes it.
+  [[nodiscard]] const format::Layout& layout_to_come() const noexcept { return growth ? *growth : layout(); }
+
+  [[nodiscard]] const format::Layout& layout() const noexcept { return layouts.get(); }
+
+  CurrentLayout layouts;  // replaced with the mutex held
   const bool read_only;
 
   mutable std::mutex mutex;  // guards all below; nothing is locked and no device waited for while it is held
@@ -112,6 +121,7 @@ struct Allocator::State {
   std::vector<std::uint32_t> changed_groups;
   std::vector<std::uint32_t> frozen_groups;
   bool checkpoint_running = false;
+  std::optional<format::Layout> growth;  // what the running checkpoint makes of the volume; the checkpointer's own
   Generation frozen_generation;
   std::vector<BlockRun> freed;  // since the last freeze
   std::deque<std::pair<Generation, std::vector<BlockRun>>> freed_by_checkpoint;

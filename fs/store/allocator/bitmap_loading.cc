@@ -44,9 +44,9 @@ Status Allocator::State::load(Lock& lock, blockio::IoQueue& io, std::uint32_t gr
 Status Allocator::State::load_all(Lock& lock, blockio::IoQueue& io, BlockRun run) {
   if (!in_bounds(run)) return fail(ErrorCode::corrupt_structure, "blocks past the end of the volume");
   // This also keeps runs to two groups, as every group has its bitmap blocks.
-  if (layout.touches_fixed(run)) return fail(ErrorCode::corrupt_structure, "blocks of a fixed part of the volume");
-  const std::uint32_t first = layout.group_of(run.first);
-  const std::uint32_t last = layout.group_of(run.end() - 1);
+  if (layout().touches_fixed(run)) return fail(ErrorCode::corrupt_structure, "blocks of a fixed part of the volume");
+  const std::uint32_t first = layout().group_of(run.first);
+  const std::uint32_t last = layout().group_of(run.end() - 1);
   for (std::uint32_t group = first; group <= last; ++group) {
     Status loaded_it = load(lock, io, group);
     if (!loaded_it) {
@@ -64,6 +64,7 @@ void Allocator::State::unpin(BlockRun run) {
 
 Result<Allocator::State::ReadBitmap> Allocator::State::read_bitmap(blockio::IoQueue& io, std::uint32_t group,
                                                                    const GroupRecord& record) const {
+  const format::Layout& layout = this->layout();
   ReadBitmap result;
   result.block = blockio::AlignedBuffer(layout.block_size());
   if (result.block.empty()) return fail(ErrorCode::out_of_memory);
@@ -92,6 +93,7 @@ Result<Allocator::State::ReadBitmap> Allocator::State::read_bitmap(blockio::IoQu
 // A bitmap with the right checksum may still have been made to hurt.
 Status Allocator::State::check_bitmap(std::uint32_t group, const GroupRecord& record,
                                       std::span<const std::byte> block) const {
+  const format::Layout& layout = this->layout();
   const auto corrupt = [group](const char* what) {
     return fail(ErrorCode::corrupt_structure, fmt::format("bitmap of group {}: {}", group, what));
   };
@@ -126,7 +128,7 @@ bool Allocator::State::evictable(const Group& group) const noexcept {
 
 // Makes room for one more, as far as what is loaded can be dropped.
 void Allocator::State::evict() {
-  const std::size_t limit = std::max(kMinLoadedGroups, kMaxIdleBitmapBytes / (2 * layout.block_size()));
+  const std::size_t limit = std::max(kMinLoadedGroups, kMaxIdleBitmapBytes / (2 * layout().block_size()));
   for (std::size_t step = 0; step < kMaxEvictionSteps && loaded.size() >= limit; ++step) {
     if (hand >= loaded.size()) hand = 0;
     Group& group = groups[loaded[hand]];

@@ -35,14 +35,14 @@ Result<std::optional<CheckedBlock>> Allocator::check_bitmap(blockio::IoQueue& io
   const State& state = *state_;
   const GroupRecord& record = state.table[group];
   if (!record.initialised) return std::nullopt;
-  blockio::AlignedBuffer first(state.layout.block_size());
-  blockio::AlignedBuffer second(state.layout.block_size());
+  blockio::AlignedBuffer first(state.layout().block_size());
+  blockio::AlignedBuffer second(state.layout().block_size());
   if (first.empty() || second.empty()) return fail(ErrorCode::out_of_memory);
   CheckedBlock block;
   std::array<std::uint64_t, format::kCopies> offsets{};
   for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-    block.place[copy] = state.layout.bitmap_block(group, record.slot, copy);
-    offsets[copy] = state.layout.byte_offset(block.place[copy]);
+    block.place[copy] = state.layout().bitmap_block(group, record.slot, copy);
+    offsets[copy] = state.layout().byte_offset(block.place[copy]);
   }
   const auto verify = [&](std::span<const std::byte> bytes) -> Status {
     if (format::crc32c(bytes) != record.bitmap_crc) return fail(ErrorCode::bad_checksum);

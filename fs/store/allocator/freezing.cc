@@ -86,7 +86,7 @@ Result<FrozenTotals> Allocator::write_frozen(blockio::IoQueue& io) {
   if (damaged()) return fail(ErrorCode::corrupt_structure, "the block bitmaps cannot be trusted any more");
   std::sort(state.frozen_groups.begin(), state.frozen_groups.end());
   const std::span<const std::uint32_t> groups = state.frozen_groups;
-  const std::size_t block_size = state.layout.block_size();
+  const std::size_t block_size = state.layout().block_size();
   blockio::AlignedBuffer buffer(std::max<std::size_t>(std::min(kWriteBatch, groups.size()), 1) * block_size);
   if (buffer.empty()) return fail(ErrorCode::out_of_memory);
 
@@ -112,8 +112,8 @@ Result<FrozenTotals> Allocator::write_frozen(blockio::IoQueue& io) {
       record.slot = static_cast<std::uint8_t>(old.initialised ? 1U - old.slot : 0U);
       if (has_bug(SeededBug::bitmap_in_place)) record.slot = old.slot;
       for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-        const BlockNumber at = state.layout.bitmap_block(batch[i], record.slot, copy);
-        ops.push_back(blockio::IoOp::write(state.layout.byte_offset(at), block));
+        const BlockNumber at = state.layout_to_come().bitmap_block(batch[i], record.slot, copy);
+        ops.push_back(blockio::IoOp::write(state.layout().byte_offset(at), block));
       }
       state.table.stage(batch[i], record);
     }
@@ -131,6 +131,7 @@ void Allocator::finish_frozen() {
   State& state = *state_;
   const std::scoped_lock lock(state.mutex);
   state.table.adopt_staged();
+  state.adopt_growth();
   for (const std::uint32_t group : std::exchange(state.frozen_groups, {})) state.groups[group].frozen = false;
   // Whatever was copied changed after the freeze.
   for (const std::uint32_t group : state.changed_groups) state.groups[group].bitmaps->frozen.reset();

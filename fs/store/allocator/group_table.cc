@@ -17,6 +17,19 @@ namespace {
 constexpr std::size_t kStretchBytes = 256U << 10;
 constexpr std::size_t kPlaces = format::kSuperblockSlots * format::kCopies;
 
+// Entries in a block.
+std::uint32_t records_in(const format::Layout& layout, std::uint32_t index) noexcept {
+  const std::uint32_t per_block = layout.group_table_entries_per_block();
+  return std::min(per_block, layout.group_count() - index * per_block);
+}
+
+// Of a group that never had a bitmap.
+GroupRecord untouched(const format::Layout& layout, std::uint32_t group) {
+  GroupRecord record;
+  record.free_blocks = layout.initial_free_blocks(group);
+  return record;
+}
+
 constexpr std::size_t place_of(std::size_t slot, std::size_t copy) { return slot * format::kCopies + copy; }
 
 }  // namespace
@@ -36,11 +49,6 @@ Result<GroupTable> GroupTable::read(blockio::IoQueue& io, const format::Superblo
   GroupTable table(superblock, read_only);
   TRY(table.read_blocks(io));
   return table;
-}
-
-std::uint32_t GroupTable::records_in(std::uint32_t index) const noexcept {
-  const std::uint32_t per_block = layout_.group_table_entries_per_block();
-  return std::min(per_block, layout_.group_count() - index * per_block);
 }
 
 Status GroupTable::read_blocks(blockio::IoQueue& io) {
@@ -132,7 +140,7 @@ Status GroupTable::load_records(std::uint32_t index, std::span<const std::byte> 
   format::GroupTableHeader header;
   std::memcpy(&header, block.data(), sizeof header);
   const std::uint32_t first = index * layout_.group_table_entries_per_block();
-  if (header.count != records_in(index)) return corrupt(first, "wrong number of groups");
+  if (header.count != records_in(layout_, index)) return corrupt(first, "wrong number of groups");
   for (std::uint32_t i = 0; i < header.count; ++i) {
     format::GroupEntry entry;
     std::memcpy(&entry, block.data() + sizeof header + i * sizeof entry, sizeof entry);
@@ -191,6 +199,13 @@ Status GroupTable::heal_copy(blockio::IoQueue& io, const BadCopy& bad) {
   return io.run(write);
 }
 
+void GroupTable::stage_growth(const format::Layout& layout) {
+  growth_ = layout;
+  for (auto group = static_cast<std::uint32_t>(records_.size()); group < layout.group_count(); ++group) {
+    staged_free_blocks_ += layout.initial_free_blocks(group);
+  }
+}
+
 void GroupTable::stage(std::uint32_t group, const GroupRecord& record) {
   staged_free_blocks_ = staged_free_blocks_ - records_[group].free_blocks + record.free_blocks;
   staged_.push_back({group, record});
@@ -198,6 +213,10 @@ void GroupTable::stage(std::uint32_t group, const GroupRecord& record) {
 
 std::vector<std::uint32_t> GroupTable::blocks_to_write() const {
   std::vector<std::uint32_t> indices;
+  if (growth_ && growth_->group_count() != layout_.group_count()) {
+    const std::uint32_t first = moves() ? 0 : layout_.group_count() / layout_.group_table_entries_per_block();
+    for (std::uint32_t index = first; index < growth_->group_table_blocks(); ++index) indices.push_back(index);
+  }
   for (const StagedRecord& staged : staged_) indices.push_back(staged.group / layout_.group_table_entries_per_block());
   for (std::uint32_t index = 0; index < blocks_.size(); ++index) {
     if (blocks_[index].overwrite) indices.push_back(index);
@@ -214,7 +233,7 @@ void GroupTable::build(std::uint32_t index, Generation generation, std::span<std
   std::memcpy(header.uuid, uuid_, sizeof header.uuid);
   header.generation = generation.value();
   header.index = index;
-  header.count = records_in(index);
+  header.count = records_in(layout_to_come(), index);
   std::memcpy(block.data(), &header, sizeof header);
 
   const std::uint32_t first = index * layout_.group_table_entries_per_block();
@@ -223,7 +242,9 @@ void GroupTable::build(std::uint32_t index, Generation generation, std::span<std
   for (std::uint32_t i = 0; i < header.count; ++i) {
     const std::uint32_t group = first + i;
     const bool changed = staged != staged_.end() && staged->group == group;
-    const GroupRecord& record = changed ? (staged++)->record : records_[group];
+    const GroupRecord record = changed                   ? (staged++)->record
+                               : group < records_.size() ? records_[group]
+                                                         : untouched(layout_to_come(), group);
     format::GroupEntry entry{};
     entry.bitmap_crc = record.bitmap_crc;
     entry.free_blocks = record.free_blocks;
@@ -253,13 +274,30 @@ Result<std::uint32_t> GroupTable::write_staged(blockio::IoQueue& io, Generation 
       build(index, generation, block);
       format::GroupTableHeader header;
       std::memcpy(&header, block.data(), sizeof header);
-      const auto slot = static_cast<std::uint8_t>(1U - blocks_[index].slot);
+      const auto slot = static_cast<std::uint8_t>(moves() ? 0U : 1U - blocks_[index].slot);
       staged_blocks_.push_back({index, BlockState{header.crc, slot, false}});
     }
     TRY(write_batch(io, std::span<const StagedBlock>(staged_blocks_).last(count),
                     buffer.span().first(count * block_size)));
   }
+  if (moves()) TRY(erase_unused_slots(io, buffer.span()));
   return crc_with_staged();
+}
+
+// Where the table begins to lie there may be blocks of one that was there before, of whatever generation.
+Status GroupTable::erase_unused_slots(blockio::IoQueue& io, std::span<std::byte> zeros) const {
+  std::fill(zeros.begin(), zeros.end(), std::byte{0});
+  const format::Layout& layout = layout_to_come();
+  const auto stretch = static_cast<std::uint32_t>(zeros.size() / layout.block_size());
+  for (std::uint32_t first = 0; first < layout.group_table_blocks(); first += stretch) {
+    const std::size_t bytes = std::min(stretch, layout.group_table_blocks() - first) * std::size_t{layout.block_size()};
+    for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+      blockio::IoOp op =
+          blockio::IoOp::write(layout.byte_offset(layout.group_table_block(first, 1, copy)), zeros.first(bytes));
+      TRY(io.run(op));
+    }
+  }
+  return {};
 }
 
 // Neighbours that go into the same slot are one write.
@@ -275,7 +313,7 @@ Status GroupTable::write_batch(blockio::IoQueue& io, std::span<const StagedBlock
     }
     const std::span<const std::byte> bytes = images.subspan(begin * block_size, (end - begin) * block_size);
     for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-      const BlockNumber at = layout_.group_table_block(batch[begin].index, batch[begin].state.slot, copy);
+      const BlockNumber at = layout_to_come().group_table_block(batch[begin].index, batch[begin].state.slot, copy);
       ops.push_back(blockio::IoOp::write(layout_.byte_offset(at), bytes));
     }
     begin = end;
@@ -286,13 +324,22 @@ Status GroupTable::write_batch(blockio::IoQueue& io, std::span<const StagedBlock
 }
 
 std::uint32_t GroupTable::crc_with_staged() const {
-  std::vector<format::le32> checksums(blocks_.size());
+  std::vector<format::le32> checksums(layout_to_come().group_table_blocks());
   for (std::size_t i = 0; i < blocks_.size(); ++i) checksums[i] = blocks_[i].crc;
   for (const StagedBlock& staged : staged_blocks_) checksums[staged.index] = staged.state.crc;
   return format::crc32c(std::as_bytes(std::span<const format::le32>(checksums)));
 }
 
 void GroupTable::adopt_staged() {
+  if (growth_) {
+    layout_ = *growth_;
+    growth_.reset();
+    records_.reserve(layout_.group_count());
+    for (auto group = static_cast<std::uint32_t>(records_.size()); group < layout_.group_count(); ++group) {
+      records_.push_back(untouched(layout_, group));
+    }
+    blocks_.resize(layout_.group_table_blocks());
+  }
   for (const StagedRecord& staged : staged_) records_[staged.group] = staged.record;
   for (const StagedBlock& staged : staged_blocks_) blocks_[staged.index] = staged.state;
   staged_.clear();

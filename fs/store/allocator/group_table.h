@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -41,6 +42,8 @@ class GroupTable {
   // Both copies of a block as they are on the device. No checkpoint may run meanwhile.
   [[nodiscard]] Result<CheckedBlock> check_block(blockio::IoQueue& io, std::uint32_t index, bool heal) const;
 
+  // The next generation has the groups of `layout`, those that are new without a bitmap, and its table lies as there.
+  void stage_growth(const format::Layout& layout);
   // What the next generation will say of `group`; at most once a group.
   void stage(std::uint32_t group, const GroupRecord& record);
   // Free blocks with what is staged.
@@ -86,11 +89,16 @@ class GroupTable {
   void heal(blockio::IoQueue& io, std::span<const BadCopy> bad);
   [[nodiscard]] Status heal_copy(blockio::IoQueue& io, const BadCopy& bad);
 
-  [[nodiscard]] std::uint32_t records_in(std::uint32_t index) const noexcept;
+  [[nodiscard]] const format::Layout& layout_to_come() const noexcept { return growth_ ? *growth_ : layout_; }
+  // The next generation's blocks lie elsewhere, all of them.
+  [[nodiscard]] bool moves() const noexcept {
+    return growth_ && growth_->group_table_blocks() != layout_.group_table_blocks();
+  }
   [[nodiscard]] std::vector<std::uint32_t> blocks_to_write() const;
   void build(std::uint32_t index, Generation generation, std::span<std::byte> block) const;
   [[nodiscard]] Status write_batch(blockio::IoQueue& io, std::span<const StagedBlock> batch,
                                    std::span<const std::byte> images) const;
+  [[nodiscard]] Status erase_unused_slots(blockio::IoQueue& io, std::span<std::byte> zeros) const;
   [[nodiscard]] std::uint32_t crc_with_staged() const;
 
   format::Layout layout_;
@@ -112,6 +120,7 @@ class GroupTable {
   std::vector<StagedRecord> staged_;  // by group once write_staged() began
   std::vector<StagedBlock> staged_blocks_;
   std::uint64_t staged_free_blocks_ = 0;
+  std::optional<format::Layout> growth_;  // with which the next generation is written
 };
 
 }  // namespace ashlar::store

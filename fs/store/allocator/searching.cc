@@ -40,8 +40,8 @@ Lengths lengths_to_try(const AllocationRequest& request, std::uint64_t group_blo
 // Metadata begins in the middle of the volume, its second copies at three quarters, and begins there anew after every
 // checkpoint: it stays together, in what the checkpoints before gave back.
 void Allocator::State::rewind_metadata() {
-  metadata_cursors[0] = BlockNumber{layout.block_count() / 2};
-  metadata_cursors[1] = BlockNumber{layout.block_count() / 4 * 3};
+  metadata_cursors[0] = BlockNumber{layout().block_count() / 2};
+  metadata_cursors[1] = BlockNumber{layout().block_count() / 4 * 3};
 }
 
 BlockNumber Allocator::State::search_start(const AllocationRequest& request) const {
@@ -49,7 +49,7 @@ BlockNumber Allocator::State::search_start(const AllocationRequest& request) con
   if (start == BlockNumber{0}) {
     start = request.purpose == Purpose::data ? data_cursor : metadata_cursors[request.avoid_group == ~0U ? 0 : 1];
   }
-  return start.value() < layout.block_count() ? start : BlockNumber{0};
+  return start.value() < layout().block_count() ? start : BlockNumber{0};
 }
 
 BlockRun Allocator::State::take(std::uint32_t group_index, Bitmap::Run run, const AllocationRequest& request) {
@@ -60,7 +60,7 @@ BlockRun Allocator::State::take(std::uint32_t group_index, Bitmap::Run run, cons
   group.free_now -= count;
   group.longest = std::min(group.longest, group.free_now);
   free_now -= count;
-  const BlockRun taken{layout.group_first(group_index) + run.first, count};
+  const BlockRun taken{layout().group_first(group_index) + run.first, count};
   if (request.purpose == Purpose::metadata) {
     metadata_cursors[request.avoid_group == ~0U ? 0 : 1] = taken.end();
   } else if (request.goal == BlockNumber{0}) {
@@ -70,8 +70,8 @@ BlockRun Allocator::State::take(std::uint32_t group_index, Bitmap::Run run, cons
 }
 
 std::optional<BlockRun> Allocator::State::take_at_goal(std::uint32_t group, const AllocationRequest& request) {
-  const auto first = static_cast<std::uint32_t>(request.goal - layout.group_first(group));
-  const auto limit = static_cast<std::uint32_t>(std::min<std::uint64_t>(request.maximum, layout.group_blocks()));
+  const auto first = static_cast<std::uint32_t>(request.goal - layout().group_first(group));
+  const auto limit = static_cast<std::uint32_t>(std::min<std::uint64_t>(request.maximum, layout().group_blocks()));
   const std::uint32_t length = groups[group].bitmaps->busy.clear_length(first, limit);
   if (length < std::max(request.minimum, request.maximum / kGoodPartAtGoal)) return std::nullopt;
   return take(group, Bitmap::Run{first, length}, request);
@@ -102,12 +102,12 @@ Result<BlockRun> Allocator::allocate(blockio::IoQueue& io, const AllocationReque
     return fail(ErrorCode::invalid_argument, "allocation of no blocks");
   }
   State::Lock lock(state.mutex);
-  if (state.free_now < request.minimum || request.minimum > state.layout.group_blocks()) {
+  if (state.free_now < request.minimum || request.minimum > state.layout().group_blocks()) {
     return fail(ErrorCode::no_space);
   }
   const BlockNumber start = state.search_start(request);
-  const std::uint32_t start_group = state.layout.group_of(start);
-  const auto start_offset = static_cast<std::uint32_t>(start - state.layout.group_first(start_group));
+  const std::uint32_t start_group = state.layout().group_of(start);
+  const auto start_offset = static_cast<std::uint32_t>(start - state.layout().group_first(start_group));
   const auto group_count = static_cast<std::uint32_t>(state.groups.size());
   const bool avoids = request.avoid_group < group_count && group_count > 1;
   std::optional<Error> broken;  // the first bitmap that could not be had
@@ -131,9 +131,9 @@ Result<BlockRun> Allocator::allocate(blockio::IoQueue& io, const AllocationReque
       may_hold(start_group, request.minimum)) {
     if (const auto run = state.take_at_goal(start_group, request)) return *run;
     crowded = state.groups[start_group].bitmaps->busy.all_set(start_offset, 1) &&
-              !state.layout.touches_fixed(BlockRun{start, 1});
+              !state.layout().touches_fixed(BlockRun{start, 1});
   }
-  const Lengths lengths = lengths_to_try(request, state.layout.group_blocks(), crowded);
+  const Lengths lengths = lengths_to_try(request, state.layout().group_blocks(), crowded);
   for (const std::uint64_t length : lengths) {
     const bool last_resort = length == request.minimum;
     std::uint32_t searched = 0;
@@ -142,13 +142,13 @@ Result<BlockRun> Allocator::allocate(blockio::IoQueue& io, const AllocationReque
       if ((avoids && index == request.avoid_group) || !may_hold(index, length)) continue;
       // The last resort takes the longest run of the first group that has one at all.
       const std::uint64_t wanted =
-          last_resort ? std::min<std::uint64_t>(request.maximum, state.layout.group_blocks()) : length;
+          last_resort ? std::min<std::uint64_t>(request.maximum, state.layout().group_blocks()) : length;
       if (const auto run = state.take_in_group(index, i == 0 ? start_offset : 0, wanted, length, request)) return *run;
       if (!last_resort && ++searched == kMaxGroupsPerLength) break;
     }
   }
   if (avoids && may_hold(request.avoid_group, request.minimum)) {
-    const std::uint64_t wanted = std::min<std::uint64_t>(request.maximum, state.layout.group_blocks());
+    const std::uint64_t wanted = std::min<std::uint64_t>(request.maximum, state.layout().group_blocks());
     if (const auto run = state.take_in_group(request.avoid_group, 0, wanted, request.minimum, request)) return *run;
   }
   if (broken) return fail(std::move(*broken));
@@ -161,9 +161,9 @@ Result<BlockRun> Allocator::take_free(blockio::IoQueue& io, BlockRun within, std
   if (minimum == 0 || maximum < minimum || !state.in_bounds(within)) return fail(ErrorCode::invalid_argument);
   State::Lock lock(state.mutex);
   for (BlockNumber from = within.first; from < within.end();) {
-    const std::uint32_t index = state.layout.group_of(from);
-    const BlockNumber first = state.layout.group_first(index);
-    const BlockNumber stop = std::min(within.end(), first + state.layout.blocks_in_group(index));
+    const std::uint32_t index = state.layout().group_of(from);
+    const BlockNumber first = state.layout().group_first(index);
+    const BlockNumber stop = std::min(within.end(), first + state.layout().blocks_in_group(index));
     if (!state.groups[index].broken && state.groups[index].free_now >= minimum) {
       TRY(state.load(lock, io, index));
       const Bitmap& busy = state.groups[index].bitmaps->busy;

@@ -5,4 +5,5 @@ set(ALLOCATOR_SOURCES
   allocator/checking.cc
   allocator/freezing.cc
   allocator/group_table.cc
+  allocator/growing.cc
   allocator/searching.cc)

@@ -63,7 +63,8 @@ class NodeReaderTest : public ::testing::Test {
 
   void expect_nothing_written(const format::NodePointer& pointer) {
     const std::vector<std::byte> before = peek(0, kVolumeBytes + kSpareBytes);
-    NodeReader reader(layout(), superblock_.uuid, true);
+    const CurrentLayout volume(layout());
+    NodeReader reader(volume, superblock_.uuid, true);
     blockio::AlignedBuffer image(kNodeSize);
     blockio::AlignedBuffer second(kNodeSize);
     static_cast<void>(reader.read(*io_, pointer, image.span()).has_value());
@@ -84,7 +85,8 @@ TEST_F(NodeReaderTest, ABadCopyIsRewritten) {
   const BlockNumber other{layout().block_count() - 4};  // the last place there is
   for (const std::size_t good : {0U, 1U}) {
     const format::NodePointer pointer = plant(other, good);
-    NodeReader reader(layout(), superblock_.uuid, true);
+    const CurrentLayout volume(layout());
+    NodeReader reader(volume, superblock_.uuid, true);
     blockio::AlignedBuffer image(kNodeSize);
     blockio::AlignedBuffer second(kNodeSize);
     EXPECT_TRUE(reader.check_copies(*io_, pointer, image.span(), second.span()).healed);
@@ -106,7 +108,8 @@ TEST_F(NodeReaderTest, ReadingAheadNeitherHealsNorCountsNorLeavesTheVolume) {
     reads.push_back({pointer, images.back().span()});
   }
   const std::vector<std::byte> before = peek(0, kVolumeBytes + kSpareBytes);
-  NodeReader reader(layout(), superblock_.uuid, true);
+  const CurrentLayout volume(layout());
+  NodeReader reader(volume, superblock_.uuid, true);
   reader.read_ahead(*io_, reads);
   EXPECT_FALSE(reads[0].good);
   EXPECT_TRUE(reads[1].good);

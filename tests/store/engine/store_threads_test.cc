@@ -71,5 +71,34 @@ TEST(StoreThreadsTest, WritersCheckpointsAndSyncsTogether) {
   ASSERT_TRUE((*again)->close(*io));
 }
 
+TEST(StoreThreadsTest, WritersWhileTheVolumeGrows) {
+  blockio::MemoryDevice device(formatted_image());
+  const auto io = open_queue(device);
+  StoreOptions options = test_options();
+  options.background = true;
+  options.commit_interval = std::chrono::milliseconds(5);
+  auto store = Store::open(device, *io, options);
+  ASSERT_TRUE(store);
+  std::vector<std::thread> threads;
+  for (std::uint64_t i = 0; i < kThreads; ++i) threads.emplace_back([&, i] { work(device, **store, i); });
+  std::uint64_t bytes = kVolumeBytes;
+  for (int step = 0; step < 60; ++step) {
+    bytes += 1ULL << 19;
+    const auto grown = (*store)->grow(*io, bytes, false);
+    EXPECT_TRUE(grown) << grown.error().message();
+    const Space space = (*store)->space();
+    EXPECT_LE(space.free, space.total);
+  }
+  for (std::thread& thread : threads) thread.join();
+  const Contents before = contents_of(**store, *io);
+  ASSERT_TRUE((*store)->close(*io));
+  store->reset();
+  auto again = Store::open(device, *io, options);
+  ASSERT_TRUE(again);
+  EXPECT_EQ((*again)->layout().block_count() * (*again)->layout().block_size(), bytes);
+  EXPECT_EQ(contents_of(**again, *io), before);
+  ASSERT_TRUE((*again)->close(*io));
+}
+
 }  // namespace
 }  // namespace ashlar::store::testing
