@@ -7,12 +7,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cstdio>
-#include <limits>
 #include <vector>
 
 #include "fs/base/standard_streams.h"
+#include "fs/format/text.h"
 
 namespace ashlar::mkfs {
 namespace {
@@ -26,7 +25,7 @@ constexpr const char* kFooter =
     "Example: mkfs.ashlarfs -L data disk.img 64G";
 
 std::string check_power_of_two(const std::string& text, std::uint32_t low, std::uint32_t high) {
-  const auto size = parse_size(text);
+  const auto size = format::parse_size(text);
   if (size && *size >= low && *size <= high && std::has_single_bit(*size)) return {};
   return fmt::format("'{}' is not a power of two from {} to {}", text, low, high);
 }
@@ -48,7 +47,7 @@ std::string check_label(const std::string& text) {
 }
 
 std::string check_size(const std::string& text) {
-  const auto size = parse_size(text);
+  const auto size = format::parse_size(text);
   if (size && *size > 0) return {};
   return fmt::format("'{}' is not a size", text);
 }
@@ -62,11 +61,11 @@ struct RawOptions {
 };
 
 std::uint32_t small_size(const std::string& text) {
-  return text.empty() ? 0 : static_cast<std::uint32_t>(parse_size(text).value_or(0));
+  return text.empty() ? 0 : static_cast<std::uint32_t>(format::parse_size(text).value_or(0));
 }
 
 void apply(const RawOptions& raw, FormatOptions& options) {
-  options.volume_bytes = raw.size.empty() ? 0 : parse_size(raw.size).value_or(0);
+  options.volume_bytes = raw.size.empty() ? 0 : format::parse_size(raw.size).value_or(0);
   options.block_size = small_size(raw.block_size);
   options.node_size = small_size(raw.node_size);
   if (!raw.uuid.empty() && raw.uuid != "random") {
@@ -79,22 +78,6 @@ void apply(const RawOptions& raw, FormatOptions& options) {
 }
 
 }  // namespace
-
-std::optional<std::uint64_t> parse_size(const std::string& text) {
-  std::uint64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc()) return std::nullopt;
-  std::string suffix(rest, end);
-  if (suffix.empty() || suffix == "B") return number;
-  constexpr std::string_view kUnits = "KMGTP";
-  const auto unit = kUnits.find(static_cast<char>(suffix.front() & ~0x20));  // either case
-  suffix.erase(0, 1);
-  if (unit == std::string_view::npos || (!suffix.empty() && suffix != "B" && suffix != "iB")) return std::nullopt;
-  const unsigned shift = 10 * (static_cast<unsigned>(unit) + 1);
-  if (number > std::numeric_limits<std::uint64_t>::max() >> shift) return std::nullopt;
-  return number << shift;
-}
 
 std::variant<CommandLine, int> parse_command_line(int argc, const char* const* argv) {
   CommandLine line;

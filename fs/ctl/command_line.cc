@@ -10,6 +10,7 @@
 
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
+#include "fs/format/text.h"
 
 namespace ashlar::ctl {
 namespace {
@@ -132,6 +133,26 @@ void add_trim(CLI::App& app, Action& action) {
       [options, &action] { action = [options](int& exit_status) { return trim(*options, exit_status); }; });
 }
 
+void add_resize(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<ResizeOptions>();
+  const auto size = std::make_shared<std::string>();
+  CLI::App* command = app.add_subcommand("resize", "Makes a mounted volume larger while it is in use");
+  command->add_option("MNT", options->target, "Mount point, or the mounted device or image file")->required();
+  command
+      ->add_option("SIZE", *size,
+                   "Bytes, or with a suffix (K, M, G, T: powers of 1024); the default is all of the device. A shorter "
+                   "image file is made longer")
+      ->check([](const std::string& text) {
+        const auto bytes = format::parse_size(text);
+        return bytes && *bytes > 0 ? std::string() : fmt::format("'{}' is not a size", text);
+      });
+  command->add_flag("-n,--dry-run", options->dry_run, "Only tell what it would do");
+  command->callback([options, size, &action] {
+    options->size = size->empty() ? 0 : format::parse_size(*size).value_or(0);
+    action = [options](int&) { return resize(*options); };
+  });
+}
+
 void add_stat(CLI::App& app, Action& action) {
   const auto options = std::make_shared<StatOptions>();
   CLI::App* command = app.add_subcommand("stat", "Shows what the daemon of a mounted volume does and has met");
@@ -156,6 +177,7 @@ std::variant<Action, int> parse_command_line(int argc, const char* const* argv) 
   add_defrag(app, action);
   add_filefrag(app, action);
   add_trim(app, action);
+  add_resize(app, action);
   add_stat(app, action);
   try {
     app.parse(argc, argv);

@@ -89,6 +89,13 @@ struct TrimOptions {
 // As scrub().
 [[nodiscard]] Status trim(const TrimOptions& options, int& exit_status);
 
+struct ResizeOptions {
+  std::string target;
+  std::uint64_t size = 0;  // bytes; 0: all of the device
+  bool dry_run = false;
+};
+[[nodiscard]] Status resize(const ResizeOptions& options);
+
 struct StatOptions {
   std::string target;
   bool json = false;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <limits>
 
 namespace ashlar::format {
 
@@ -65,6 +67,22 @@ std::string feature_text(FeatureWord word, std::uint64_t features) {
     text += has_name ? "mmp" : fmt::format("bit {}", bit);
   }
   return text.empty() ? "none" : text;
+}
+
+std::optional<std::uint64_t> parse_size(const std::string& text) {
+  std::uint64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc()) return std::nullopt;
+  std::string suffix(rest, end);
+  if (suffix.empty() || suffix == "B") return number;
+  constexpr std::string_view kUnits = "KMGTP";
+  const auto unit = kUnits.find(static_cast<char>(suffix.front() & ~0x20));  // either case
+  suffix.erase(0, 1);
+  if (unit == std::string_view::npos || (!suffix.empty() && suffix != "B" && suffix != "iB")) return std::nullopt;
+  const unsigned shift = 10 * (static_cast<unsigned>(unit) + 1);
+  if (number > std::numeric_limits<std::uint64_t>::max() >> shift) return std::nullopt;
+  return number << shift;
 }
 
 }  // namespace ashlar::format

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,9 @@ namespace ashlar::format {
 
 // "16 KiB", "1.5 GiB": three digits at least, the largest unit that leaves 1 or more.
 [[nodiscard]] std::string size_text(std::uint64_t bytes);
+
+// Bytes, or with a suffix (K, M, G, T, P in either case, also as KB or KiB: powers of 1024): what users give as a size.
+[[nodiscard]] std::optional<std::uint64_t> parse_size(const std::string& text);
 
 // "1 group", "2 groups".
 [[nodiscard]] std::string count_text(std::uint64_t count, std::string_view noun);

@@ -16,6 +16,7 @@
 #include "fs/fuse/ioctl_argument.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/request.h"
+#include "fs/fuse/resize_control.h"
 #include "fs/fuse/scrub_control.h"
 
 namespace ashlar::fuse {
@@ -110,7 +111,7 @@ Result<fstrim_range> trim(volume::Volume& volume, volume::Context& context, fstr
 
 // Changes of the whole volume.
 bool is_for_the_privileged(unsigned command) noexcept {
-  return command == FS_IOC_SETFSLABEL || command == FITRIM || command == kGoingDown;
+  return command == FS_IOC_SETFSLABEL || command == FITRIM || command == kResizeCommand || command == kGoingDown;
 }
 
 void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*argument*/, fuse_file_info* /*file*/,
@@ -148,6 +149,7 @@ void control(fuse_req_t request, fuse_ino_t number, unsigned command, void* /*ar
     }
     case kScrubCommand: return answer_scrub(request, inode, bytes);
     case kDefragmentCommand: return answer_defragment(request, inode, bytes);
+    case kResizeCommand: return answer_resize(request, inode, bytes);
     case kGoingDown: volume.stop("stopped by XFS_IOC_GOINGDOWN"); return reply_done(request, {});
     default: static_cast<void>(fuse_reply_err(request, ENOTTY));
   }
