@@ -12,6 +12,7 @@
 #include "fs/format/log.h"
 #include "fsck/block_scan.h"
 #include "fsck/context.h"
+#include "fsck/geometry_search.h"
 #include "fsck/log_search.h"
 #include "fsck/tree_walk.h"
 
@@ -20,60 +21,12 @@ namespace {
 
 // Generations whose root is looked for: of older ones too much has been written over.
 constexpr std::size_t kMostGenerations = 16;
-constexpr std::uint64_t kAnyGeneration = std::numeric_limits<std::uint64_t>::max();
-
-// What the group table at mkfs's place says, in any of its slots and copies, for one block size. A volume that was
-// there before has its table elsewhere or overwritten.
-Result<std::optional<format::GroupTableHeader>> find_table(blockio::BlockDevice& device, blockio::IoQueue& io,
-                                                           const format::Layout& layout) {
-  blockio::AlignedBuffer block(layout.block_size());
-  if (block.empty()) return fail(ErrorCode::out_of_memory);
-  std::optional<format::GroupTableHeader> newest;
-  for (std::size_t slot = 0; slot < format::kSuperblockSlots; ++slot) {
-    for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-      const std::uint64_t offset = layout.byte_offset(layout.group_table_block(0, slot, copy));
-      if (offset + block.size() > device.geometry().size) continue;
-      blockio::IoOp read = blockio::IoOp::read(offset, block.span());
-      if (!io.run(read)) continue;
-      format::GroupTableHeader header;
-      std::memcpy(&header, block.data(), sizeof header);
-      const Generation any{kAnyGeneration};
-      if (!format::validate_group_table_block(block.span(), header.uuid, 0, any)) continue;
-      if (!newest || header.generation > newest->generation) newest = header;
-    }
-  }
-  return newest;
-}
-
-void describe(const format::Layout& layout, format::Superblock& superblock) {
-  superblock.block_size = layout.block_size();
-  superblock.node_size = layout.node_size();
-  superblock.block_count = layout.block_count();
-  for (std::size_t copy = 0; copy < format::kCopies; ++copy)
-    superblock.group_table_first[copy] = layout.group_table_first(copy).value();
-  superblock.group_table_blocks = layout.group_table_blocks();
-  superblock.log_first = layout.log().first.value();
-  superblock.log_blocks = layout.log().count;
-}
 
 // All but the size of nodes, which the nodes tell, and what the scan finds.
-Result<format::Superblock> identify(blockio::BlockDevice& device, blockio::IoQueue& io) {
-  std::optional<format::GroupTableHeader> newest;
-  format::Superblock superblock{};
-  for (std::uint32_t size = format::kMinBlockSize; size <= format::kMaxBlockSize; size *= 2) {
-    if (size % device.geometry().logical_sector != 0) continue;
-    const auto layout = format::Layout::plan(device.geometry().size, size, std::max(size, format::kMinNodeSize));
-    if (!layout) continue;
-    const std::optional<format::GroupTableHeader> found = TRY(find_table(device, io, *layout));
-    if (!found || (newest && newest->generation >= found->generation)) continue;
-    newest = found;
-    describe(*layout, superblock);
-    std::memcpy(superblock.uuid, found->uuid, sizeof found->uuid);
-  }
-  if (!newest) return fail(ErrorCode::not_a_volume, "neither a superblock nor a group table is left of a volume");
+Result<format::Superblock> identify(blockio::BlockDevice& device, blockio::IoQueue& io, const CheckOptions& options) {
+  format::Superblock superblock = TRY(search_geometry(device, io, options));
   superblock.magic = format::kSuperblockMagic;
   superblock.version = format::kFormatVersion;
-  superblock.generation = newest->generation;
   superblock.next_inode = kRootInode.value() + 1;
   superblock.created_time = superblock.written_time = static_cast<std::uint64_t>(std::time(nullptr));
   std::random_device random;
@@ -194,7 +147,7 @@ class RootSearch {
 Result<format::Superblock> search_superblock(blockio::BlockDevice& device, blockio::IoQueue& io,
                                              const CheckOptions& options,
                                              const std::optional<format::Superblock>& known) {
-  format::Superblock superblock = known ? *known : TRY(identify(device, io));
+  format::Superblock superblock = known ? *known : TRY(identify(device, io, options));
   RootSearch roots(device, io, options, superblock, known.has_value());
   if (known) roots.look_after(known->generation);
   const bool whole = TRY(roots.run());

@@ -13,9 +13,8 @@ namespace ashlar::fsck {
 // then only a whole newer tree counts, and not_found is returned when there is none.
 //
 // Without `known`, what only the superblock tells is lost: the label, and the seed that keys the hash of names, of
-// which a new one is drawn, so that names must be put elsewhere (fsck/rehash.h). not_a_volume when not even the group
-// table says what the volume is; mkfs's places for it and for the log on a device of this size are assumed.
-// corrupt_structure when no node is left.
+// which a new one is drawn, so that names must be put elsewhere (fsck/rehash.h). not_a_volume when not even a group
+// table says what the volume is (fsck/geometry_search.h). corrupt_structure when no node is left.
 [[nodiscard]] Result<format::Superblock> search_superblock(blockio::BlockDevice& device, blockio::IoQueue& io,
                                                            const CheckOptions& options,
                                                            const std::optional<format::Superblock>& known);
