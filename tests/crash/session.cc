@@ -390,4 +390,11 @@ bool Session::checkpoint() {
   return true;
 }
 
+bool Session::grow(std::uint64_t bytes) {
+  tick();
+  if (!ended("grow", volume_->store().grow(*io_, bytes, false))) return false;
+  promise(history_.moments.size() - 1);
+  return done(fmt::format("grow to {}", bytes), {});
+}
+
 }  // namespace ashlar::crash_test

@@ -118,6 +118,9 @@ class Session {
   bool commit();  // what commit= does now and then
   bool checkpoint();
 
+  // The volume becomes larger, durably; nothing else shows. The device does, too.
+  bool grow(std::uint64_t bytes);
+
   [[nodiscard]] ModelNodePtr node(const std::string& path) const;  // null: none
   [[nodiscard]] const ModelNode& root() const { return *root_; }
   [[nodiscard]] volume::Volume& volume() { return *volume_; }

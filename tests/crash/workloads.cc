@@ -406,6 +406,41 @@ void random_mix_with_remounts(Session& s) {
   }
 }
 
+// The last group becomes longer, groups are added, and (with small blocks) the group table moves twice.
+void growing(Session& s) {
+  constexpr std::uint64_t kStep = 7ULL << 20;
+  s.create("kept");
+  s.write("kept", 0, 90'000);
+  std::uint64_t bytes = 16ULL << 20;
+  for (unsigned round = 0; round < 6; ++round) {
+    for (unsigned i = 0; i < 12; ++i) random_operation(s);
+    if (round % 2 == 0) s.sync_all();
+    bytes += round % 3 == 0 ? kStep / 7 : kStep * round;
+    s.grow(bytes);
+    s.write("kept", s.below(80'000), 1 + s.below(9000));
+    if (round % 2 == 1) s.sync("kept");
+  }
+  for (unsigned i = 0; i < 12; ++i) random_operation(s);
+  s.commit();
+}
+
+// What is gained is used at once, by what found no room before.
+void full_and_growing(Session& s) {
+  s.create("kept");
+  s.write("kept", 0, 50'000);
+  std::uint64_t bytes = 16ULL << 20;
+  for (unsigned round = 0; round < 3; ++round) {
+    s.fill(2 + 3 * round);
+    for (unsigned i = 0; i < 10; ++i) random_operation(s);
+    bytes += 3ULL << 19;
+    s.grow(bytes);
+    for (unsigned i = 0; i < 10; ++i) random_operation(s);
+    s.write("kept", s.below(40'000), 1 + s.below(9000));
+    s.sync_all();
+    if (round == 1) s.unlink("filler");
+  }
+}
+
 }  // namespace
 
 const std::vector<Workload>& workloads() {
@@ -432,6 +467,9 @@ const std::vector<Workload>& workloads() {
       {"defragmented", kMiddle, defragmented},
       {"in_place_sizes", kMiddle, in_place_sizes},
       {"nearly_full", kMiddle, nearly_full, true},
+      {"growing", kMiddle, growing},
+      {"growing_small", kSmall, growing},
+      {"full_and_growing", kSmall, full_and_growing, true},
       {"random_mix", kMiddle, random_mix},
       {"random_mix_small", kSmall, random_mix},
       {"random_mix_with_remounts", kMiddle, random_mix_with_remounts},
