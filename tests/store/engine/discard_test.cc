@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -225,6 +226,70 @@ TEST_F(DiscardedOnce, AFailureEndsDiscardingAndHurtsNothing) {
   ASSERT_TRUE(store_->close(*io_));
   EXPECT_LE(free - store_->space().free, 8U);
   EXPECT_EQ(discarded_.size(), 1U);
+}
+
+TEST_F(DiscardedOnce, AFailureEndsTheCheckpointsThatItsBlocksWereWorth) {
+  StoreOptions options = with_discard();
+  options.background = true;
+  options.commit_interval = std::chrono::milliseconds(1);
+  failing_ = true;
+  open(options);
+  give_back(*store_, *io_, add_block(*store_, *io_, 100));
+  while (store_->stats().discards_online) std::this_thread::yield();
+  const std::uint64_t checkpoints = store_->stats().checkpoints;
+  give_back(*store_, *io_, add_block(*store_, *io_, 101));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(store_->stats().checkpoints, checkpoints);
+  ASSERT_TRUE(store_->close(*io_));
+}
+
+// So that a device that takes its time keeps neither a sync that is due nor who unmounts.
+TEST(SlowDiscardTest, ComesBackBetweenPlaces) {
+  SpoilingDevice spoiling(formatted_image(), std::chrono::milliseconds(150));
+  const auto io = open_queue(spoiling.device());
+  auto store = Store::open(spoiling.device(), *io, with_discard());
+  ASSERT_TRUE(store);
+  std::vector<BlockRun> runs;
+  for (std::uint64_t i = 0; i < 6; ++i) runs.push_back(add_block(**store, *io, 100 + i));
+  for (std::size_t i = 0; i < runs.size(); i += 2) give_back(**store, *io, runs[i]);
+  ASSERT_TRUE((*store)->checkpoint(*io));
+  EXPECT_TRUE((*store)->discard_freed(*io));
+  const std::uint64_t one = spoiling.discarded();
+  EXPECT_GT(one, 0U);
+  EXPECT_TRUE((*store)->discard_freed(*io));
+  EXPECT_GT(spoiling.discarded(), one);
+}
+
+// A device that discards so much at least.
+class CoarseDevice final : public blockio::BlockDevice {
+ public:
+  CoarseDevice(blockio::BlockDevice& behind, std::uint64_t granularity)
+      : behind_(behind), geometry_(behind.geometry()) {
+    geometry_.discard_granularity = granularity;
+  }
+  [[nodiscard]] const blockio::Geometry& geometry() const noexcept override { return geometry_; }
+  [[nodiscard]] const std::string& name() const noexcept override { return behind_.name(); }
+  [[nodiscard]] Result<std::uint64_t> measure() override { return behind_.measure(); }
+  [[nodiscard]] Status extend(std::uint64_t size) override { return behind_.extend(size); }
+  [[nodiscard]] Result<std::unique_ptr<blockio::IoQueue>> open_queue(const blockio::QueueConfig& config) override {
+    return behind_.open_queue(config);
+  }
+
+ private:
+  blockio::BlockDevice& behind_;
+  blockio::Geometry geometry_;
+};
+
+TEST(CoarseDiscardTest, IsOffWhereItWouldNeverHappen) {
+  blockio::MemoryDevice memory(formatted_image());
+  for (const bool possible : {true, false}) {
+    CoarseDevice device(memory, (64ULL << 20) + (possible ? 0 : 4096));
+    const auto io = open_queue(device);
+    auto store = Store::open(device, *io, with_discard());
+    ASSERT_TRUE(store);
+    EXPECT_EQ((*store)->stats().discards_online, possible);
+    ASSERT_TRUE((*store)->close(*io));
+  }
 }
 
 constexpr std::uint64_t kBlocks = 1000;
