@@ -155,8 +155,8 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean, Growth* 
   durable_generation.store(generation.value());
   reclaim.wait_for_readers();
   std::vector<BlockRun> released;
-  allocator->release_freed(generation, online_discard ? &released : nullptr);
-  if (online_discard) online_discard->add(released, layout().block_count());
+  allocator->release_freed(generation, discards_online() ? &released : nullptr);
+  if (!released.empty()) online_discard->add(released, layout().block_count());
   checkpoints.fetch_add(1);
   tree->evict();
   return {};

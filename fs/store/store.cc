@@ -213,7 +213,7 @@ StoreStats Store::stats() const {
   stats.syncs = state.syncs.load(std::memory_order_relaxed);
   stats.errors = state.errors_since_mkfs();
   stats.errors_here = state.errors_here();
-  stats.discards_online = state.online_discard && !state.online_discard_failed.load(std::memory_order_relaxed);
+  stats.discards_online = state.discards_online();
   stats.discarded_bytes = state.discarded_blocks.load(std::memory_order_relaxed) * state.layout().block_size();
   stats.checkpoints = state.checkpoints.load();
   stats.nodes_written = state.nodes_written.load();
@@ -257,7 +257,7 @@ bool Store::State::has_unrecorded_errors() const {
 
 // A checkpoint would find blocks to discard: many, or any and nobody has committed anything since `end`.
 bool Store::State::frees_wait_for_discard(Lsn end) const {
-  if (!online_discard) return false;
+  if (!discards_online()) return false;
   const std::uint64_t waiting = allocator->waiting();
   return waiting * layout().block_size() >= kDiscardWorthACheckpoint || (waiting != 0 && log->end() == end);
 }

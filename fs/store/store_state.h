@@ -81,6 +81,7 @@ struct Store::State {
   // blocks that were. It ends early where most of what is free on the volume would be set aside.
   [[nodiscard]] Result<std::uint64_t> discard_free(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum);
   void begin_online_discard();
+  [[nodiscard]] bool discards_online() const;
   bool discard_freed(blockio::IoQueue& io);  // Store's
 
   // Scrubbing (scrub.cc); checkpoint_lock is held.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -20,8 +21,9 @@ namespace {
 // free.
 constexpr std::uint64_t kMaxDiscardBytes = 64ULL << 20;
 constexpr std::uint64_t kDiscardPart = 4;
-// Places between two looks whether a sync or a checkpoint is due.
+// Places, and about the time, between two looks whether a sync or a checkpoint is due.
 constexpr int kDiscardsAtOnce = 16;
+constexpr std::chrono::milliseconds kDiscardsFor{100};
 
 // What the device discards at least, in blocks.
 std::uint64_t discard_unit(std::uint64_t granularity, const format::Layout& layout) {
@@ -88,12 +90,18 @@ void Store::State::begin_online_discard() {
   online_discard = std::make_unique<DiscardList>(discard_unit(granularity, layout()));
 }
 
+bool Store::State::discards_online() const {
+  return online_discard && !online_discard_failed.load(std::memory_order_relaxed);
+}
+
 bool Store::discard_freed(blockio::IoQueue& io) { return state_->discard_freed(io); }
 
 bool Store::State::discard_freed(blockio::IoQueue& io) {
-  if (!online_discard || online_discard_failed.load(std::memory_order_relaxed)) return false;
+  if (!discards_online()) return false;
   const std::uint64_t unit = discard_unit(device.geometry().discard_granularity, layout());
+  const auto enough = std::chrono::steady_clock::now() + kDiscardsFor;
   for (int places = 0; places < kDiscardsAtOnce; ++places) {
+    if (places != 0 && std::chrono::steady_clock::now() >= enough) break;
     const std::optional<BlockRun> place = online_discard->next(kMaxDiscardBytes / layout().block_size());
     if (!place || stopped.load(std::memory_order_acquire)) return false;
     const Result<std::uint64_t> told = discard_free(io, *place, unit);

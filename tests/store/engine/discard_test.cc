@@ -227,6 +227,38 @@ TEST_F(DiscardedOnce, AFailureEndsDiscardingAndHurtsNothing) {
   EXPECT_EQ(discarded_.size(), 1U);
 }
 
+TEST_F(DiscardedOnce, AFailureEndsTheCheckpointsThatItsBlocksWereWorth) {
+  StoreOptions options = with_discard();
+  options.background = true;
+  options.commit_interval = std::chrono::milliseconds(1);
+  failing_ = true;
+  open(options);
+  give_back(*store_, *io_, add_block(*store_, *io_, 100));
+  while (store_->stats().discards_online) std::this_thread::yield();
+  const std::uint64_t checkpoints = store_->stats().checkpoints;
+  give_back(*store_, *io_, add_block(*store_, *io_, 101));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(store_->stats().checkpoints, checkpoints);
+  ASSERT_TRUE(store_->close(*io_));
+}
+
+// So that a device that takes its time keeps neither a sync that is due nor who unmounts.
+TEST(SlowDiscardTest, ComesBackBetweenPlaces) {
+  SpoilingDevice spoiling(formatted_image(), std::chrono::milliseconds(150));
+  const auto io = open_queue(spoiling.device());
+  auto store = Store::open(spoiling.device(), *io, with_discard());
+  ASSERT_TRUE(store);
+  std::vector<BlockRun> runs;
+  for (std::uint64_t i = 0; i < 6; ++i) runs.push_back(add_block(**store, *io, 100 + i));
+  for (std::size_t i = 0; i < runs.size(); i += 2) give_back(**store, *io, runs[i]);
+  ASSERT_TRUE((*store)->checkpoint(*io));
+  EXPECT_TRUE((*store)->discard_freed(*io));
+  const std::uint64_t one = spoiling.discarded();
+  EXPECT_GT(one, 0U);
+  EXPECT_TRUE((*store)->discard_freed(*io));
+  EXPECT_GT(spoiling.discarded(), one);
+}
+
 constexpr std::uint64_t kBlocks = 1000;
 
 std::vector<BlockRun> all_of(DiscardList& list, std::uint64_t most = 1U << 20) {
