@@ -33,6 +33,8 @@ std::atomic<bool> cancel_requested{false};
 // By number, as in the manual page.
 constexpr std::array kPassNames = {"", "superblocks and log", "tree", "names", "bitmaps", "repair"};
 
+constexpr double kLeastPart = 0.001;
+
 class ProgressDisplay {
  public:
   ProgressDisplay(const CommandLine& line, const blockio::IoQueue& io)
@@ -44,8 +46,8 @@ class ProgressDisplay {
       tell_descriptor(pass, part);
     } else {
       const std::uint64_t bytes = bytes_read() - bytes_before_;
-      // What a pass will come to is known by how far it is.
-      const double total = part > 0 ? static_cast<double>(bytes) / part : 0;
+      // What a pass will come to is known by how far it is, once that is a little.
+      const double total = part >= kLeastPart ? static_cast<double>(bytes) / part : 0;
       line_on_terminal_.show({part, bytes, static_cast<std::uint64_t>(total)});
     }
     return !cancel_requested.load(std::memory_order_relaxed);

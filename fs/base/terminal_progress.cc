@@ -14,6 +14,11 @@ namespace ashlar {
 namespace {
 
 constexpr std::chrono::milliseconds kInterval{200};
+// Back to the beginning of a line, and nothing in it. One that the terminal has broken would stay but for its end, so
+// it cuts off what is too long (DECAWM off, and on again).
+constexpr std::string_view kEmptyLine = "\r\033[K";
+constexpr std::string_view kCutOff = "\033[?7l";
+constexpr std::string_view kBreak = "\033[?7h";
 // Before that nobody can tell how long the rest takes.
 constexpr double kLeastPart = 0.001;
 constexpr double kMostSeconds = 99.0 * 3600;
@@ -51,7 +56,7 @@ TerminalProgress::~TerminalProgress() { clear(); }
 
 void TerminalProgress::begin(std::string what) {
   what_ = std::move(what);
-  begin_ = Clock::now();
+  begin_ = last_ = Clock::now();  // nobody can tell the rate of a moment
 }
 
 void TerminalProgress::show(const Progress& progress) {
@@ -59,7 +64,8 @@ void TerminalProgress::show(const Progress& progress) {
   if (!on_terminal_ || now - last_ < kInterval) return;
   last_ = now;
   shown_ = true;
-  print(stderr, "\r\033[K{}", progress_text(what_, progress, std::chrono::duration<double>(now - begin_).count()));
+  const double seconds = std::chrono::duration<double>(now - begin_).count();
+  print(stderr, "{}{}{}{}", kEmptyLine, kCutOff, progress_text(what_, progress, seconds), kBreak);
   std::fflush(stderr);
 }
 
@@ -69,7 +75,7 @@ void TerminalProgress::show(std::uint64_t done, std::uint64_t total) {
 
 void TerminalProgress::clear() {
   if (!shown_) return;
-  print(stderr, "\r\033[K");
+  print(stderr, "{}", kEmptyLine);
   std::fflush(stderr);
   shown_ = false;
 }
