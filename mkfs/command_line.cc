@@ -31,9 +31,10 @@ std::string check_power_of_two(const std::string& text, std::uint32_t low, std::
 }
 
 std::string check_uuid(const std::string& text) {
+  if (text == "random") return {};
   uuid_t uuid;
-  if (text == "random" || uuid_parse(text.c_str(), uuid) == 0) return {};
-  return fmt::format("'{}' is not a UUID", text);
+  if (uuid_parse(text.c_str(), uuid) != 0) return fmt::format("'{}' is not a UUID", text);
+  return uuid_is_null(uuid) != 0 ? "a volume has a UUID that is not all zeros" : std::string();
 }
 
 std::string check_features(const std::string& text) {

@@ -236,8 +236,9 @@ TEST_F(MkfsToolTest, RefusesAnImageThatSomebodyElseHolds) {
 
 TEST_F(MkfsToolTest, BadOptionsAreOneLineAndStatusOne) {
   const std::string path = scratch_.make_file("old.img", 32U << 20);
-  for (const char* bad : {"-b 1000", "-b 2K", "-b 128K", "-b x", "--node-size 3", "-U nonsense", "-O encrypt",
-                          "--no-such", "-b 64K --node-size 16K"}) {
+  for (const char* bad :
+       {"-b 1000", "-b 2K", "-b 128K", "-b x", "--node-size 3", "-U nonsense",
+        "-U 00000000-0000-0000-0000-000000000000", "-O encrypt", "--no-such", "-b 64K --node-size 16K"}) {
     const CommandResult result = mkfs(std::string(bad) + " " + path);
     EXPECT_EQ(result.status, 1) << bad;
     EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
