@@ -87,6 +87,12 @@ void Store::State::begin_online_discard() {
     ashlar::log(LogLevel::warning, "{}: option discard is off: the device cannot discard", device.name());
     return;
   }
+  if (granularity > kMaxDiscardBytes) {
+    ashlar::log(LogLevel::warning,
+                "{}: option discard is off: the device discards {} bytes at least, which is too much", device.name(),
+                granularity);
+    return;
+  }
   online_discard = std::make_unique<DiscardList>(discard_unit(granularity, layout()));
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -257,6 +258,38 @@ TEST(SlowDiscardTest, ComesBackBetweenPlaces) {
   EXPECT_GT(one, 0U);
   EXPECT_TRUE((*store)->discard_freed(*io));
   EXPECT_GT(spoiling.discarded(), one);
+}
+
+// A device that discards so much at least.
+class CoarseDevice final : public blockio::BlockDevice {
+ public:
+  CoarseDevice(blockio::BlockDevice& behind, std::uint64_t granularity)
+      : behind_(behind), geometry_(behind.geometry()) {
+    geometry_.discard_granularity = granularity;
+  }
+  [[nodiscard]] const blockio::Geometry& geometry() const noexcept override { return geometry_; }
+  [[nodiscard]] const std::string& name() const noexcept override { return behind_.name(); }
+  [[nodiscard]] Result<std::uint64_t> measure() override { return behind_.measure(); }
+  [[nodiscard]] Status extend(std::uint64_t size) override { return behind_.extend(size); }
+  [[nodiscard]] Result<std::unique_ptr<blockio::IoQueue>> open_queue(const blockio::QueueConfig& config) override {
+    return behind_.open_queue(config);
+  }
+
+ private:
+  blockio::BlockDevice& behind_;
+  blockio::Geometry geometry_;
+};
+
+TEST(CoarseDiscardTest, IsOffWhereItWouldNeverHappen) {
+  blockio::MemoryDevice memory(formatted_image());
+  for (const bool possible : {true, false}) {
+    CoarseDevice device(memory, (64ULL << 20) + (possible ? 0 : 4096));
+    const auto io = open_queue(device);
+    auto store = Store::open(device, *io, with_discard());
+    ASSERT_TRUE(store);
+    EXPECT_EQ((*store)->stats().discards_online, possible);
+    ASSERT_TRUE((*store)->close(*io));
+  }
 }
 
 constexpr std::uint64_t kBlocks = 1000;
