@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "fs/base/standard_streams.h"
 #include "fs/format/text.h"
 
@@ -40,8 +42,8 @@ std::string flag_text(const fuse::ExtentEntry& extent, bool last, bool at_end) {
 
 void ExtentTable::add(const fuse::ExtentExchange& answer) {
   file_size_ = answer.file_size;
-  if (block_size_ == 0 && answer.block_size != 0) {
-    block_size_ = answer.block_size;
+  if (block_size_ == 0) {
+    block_size_ = std::max<std::uint64_t>(answer.block_size, 1);  // whoever serves the file may be anybody
     const std::uint64_t blocks = (file_size_ + block_size_ - 1) / block_size_;
     print("File size of {} is {} ({} of {} bytes)\n", format::printable(path_), file_size_,
           format::count_text(blocks, "block"), block_size_);

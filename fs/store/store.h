@@ -175,7 +175,7 @@ class Store {
 
   // Tells the device which blocks of `within` (cut at the volume's end) are free, in runs of at least `minimum` blocks;
   // returns how many it told. Others go on meanwhile. From block 0 on: after a checkpoint, if one frees anything.
-  // not_supported when the device does not want to know.
+  // not_supported when the device does not want to know; invalid_argument: `minimum` is above 64 MiB.
   [[nodiscard]] Result<std::uint64_t> trim(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum);
 
   // StoreOptions::discard: tells the device of the next places where checkpoints freed blocks, as far as those are

@@ -73,6 +73,10 @@ Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::ui
   if (state.device.geometry().discard_granularity == 0) {
     return fail(ErrorCode::not_supported, "the device cannot discard");
   }
+  if (minimum > kMaxDiscardBytes / state.layout().block_size()) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("free space is discarded in runs of at most {} MiB", kMaxDiscardBytes >> 20));
+  }
   TRY(state.check_writable());
   // What was freed is free for the device, too, only after a checkpoint. One is enough for a pass over the volume.
   if (within.first == BlockNumber{0} && state.allocator->waiting() != 0) TRY(state.checkpoint(io, false));

@@ -5,7 +5,6 @@
 #include <tsl/robin_map.h>
 
 #include <algorithm>
-#include <memory_resource>
 #include <utility>
 
 #include "fs/volume/inode_item.h"
@@ -32,17 +31,8 @@ void InodeRef::reset() noexcept {
 }
 
 struct InodeTable::Shard {
-  struct GiveBack {
-    std::pmr::memory_resource* storage;
-    void operator()(Inode* inode) const noexcept { std::pmr::polymorphic_allocator<>(storage).delete_object(inode); }
-  };
-  using Owned = std::unique_ptr<Inode, GiveBack>;
-
   mutable std::mutex mutex;
-  // Inodes come and go on many threads: the heap of each would keep the most that it ever held.
-  std::pmr::unsynchronized_pool_resource storage{
-      {.max_blocks_per_chunk = 64, .largest_required_pool_block = sizeof(Inode)}};
-  tsl::robin_map<std::uint64_t, Owned> inodes;
+  tsl::robin_map<std::uint64_t, std::unique_ptr<Inode>> inodes;
   // How often the kernel refers to inodes that are not kept whole, by number / kShards.
   ReferenceCounts parked;
   // At least what every inode that left `inodes` was changed at.
@@ -52,10 +42,6 @@ struct InodeTable::Shard {
   Inode* most_recent = nullptr;
   std::size_t idle = 0;
 
-  // With the mutex held, as is whatever lets go of it.
-  [[nodiscard]] Owned make(InodeNumber number) {
-    return {std::pmr::polymorphic_allocator<>(&storage).new_object<Inode>(number), {&storage}};
-  }
   void add_idle(Inode& inode) noexcept;
   void remove_idle(Inode& inode) noexcept;
   void erase(Inode& inode) noexcept;
@@ -102,7 +88,7 @@ Result<InodeRef> InodeTable::acquire(blockio::IoQueue& io, InodeNumber number) {
     const std::lock_guard guard(shard.mutex);
     auto found = shard.inodes.find(number.value());
     if (found == shard.inodes.end()) {
-      found = shard.inodes.emplace(number.value(), shard.make(number)).first;
+      found = shard.inodes.emplace(number.value(), std::make_unique<Inode>(number)).first;
       Inode& made = *found.value();
       made.changed_lsn.store(shard.retired_lsn, std::memory_order_relaxed);
       made.references_ = shard.parked.take(number.value() / kShards);
@@ -146,18 +132,16 @@ void InodeTable::fill(Inode& inode, const format::InodeItem& item) noexcept {
 }
 
 Result<InodeRef> InodeTable::create(InodeNumber number, const format::InodeItem& item) {
+  auto inode = std::make_unique<Inode>(number);
+  fill(*inode, item);
+  inode->pins_ = 1;
   Shard& shard = shard_of(number);
   InodeRef sought;
   {
     const std::lock_guard guard(shard.mutex);
-    const auto found = shard.inodes.find(number.value());
-    if (found == shard.inodes.end()) {
-      Inode& made = *shard.inodes.emplace(number.value(), shard.make(number)).first.value();
-      fill(made, item);
-      made.pins_ = 1;
-      return InodeRef(*this, made);
-    }
-    Inode& there = *found->second;
+    const auto [found, added] = shard.inodes.try_emplace(number.value(), std::move(inode));
+    Inode& there = *found.value();
+    if (added) return InodeRef(*this, there);
     if (!there.doomed_ && !there.loaded_.load(std::memory_order_acquire)) {
       shard.remove_idle(there);
       ++there.pins_;

@@ -66,5 +66,19 @@ TEST(TrimTest, WhatIsBeingDiscardedIsWaitedFor) {
   EXPECT_EQ(meanwhile, all);
 }
 
+TEST(TrimTest, RunsLongerThanIsEverDiscardedAtOnceAreRefused) {
+  blockio::MemoryDevice memory(formatted_image());
+  const auto io = open_queue(memory);
+  auto store = Store::open(memory, *io, test_options());
+  ASSERT_TRUE(store);
+  const std::uint64_t most = (64ULL << 20) / (*store)->layout().block_size();
+  const BlockRun all{BlockNumber{0}, (*store)->layout().block_count()};
+  EXPECT_TRUE((*store)->trim(*io, all, most));
+  const auto refused = (*store)->trim(*io, all, most + 1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::invalid_argument);
+  ASSERT_TRUE((*store)->close(*io));
+}
+
 }  // namespace
 }  // namespace ashlar::store::testing
