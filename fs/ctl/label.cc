@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <iterator>
 
-#include "blockio/mount_table.h"
 #include "fs/base/file_descriptor.h"
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
@@ -66,9 +64,7 @@ Status set_unmounted(const std::string& path, const std::string& wanted) {
 }  // namespace
 
 Status label(const LabelOptions& options) {
-  struct stat info {};
-  const bool is_directory = stat(options.target.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-  const std::string mount_point = is_directory ? TRY(find_mount_point(options.target)) : blockio::mount_point_of(options.target);
+  const auto [is_directory, mount_point] = TRY(find_target(options.target));
   if (options.wanted) {
     const std::string& wanted = *options.wanted;
     if (wanted.size() > format::kLabelSize) {

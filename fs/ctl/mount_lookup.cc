@@ -47,6 +47,14 @@ Result<std::string> find_mount_point(const std::string& directory_or_device) {
   return fail(ErrorCode::not_found, fmt::format("{}: is not in a mounted AshlarFS volume", directory_or_device));
 }
 
+Result<VolumeTarget> find_target(const std::string& directory_or_device) {
+  struct stat info {};
+  if (stat(directory_or_device.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+    return VolumeTarget{false, blockio::mount_point_of(directory_or_device)};
+  }
+  return VolumeTarget { true, TRY(find_mount_point(directory_or_device)) };
+}
+
 const char* daemon_error_text(int error_number) {
   return error_number == ENOTCONN ? "its daemon has died; unmount it" : std::strerror(error_number);
 }

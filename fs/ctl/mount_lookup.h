@@ -15,6 +15,14 @@ namespace ashlar::ctl {
 // the mounts. not_found, with what to do, when it is not mounted.
 [[nodiscard]] Result<std::string> find_mount_point(const std::string& directory_or_device);
 
+// What the user named where a volume that is not mounted will do as well: then the mount point is empty. A directory is
+// looked for as by find_mount_point(), with its errors.
+struct VolumeTarget {
+  bool is_directory = false;
+  std::string mount_point;
+};
+[[nodiscard]] Result<VolumeTarget> find_target(const std::string& directory_or_device);
+
 // Why something at a mount point failed, in words; of a daemon that is gone what to do.
 [[nodiscard]] const char* daemon_error_text(int error_number);
 

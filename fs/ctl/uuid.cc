@@ -1,11 +1,9 @@
 // ashlarctl uuid MNT|DEVICE [NEW]
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <uuid/uuid.h>
 
 #include <nlohmann/json.hpp>
 
-#include "blockio/mount_table.h"
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/mount_lookup.h"
@@ -43,9 +41,7 @@ Status set_uuid(const std::string& path, const std::string& wanted) {
 }  // namespace
 
 Status uuid(const UuidOptions& options) {
-  struct stat info {};
-  const bool is_directory = stat(options.target.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-  const std::string mount_point = is_directory ? TRY(find_mount_point(options.target)) : blockio::mount_point_of(options.target);
+  const auto [is_directory, mount_point] = TRY(find_target(options.target));
   if (options.wanted) {
     if (mount_point.empty()) return set_uuid(options.target, *options.wanted);
     return fail(ErrorCode::busy, fmt::format("{}: mounted at {}: the UUID is changed while the volume is not",

@@ -1,6 +1,7 @@
 #include "fs/fuse/caller.h"
 
 #include <fmt/core.h>
+#include <linux/capability.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -48,6 +49,11 @@ bool has_capability(fuse_req_t request, unsigned capability) {
   const std::optional<std::uint64_t> capabilities = effective_capabilities(caller->pid);
   if (!capabilities) return caller->uid == 0;
   return (*capabilities >> capability & 1U) != 0 && is_in_our_user_namespace(caller->pid);
+}
+
+Status require_owner(fuse_req_t request, uid_t owner) {
+  if (fuse_req_ctx(request)->uid == owner || has_capability(request, CAP_FOWNER)) return {};
+  return fail(ErrorCode::not_permitted);
 }
 
 bool is_in_group(fuse_req_t request, gid_t group) {

@@ -1,7 +1,5 @@
 #include "fs/fuse/defragment_control.h"
 
-#include <linux/capability.h>
-
 #include "fs/fuse/caller.h"
 #include "fs/fuse/ioctl_argument.h"
 
@@ -13,7 +11,7 @@ Status defragment_step(fuse_req_t request, InodeNumber inode, DefragmentExchange
   volume::Volume& volume = volume_of(request);
   if (exchange.version != kDefragmentVersion) return fail(ErrorCode::not_supported);
   const volume::Attributes attributes = TRY(volume.attributes(context, inode));
-  if (context.uid != attributes.uid && !has_capability(request, CAP_FOWNER)) return fail(ErrorCode::not_permitted);
+  TRY(require_owner(request, attributes.uid));
   volume::DefragmentRequest wanted;
   wanted.inode = inode;
   wanted.position = exchange.position;

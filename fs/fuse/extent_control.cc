@@ -1,7 +1,5 @@
 #include "fs/fuse/extent_control.h"
 
-#include <linux/capability.h>
-
 #include "fs/fuse/caller.h"
 #include "fs/fuse/ioctl_argument.h"
 
@@ -21,7 +19,7 @@ Status list_extents(fuse_req_t request, InodeNumber inode, ExtentExchange& excha
   volume::Volume& volume = volume_of(request);
   if (exchange.version != kExtentVersion) return fail(ErrorCode::not_supported);
   const volume::Attributes attributes = TRY(volume.attributes(context, inode));
-  if (context.uid != attributes.uid && !has_capability(request, CAP_FOWNER)) return fail(ErrorCode::not_permitted);
+  TRY(require_owner(request, attributes.uid));
   const volume::ExtentList list = TRY(volume.list_extents(context, inode, exchange.position, kExtentsPerExchange));
   exchange = {};
   exchange.version = kExtentVersion;

@@ -26,6 +26,22 @@ CommandResult trim(std::vector<std::string> arguments) {
   return run(arguments);
 }
 
+void write_durably(const MountedVolume& volume, const std::string& name, char fill) {
+  const std::string data(kFileBytes, fill);
+  const int fd = open((volume.root() / name).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(write(fd, data.data(), data.size()), static_cast<ssize_t>(data.size()));
+  ASSERT_EQ(fsync(fd), 0);
+  close(fd);
+}
+
+// Bytes that the image holds of the machine's disk.
+std::uint64_t image_bytes_of(const MountedVolume& volume) {
+  struct stat info {};
+  EXPECT_EQ(stat(volume.device().image().c_str(), &info), 0);
+  return static_cast<std::uint64_t>(info.st_blocks) * 512;
+}
+
 class Trimmed : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -37,20 +53,8 @@ class Trimmed : public ::testing::Test {
   }
 
   [[nodiscard]] std::string root() const { return volume_->root().string(); }
-  void write_file(const std::string& name, char fill) const {
-    const std::string data(kFileBytes, fill);
-    const int fd = open((volume_->root() / name).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-    ASSERT_GE(fd, 0);
-    ASSERT_EQ(write(fd, data.data(), data.size()), static_cast<ssize_t>(data.size()));
-    ASSERT_EQ(fsync(fd), 0);
-    close(fd);
-  }
-  // Bytes that the image holds of the machine's disk.
-  [[nodiscard]] std::uint64_t image_bytes() const {
-    struct stat info {};
-    EXPECT_EQ(stat(volume_->device().image().c_str(), &info), 0);
-    return static_cast<std::uint64_t>(info.st_blocks) * 512;
-  }
+  void write_file(const std::string& name, char fill) const { write_durably(*volume_, name, fill); }
+  [[nodiscard]] std::uint64_t image_bytes() const { return image_bytes_of(*volume_); }
 
   std::unique_ptr<MountedVolume> volume_;
 };
@@ -124,19 +128,8 @@ class Discarded : public ::testing::TestWithParam<DeviceKind> {
     volume_ = std::make_unique<MountedVolume>(GetParam(), 1ULL << 30);
     ASSERT_TRUE(succeeded(volume_->format()));
   }
-  void fill(const std::string& name) const {
-    const std::string data(kFileBytes, 'x');
-    const int fd = open((volume_->root() / name).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-    ASSERT_GE(fd, 0);
-    ASSERT_EQ(write(fd, data.data(), data.size()), static_cast<ssize_t>(data.size()));
-    ASSERT_EQ(fsync(fd), 0);
-    close(fd);
-  }
-  [[nodiscard]] std::uint64_t image_bytes() const {
-    struct stat info {};
-    EXPECT_EQ(stat(volume_->device().image().c_str(), &info), 0);
-    return static_cast<std::uint64_t>(info.st_blocks) * 512;
-  }
+  void fill(const std::string& name) const { write_durably(*volume_, name, 'x'); }
+  [[nodiscard]] std::uint64_t image_bytes() const { return image_bytes_of(*volume_); }
   [[nodiscard]] std::string status() const {
     return run({program("ashlarctl"), "stat", "--json", volume_->root().string()}).output;
   }

@@ -38,7 +38,7 @@ TEST(ReferenceCounts, HoldsWhatNoByteHolds) {
 
 TEST(ReferenceCounts, AgreesWithAMap) {
   constexpr int kSteps = 200'000;
-  std::mt19937_64 random(20);  // NOLINT(cert-msc51-cpp): the same run every time
+  std::mt19937_64 random(20);
   std::map<std::uint64_t, std::uint64_t> model;
   ReferenceCounts counts;
   for (int step = 0; step < kSteps; ++step) {
