@@ -20,6 +20,11 @@ constexpr std::size_t kNodesOfRemovalStep = 44;
 constexpr double kCheckpointLogFill = 0.5;
 constexpr std::uint64_t kCheckpointDirtyShare = 2;
 
+// Zones for metadata have room for the nodes there are divided by this: looking for what lies in them means reading the
+// whole tree.
+constexpr std::uint64_t kTreeShareOfZones = 4;
+constexpr std::uint64_t kLeastNodesOfZones = 64;
+
 template <typename Outcome>
 bool is_no_space(const Outcome& outcome) {
   return !outcome && outcome.error().code() == ErrorCode::no_space;
@@ -106,9 +111,13 @@ Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& 
       retry.start_over();
       continue;
     }
-    if (!TRY(retry.make_space())) return filled;
+    if (TRY(retry.make_space())) continue;
+    node_shortages.fetch_add(1, std::memory_order_relaxed);
+    return filled;
   }
 }
+
+std::uint64_t Store::node_shortages() const noexcept { return state_->node_shortages.load(std::memory_order_relaxed); }
 
 Result<SpaceClaim> Store::State::claim(Store& store, blockio::IoQueue& io, std::span<const std::byte> record,
                                        CommitKind kind) {
@@ -206,7 +215,11 @@ Result<BlockRun> Store::State::allocate(blockio::IoQueue& io, const AllocationRe
     retry.begin();
     Result<BlockRun> run = allocator->allocate(io, request);
     if (is_no_space(run) && write_behind->give_back_reserve()) run = allocator->allocate(io, request);
-    if (!is_no_space(run) || !TRY(retry.make_space())) return run;
+    if (!is_no_space(run)) return run;
+    if (TRY(retry.make_space())) continue;
+    // Whoever wants a run of some length asks for a shorter one next.
+    if (request.minimum != 1 || !allocator->close_metadata_zones()) return run;
+    retry.start_over();
   }
 }
 
@@ -218,6 +231,15 @@ Result<Allocation> Store::allocate(blockio::IoQueue& io, const AllocationRequest
     }
   }
   return Allocation(*this, TRY(std::move(run)));
+}
+
+Result<std::vector<BlockRun>> Store::open_metadata_zones(blockio::IoQueue& io) {
+  State& state = *state_;
+  TRY(state.check_writable());
+  state.write_behind->give_back_reserve();  // what is written next is not to lie there
+  const std::uint64_t nodes = state.placed_nodes.load(std::memory_order_relaxed) + state.tree->dirty_nodes();
+  const std::uint64_t blocks = std::max(nodes / kTreeShareOfZones, kLeastNodesOfZones) * format::kCopies;
+  return state.allocator->open_metadata_zones(io, blocks * state.layout().node_blocks());
 }
 
 Result<Allocation> Store::write_behind(blockio::IoQueue& io, std::span<const iovec> pieces, std::uint64_t blocks) {

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "blockio/block_device.h"
 #include "fs/base/result.h"
@@ -135,6 +136,12 @@ class Store {
   // for one that is not ordinary, as few blocks as it takes.
   [[nodiscard]] Result<Allocation> allocate(blockio::IoQueue& io, const AllocationRequest& request,
                                             CommitKind kind = CommitKind::ordinary);
+
+  // How often commit() or claim_space() said no_space for want of places for nodes. Blocks may be free nevertheless,
+  // but scattered: see Allocator::open_metadata_zones(). Then the caller may move the file data out of the zones that
+  // are opened here. allocate() closes all zones before it says no_space.
+  [[nodiscard]] std::uint64_t node_shortages() const noexcept;
+  [[nodiscard]] Result<std::vector<BlockRun>> open_metadata_zones(blockio::IoQueue& io);
 
   // Takes whole blocks of file data (at most WriteBehind::kMaxWriteBytes) into memory and returns where they will lie;
   // they are on the device before a record committed later is durable, and before settle() returns. Empty when no run

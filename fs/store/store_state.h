@@ -144,6 +144,7 @@ struct Store::State {
       0};  // nodes whose blocks are committed: of the last tree and what a checkpoint adds
   std::atomic<std::uint64_t> placing_nodes{0};  // of the running checkpoint, still counted dirty by the tree
   std::atomic<std::size_t> claimed_nodes{0};    // places that commits to come have claimed; grows under commit_lock
+  std::atomic<std::uint64_t> node_shortages{0};
   std::atomic<std::uint64_t> nodes_written{0};
   std::atomic<std::uint64_t> syncs{0};
   std::atomic<std::uint64_t> data_errors{0};

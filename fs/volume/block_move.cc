@@ -75,7 +75,7 @@ MovedBlocks blocks_to_move(const ExtentWindow& window, std::uint64_t first, std:
 class BlockMove {
  public:
   BlockMove(VolumeState& volume, blockio::IoQueue& io, Inode& inode, std::uint64_t first, std::uint64_t end,
-            store::Allocation& target, std::span<std::byte> buffer)
+            store::Allocation& target, std::span<std::byte> buffer, store::CommitKind kind)
       : volume_(volume),
         io_(io),
         inode_(inode),
@@ -83,6 +83,7 @@ class BlockMove {
         end_(end),
         target_(target),
         buffer_(buffer),
+        kind_(kind),
         most_(std::min(buffer.size(), kMaxWriteBytes) / volume.block_size) {}
 
   Result<std::uint64_t> run();
@@ -105,6 +106,7 @@ class BlockMove {
   const std::uint64_t end_;
   store::Allocation& target_;
   const std::span<std::byte> buffer_;
+  const store::CommitKind kind_;
   const std::uint64_t most_;  // blocks
   MovedBlocks moved_;
   std::uint64_t version_ = 0;  // of the inode when moved_ was looked at
@@ -210,7 +212,8 @@ Status BlockMove::commit_move(ExtentWindow& window) {
   StagedInode staged(inode_);
   store::Transaction transaction;
   stage(window, transaction);
-  TRY(commit(volume_, io_, transaction, {&staged}));
+  const bool grows = kind_ == store::CommitKind::replacing && window.has_more_items();
+  TRY(commit(volume_, io_, transaction, {&staged}, grows ? store::CommitKind::filling : kind_));
   const std::lock_guard streaming(inode_.allocation_stream.lock);
   for (const Stretch& stretch : moved_.stretches) {
     inode_.allocation_stream.moved(stretch.file_block, {target + stretch.at, stretch.count});
@@ -221,8 +224,9 @@ Status BlockMove::commit_move(ExtentWindow& window) {
 }  // namespace
 
 Result<std::uint64_t> move_blocks(VolumeState& volume, blockio::IoQueue& io, Inode& inode, std::uint64_t first,
-                                  std::uint64_t end, store::Allocation& target, std::span<std::byte> buffer) {
-  return BlockMove(volume, io, inode, first, end, target, buffer).run();
+                                  std::uint64_t end, store::Allocation& target, std::span<std::byte> buffer,
+                                  store::CommitKind kind) {
+  return BlockMove(volume, io, inode, first, end, target, buffer, kind).run();
 }
 
 }  // namespace ashlar::volume

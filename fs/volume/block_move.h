@@ -14,9 +14,11 @@ namespace ashlar::volume {
 // `buffer` (aligned for the device) has room for, in one transaction: contents, size, times, holes and what is
 // preallocated stay as they are, and until it is durable a crash leaves the old blocks. Returns the file block where to
 // go on. That is `end` when nothing more is there, or more than `target` has room for, as another writer may bring
-// about. io_error: a block is not what its checksum says; nothing has moved. Takes the inode's lock.
+// about. io_error: a block is not what its checksum says; nothing has moved. `kind`: ordinary, or
+// replacing for who makes room by it. Takes the inode's lock.
 [[nodiscard]] Result<std::uint64_t> move_blocks(VolumeState& volume, blockio::IoQueue& io, Inode& inode,
                                                 std::uint64_t first, std::uint64_t end, store::Allocation& target,
-                                                std::span<std::byte> buffer);
+                                                std::span<std::byte> buffer,
+                                                store::CommitKind kind = store::CommitKind::ordinary);
 
 }  // namespace ashlar::volume

@@ -70,6 +70,8 @@ class ExtentWindow {
   void stage(store::Transaction& transaction) const;
   // Blocks that the inode has more, or fewer, than when this was loaded.
   [[nodiscard]] std::int64_t block_change() const noexcept;
+  // Whether there are more items than when this was loaded.
+  [[nodiscard]] bool has_more_items() const noexcept { return extents_.size() > loaded_.size(); }
 
  private:
   [[nodiscard]] Status append(const format::Key& key, std::span<const std::byte> value);

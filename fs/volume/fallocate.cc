@@ -103,6 +103,8 @@ store::CommitKind RangeChange::kind(const ExtentWindow& window) const noexcept {
   // All of it was there already.
   if (what_.fills && !what_.empties && window.block_change() == 0) return store::CommitKind::replacing;
   if (what_.fills) return store::CommitKind::ordinary;
+  // A hole in the middle of an extent: many of them must not take what deleting needs.
+  if (window.has_more_items()) return store::CommitKind::filling;
   const bool zeroes = edges_[0] || edges_[1];
   return zeroes && window.block_change() >= 0 ? store::CommitKind::zeroing : store::CommitKind::freeing;
 }

@@ -37,16 +37,4 @@ namespace ashlar::volume {
 
 void count_blocks(format::InodeItem& item, const ExtentWindow& window) noexcept;
 
-// Runs `operation` (a callable returning Status or a Result); when it lacks space and removals are waiting or have
-// ended meanwhile, again after those. No inode may be locked.
-template <typename Operation>
-auto with_space_retry(VolumeState& volume, blockio::IoQueue& io, Operation operation) {
-  const std::uint64_t ended = volume.reaper.ended();
-  auto result = operation();
-  if (result || result.error().code() != ErrorCode::no_space) return result;
-  if (!volume.reaper.has_work() && volume.reaper.ended() == ended) return result;
-  volume.reaper.finish(io);
-  return operation();
-}
-
 }  // namespace ashlar::volume

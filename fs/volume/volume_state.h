@@ -15,6 +15,7 @@
 #include "fs/volume/inode_table.h"
 #include "fs/volume/read_around.h"
 #include "fs/volume/reaper.h"
+#include "fs/volume/space_search.h"
 #include "fs/volume/volume.h"
 
 namespace ashlar::volume {
@@ -33,7 +34,7 @@ namespace ashlar::volume {
 // Of what VolumeOptions gives to the store's cache, one part in so many is for inodes.
 inline constexpr std::size_t kInodeShareOfCache = 8;
 
-// Lock order: rename_lock, inodes in the order of their numbers, then whatever the store and the inode table lock
+// Lock order: evacuations.lock, rename_lock, inodes in the order of their numbers, then whatever the store and the inode table lock
 // inside.
 struct VolumeState {
   VolumeState(std::unique_ptr<store::Store> opened, blockio::BlockDevice& on, const VolumeOptions& with);
@@ -49,6 +50,7 @@ struct VolumeState {
   Reaper reaper;
   // Held while a directory moves to another parent, so that who is above whom stays put meanwhile.
   std::mutex rename_lock;
+  Evacuations evacuations;
   InPlaceWrites in_place_writes;
   ReadAround read_around;
   std::atomic<bool> stopped{false};  // by stop()

@@ -3,10 +3,12 @@
 #include <linux/falloc.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <thread>
 
@@ -205,6 +207,49 @@ TEST_F(Threads, RoomThatARemovalIsMaking) {
     }
   });
   small.check();
+}
+
+// All of them find no place for a node, and one moves data out of the way, which others overwrite and remove.
+TEST_F(Threads, DataIsMovedOutOfTheWayUnderItsWriters) {
+  constexpr Geometry kGeometry{16ULL << 20, 4096, 16384};
+  Rig small{kGeometry, with_threads()};
+  Volume& volume = small.volume();
+  std::uint64_t many = 0;
+  for (;; ++many) {
+    const std::string name = "old" + std::to_string(many);
+    const auto made = volume.make_node(small.context(), kRootInode, name, {S_IFREG | 0644, 0});
+    if (!made) break;
+    const std::string data = pattern(4096, static_cast<unsigned>(many));
+    const bool written = volume.write(small.context(), made->inode, 0, bytes_of(data), false).has_value();
+    small.forget(made->inode);
+    if (!written) break;
+  }
+  for (std::uint64_t i = 0; i < many; i += 2) {
+    ASSERT_TRUE(volume.unlink(small.context(), kRootInode, "old" + std::to_string(i)));
+  }
+  std::array<std::uint64_t, kThreads> made_by{};
+  run_on(small, [&](unsigned id, Context& context) {
+    for (std::uint64_t i = 0;; ++i) {
+      const std::string name = "new" + std::to_string(id) + "-" + std::to_string(i);
+      if (!volume.make_symlink(context, kRootInode, name, std::string(200, 'x'))) break;
+      made_by[id] = i;
+      const std::uint64_t old = (i * kThreads + id) * 2 + 1;
+      if (old >= many) continue;
+      const auto found = volume.lookup(context, kRootInode, "old" + std::to_string(old));
+      ASSERT_TRUE(found);
+      const std::string data = pattern(4096, static_cast<unsigned>(old + many));
+      const Status written = volume.write(context, found->inode, 0, bytes_of(data), false, every_other(i));
+      EXPECT_TRUE(written || written.error().code() == ErrorCode::no_space);
+      volume.forget(context.io, found->inode, 1);
+    }
+  });
+  EXPECT_GT(std::accumulate(made_by.begin(), made_by.end(), std::uint64_t{0}), many);
+  small.check();
+  for (std::uint64_t i = 1; i < many; i += 2) {
+    const std::string found = small.read(small.find(kRootInode, "old" + std::to_string(i)), 0, 8192);
+    if (found == pattern(4096, static_cast<unsigned>(i + many))) continue;
+    ASSERT_TRUE(same(found, pattern(4096, static_cast<unsigned>(i)))) << i;
+  }
 }
 
 TEST_F(Threads, NamesFoughtOver) {

@@ -23,7 +23,7 @@ Allocator::State::State(const format::Superblock& superblock, GroupTable group_t
     const std::uint32_t free_blocks = table[group].free_blocks;
     groups[group].free_now = free_blocks;
     groups[group].free_committed = free_blocks;
-    groups[group].longest = free_blocks;
+    groups[group].longest.fill(free_blocks);
   }
   rewind_metadata();
 }
@@ -67,7 +67,7 @@ void Allocator::State::make_free(Piece piece) {
   Group& group = groups[piece.group];
   group.bitmaps->busy.clear(piece.first, piece.count);
   group.free_now += piece.count;
-  group.longest = group.free_now;  // it may have joined its neighbours: look again
+  group.longest.fill(group.free_now);  // it may have joined its neighbours: look again
   free_now += piece.count;
 }
 

@@ -24,6 +24,7 @@ enum class Purpose : std::uint8_t {
   data,      // near the goal, long runs
   metadata,  // tree nodes: apart from data
 };
+inline constexpr std::size_t kPurposes = 2;
 
 struct AllocationRequest {
   Purpose purpose = Purpose::data;
@@ -75,6 +76,13 @@ class Allocator {
   // count 0 when there is none. Taken as by allocate(), but wherever it is: for telling the device what is free.
   [[nodiscard]] Result<BlockRun> take_free(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum,
                                            std::uint64_t maximum);
+  // Keeps about `blocks` blocks, where most of them are free already, for metadata: what holds data there can be moved
+  // elsewhere, for which there is room, and no data comes to lie there as long as the zones are open. Ascending;
+  // they stay until close_metadata_zones(), or until more than kMaxMetadataZones are opened. no_space: not worth it.
+  [[nodiscard]] Result<std::vector<BlockRun>> open_metadata_zones(blockio::IoQueue& io, std::uint64_t blocks);
+  static constexpr std::size_t kMaxMetadataZones = 64;
+  // Whether there were any.
+  bool close_metadata_zones();
   // Gives back what was allocated and not committed.
   void cancel(BlockRun run);
 

@@ -28,7 +28,8 @@ struct Allocator::State {
   struct Group {
     std::uint32_t free_now = 0;        // clear bits of busy
     std::uint32_t free_committed = 0;  // clear bits of committed
-    std::uint32_t longest = 0;         // no run of free blocks is longer; may be too high
+    // By purpose: no run of free blocks that it may have is longer; may be too high.
+    std::array<std::uint32_t, kPurposes> longest{};
     bool broken = false;               // its bitmap could not be had: nothing is allocated here
     bool changed = false;              // since the last freeze
     bool frozen = false;               // the running checkpoint writes it
@@ -76,12 +77,31 @@ struct Allocator::State {
   [[nodiscard]] bool evictable(const Group& group) const noexcept;
 
   // searching.cc
+  [[nodiscard]] std::uint32_t longest(std::uint32_t group, Purpose purpose) const noexcept {
+    return groups[group].longest[static_cast<std::size_t>(purpose)];
+  }
+  void note_longest(Group& group, Purpose purpose, bool closed, std::uint32_t longest);
   [[nodiscard]] BlockNumber search_start(const AllocationRequest& request) const;
   [[nodiscard]] std::optional<BlockRun> take_at_goal(std::uint32_t group, const AllocationRequest& request);
   [[nodiscard]] std::optional<BlockRun> take_in_group(std::uint32_t group, std::uint32_t from, std::uint64_t wanted,
                                                       std::uint64_t acceptable, const AllocationRequest& request);
   BlockRun take(std::uint32_t group, Bitmap::Run run, const AllocationRequest& request);
   void rewind_metadata();
+
+  // metadata_zones.cc
+  // Of the chunks of so many blocks that a group, in memory, is made of, the one with the most that are free; none of
+  // a chunk that touches a zone.
+  struct Chunk {
+    BlockRun run;
+    std::uint64_t free = 0;
+  };
+  [[nodiscard]] std::optional<Chunk> emptiest_chunk(std::uint32_t group, std::uint64_t blocks) const;
+  [[nodiscard]] std::optional<BlockRun> choose_zone(std::uint32_t group, std::uint64_t most) const;
+  [[nodiscard]] std::vector<std::uint32_t> emptiest_groups() const;
+  void open_zone(BlockRun zone);
+  void forget_longest(BlockRun zone);
+  // What data may not have in a group that zones touch; nothing for other groups, and for metadata.
+  [[nodiscard]] std::optional<Bitmap> closed_to_data(std::uint32_t group, Purpose purpose) const;
 
   // What keeps the books, everywhere: the group's bitmaps are in memory.
   void commit_allocate(BlockRun run);
@@ -117,6 +137,7 @@ struct Allocator::State {
   std::size_t hand = 0;               // of eviction, into loaded
   BlockNumber data_cursor;
   std::array<BlockNumber, 2> metadata_cursors;  // of first and of second copies
+  std::deque<BlockRun> metadata_zones;          // each in one group; the oldest first
 
   std::vector<std::uint32_t> changed_groups;
   std::vector<std::uint32_t> frozen_groups;

@@ -98,7 +98,8 @@ void Allocator::State::adopt_growth() {
   for (std::uint32_t index = before; index < groups.size(); ++index) {
     const std::uint32_t free_blocks = table[index].free_blocks;
     Group& group = groups[index];
-    group.free_now = group.free_committed = group.longest = free_blocks;
+    group.free_now = group.free_committed = free_blocks;
+    group.longest.fill(free_blocks);
     free_now += free_blocks;
     free_committed += free_blocks;
   }

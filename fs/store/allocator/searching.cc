@@ -38,8 +38,9 @@ Lengths lengths_to_try(const AllocationRequest& request, std::uint64_t group_blo
 }  // namespace
 
 // Metadata begins in the middle of the volume, its second copies at three quarters, and begins there anew after every
-// checkpoint: it stays together, in what the checkpoints before gave back.
+// checkpoint: it stays together, in what the checkpoints before gave back. Where there are zones for it, in the latest.
 void Allocator::State::rewind_metadata() {
+  if (!metadata_zones.empty()) return metadata_cursors.fill(metadata_zones.back().first);
   metadata_cursors[0] = BlockNumber{layout().block_count() / 2};
   metadata_cursors[1] = BlockNumber{layout().block_count() / 4 * 3};
 }
@@ -58,7 +59,7 @@ BlockRun Allocator::State::take(std::uint32_t group_index, Bitmap::Run run, cons
   group.bitmaps->busy.set(run.first, count);
   group.bitmaps->touched = true;
   group.free_now -= count;
-  group.longest = std::min(group.longest, group.free_now);
+  for (std::uint32_t& longest : group.longest) longest = std::min(longest, group.free_now);
   free_now -= count;
   const BlockRun taken{layout().group_first(group_index) + run.first, count};
   if (request.purpose == Purpose::metadata) {
@@ -72,9 +73,19 @@ BlockRun Allocator::State::take(std::uint32_t group_index, Bitmap::Run run, cons
 std::optional<BlockRun> Allocator::State::take_at_goal(std::uint32_t group, const AllocationRequest& request) {
   const auto first = static_cast<std::uint32_t>(request.goal - layout().group_first(group));
   const auto limit = static_cast<std::uint32_t>(std::min<std::uint64_t>(request.maximum, layout().group_blocks()));
-  const std::uint32_t length = groups[group].bitmaps->busy.clear_length(first, limit);
+  const std::optional<Bitmap> closed = closed_to_data(group, request.purpose);
+  const std::uint32_t length = (closed ? *closed : groups[group].bitmaps->busy).clear_length(first, limit);
   if (length < std::max(request.minimum, request.maximum / kGoodPartAtGoal)) return std::nullopt;
   return take(group, Bitmap::Run{first, length}, request);
+}
+
+// `closed`: a part of the group was, so that this holds for nobody else.
+void Allocator::State::note_longest(Group& group, Purpose purpose, bool closed, std::uint32_t longest) {
+  if (closed) {
+    group.longest[static_cast<std::size_t>(purpose)] = longest;
+  } else {
+    for (std::uint32_t& known : group.longest) known = std::min(known, longest);
+  }
 }
 
 // From a run of `wanted` blocks if the group has one, else from its longest if that is `acceptable`. Wanting more than
@@ -83,11 +94,12 @@ std::optional<BlockRun> Allocator::State::take_in_group(std::uint32_t group_inde
                                                         std::uint64_t wanted, std::uint64_t acceptable,
                                                         const AllocationRequest& request) {
   Group& group = groups[group_index];
-  const Bitmap& busy = group.bitmaps->busy;
+  const std::optional<Bitmap> closed = closed_to_data(group_index, request.purpose);
+  const Bitmap& busy = closed ? *closed : group.bitmaps->busy;
   const auto wanted_bits = static_cast<std::uint32_t>(wanted);
   Bitmap::Run run = busy.find_clear(from, wanted_bits);
   if (run.count < wanted && from != 0) run = busy.find_clear(0, wanted_bits);
-  if (run.count < wanted) group.longest = run.count;  // seen all of it
+  if (run.count < wanted) note_longest(group, request.purpose, closed.has_value(), run.count);  // seen all of it
   if (run.count < acceptable) return std::nullopt;
   if (wanted > request.maximum) {
     run.first += wanted_bits / 2;
@@ -115,9 +127,11 @@ Result<BlockRun> Allocator::allocate(blockio::IoQueue& io, const AllocationReque
   // Whether the group may hold such a run, with its bitmaps then in memory.
   const auto may_hold = [&](std::uint32_t index, std::uint64_t length) {
     const State::Group& group = state.groups[index];
-    if (group.broken || group.free_now < length || group.longest < length) return false;
+    if (group.broken || group.free_now < length || state.longest(index, request.purpose) < length) {
+      return false;
+    }
     Status loaded = state.load(lock, io, index);
-    if (loaded) return state.groups[index].longest >= length;
+    if (loaded) return state.longest(index, request.purpose) >= length;
     if (loaded.error().code() != ErrorCode::out_of_memory) {  // which passes
       state.groups[index].broken = true;
       log(LogLevel::error, "nothing more is allocated in group {}: {}", index, loaded.error().message());

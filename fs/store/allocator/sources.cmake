@@ -6,4 +6,5 @@ set(ALLOCATOR_SOURCES
   allocator/freezing.cc
   allocator/group_table.cc
   allocator/growing.cc
+  allocator/metadata_zones.cc
   allocator/searching.cc)
