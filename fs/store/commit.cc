@@ -102,8 +102,8 @@ Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& 
     }
     if (!is_no_space(filled)) return filled;
     if (claims > claimed && claimed == 0 && waits++ < kMaxClaimWaits) {
-      claimed_nodes.wait(claims);  // who has one waits for nobody
       retry.start_over();
+      claimed_nodes.wait(claims);  // who has one waits for nobody who waits here
       continue;
     }
     if (!TRY(retry.make_space())) return filled;

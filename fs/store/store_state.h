@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "fs/base/fair_shared_mutex.h"
 #include "fs/claim/volume_claim.h"
 #include "fs/store/current_layout.h"
 #include "fs/store/discard_list.h"
@@ -78,8 +79,10 @@ struct Store::State {
   [[nodiscard]] bool give_up_node_place();
 
   // Discarding (upkeep.cc). discard_free(): all of `within` that is free in runs of at least `minimum` blocks; how many
-  // blocks that were. It ends early where most of what is free on the volume would be set aside.
-  [[nodiscard]] Result<std::uint64_t> discard_free(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum);
+  // blocks that were. It ends early where most of what is free on the volume would be set aside, and `until` then, when
+  // `within` becomes what it has not come to.
+  [[nodiscard]] Result<std::uint64_t> discard_free(blockio::IoQueue& io, BlockRun& within, std::uint64_t minimum,
+                                                   std::chrono::steady_clock::time_point until);
   void begin_online_discard();
   [[nodiscard]] bool discards_online() const;
   bool discard_freed(blockio::IoQueue& io);  // Store's
@@ -135,8 +138,9 @@ struct Store::State {
   std::unique_ptr<DiscardList> online_discard;  // none unless asked for, and the device can
   std::atomic<bool> online_discard_failed{false};
   std::atomic<std::uint64_t> discarded_blocks{0};
-  std::mutex discard_lock;                 // one run of blocks is discarded at a time
-  std::atomic<std::uint64_t> discards{0};  // odd: a run is set aside for that
+  // Held while a run of blocks is set aside for discarding: one at a time. Shared by who is short of space, so that
+  // none is set aside meanwhile. After grow_lock, before checkpoint_lock.
+  FairSharedMutex discard_lock;
 
   std::mutex commit_lock;  // orders tree, allocator and log alike
   std::atomic<std::uint64_t> next_inode{1};
