@@ -88,6 +88,12 @@ bool Store::State::give_up_node_place() {
   return true;
 }
 
+Result<bool> Store::State::give_back_gathered(blockio::IoQueue& io) {
+  Result<bool> any = write_behind->give_back(io);
+  if (!any) stop_if_data_lost(io);
+  return any;
+}
+
 bool Store::State::checkpoint_frees_space() const { return allocator->waiting() != 0 || tree->dirty_nodes() != 0; }
 
 Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind,
@@ -97,7 +103,7 @@ Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& 
     retry.begin();
     const std::size_t claims = claimed_nodes.load(std::memory_order_relaxed);
     Status filled = pool->fill(io, nodes_needed(demand, kind, claimed));
-    if (is_no_space(filled) && write_behind->give_back_reserve()) {
+    if (is_no_space(filled) && TRY(give_back_gathered(io))) {
       filled = pool->fill(io, nodes_needed(demand, kind, claimed));
     }
     if (!is_no_space(filled)) return filled;
@@ -205,7 +211,7 @@ Result<BlockRun> Store::State::allocate(blockio::IoQueue& io, const AllocationRe
     TRY(check_writable());
     retry.begin();
     Result<BlockRun> run = allocator->allocate(io, request);
-    if (is_no_space(run) && write_behind->give_back_reserve()) run = allocator->allocate(io, request);
+    if (is_no_space(run) && TRY(give_back_gathered(io))) run = allocator->allocate(io, request);
     if (!is_no_space(run) || !TRY(retry.make_space())) return run;
   }
 }

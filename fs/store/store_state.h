@@ -75,6 +75,8 @@ struct Store::State {
   void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
+  // What gathered data has taken and does not need becomes free blocks; whether there was any. May write data.
+  [[nodiscard]] Result<bool> give_back_gathered(blockio::IoQueue& io);
   // A place of the reserve for nodes becomes free blocks; false when no more may be had of it that way.
   [[nodiscard]] bool give_up_node_place();
 
