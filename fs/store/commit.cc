@@ -16,6 +16,8 @@ constexpr int kMaxClaimWaits = 1000;
 constexpr int kMaxLoadRetries = 1000;
 // Places that one step of removing a file may ask for, whatever the size of nodes; see volume::max_items_per_step().
 constexpr std::size_t kNodesOfRemovalStep = 44;
+// Of a transaction, for which places stay when spare ones are given back.
+constexpr std::size_t kUsualPaths = 4;
 // The log's fill and the cache's dirty share from which a checkpoint is due in the background.
 constexpr double kCheckpointLogFill = 0.5;
 constexpr std::uint64_t kCheckpointDirtyShare = 2;
@@ -64,6 +66,13 @@ std::size_t Store::State::nodes_needed(const NodeDemand& demand, CommitKind kind
   return needed + claimed_nodes.load(std::memory_order_relaxed) - claimed + nodes_kept(kind);
 }
 
+// A checkpoint beside may be taking places meanwhile, and each that it takes is one less that is needed: what it takes
+// between the two looks must not count for both.
+bool Store::State::has_places_for(const NodeDemand& demand, CommitKind kind, std::size_t claimed) const {
+  const std::size_t needed = nodes_needed(demand, kind, claimed);
+  return pool->size() >= needed;
+}
+
 std::size_t Store::State::nodes_kept(CommitKind kind) const noexcept {
   const std::size_t reserve = reserve_nodes.load(std::memory_order_relaxed);
   switch (kind) {
@@ -85,6 +94,17 @@ bool Store::State::give_up_node_place() {
   const std::size_t places = pool->size();
   if (places <= kept) return false;
   pool->trim(places - 1);
+  return true;
+}
+
+// Nodes that were dirty and are gone without ever being written leave their places.
+bool Store::State::give_back_spare_places() {
+  const std::scoped_lock lock(commit_lock);
+  const TreeExtent extent = tree->extent();
+  const std::size_t kept = extent.dirty_nodes + claimed_nodes.load(std::memory_order_relaxed) +
+                           reserve_nodes.load(std::memory_order_relaxed) + kUsualPaths * 2 * extent.height;
+  if (pool->size() <= kept) return false;
+  pool->trim(kept);
   return true;
 }
 
@@ -124,7 +144,7 @@ Result<SpaceClaim> Store::State::claim(Store& store, blockio::IoQueue& io, std::
     if (attempt != 0) TRY(ensure_node_places(io, demand, kind));
     const std::scoped_lock lock(commit_lock);
     TRY(check_writable());
-    if (pool->size() < nodes_needed(demand, kind)) continue;
+    if (!has_places_for(demand, kind)) continue;
     const std::size_t claimed = demand.paths * 2 * tree->height() + demand.leaves;
     claimed_nodes.fetch_add(claimed, std::memory_order_relaxed);
     return SpaceClaim(store, claimed);
@@ -154,7 +174,7 @@ Result<Lsn> Store::State::apply(blockio::IoQueue& io, std::span<const std::byte>
     TRY(check_writable());
     // A damaged volume may hold extents over blocks that are not theirs; giving those back would stop the volume.
     TRY(allocator->check_free(freed));
-    if (pool->size() < nodes_needed(demand, kind, claim.nodes())) continue;
+    if (!has_places_for(demand, kind, claim.nodes())) continue;
     if (!tree->apply(record, prepared)) continue;
     claim.reset();
     allocator->commit(allocated, freed);
@@ -211,6 +231,7 @@ Result<BlockRun> Store::State::allocate(blockio::IoQueue& io, const AllocationRe
     TRY(check_writable());
     retry.begin();
     Result<BlockRun> run = allocator->allocate(io, request);
+    if (is_no_space(run) && give_back_spare_places()) run = allocator->allocate(io, request);
     if (is_no_space(run) && TRY(give_back_gathered(io))) run = allocator->allocate(io, request);
     if (!is_no_space(run) || !TRY(retry.make_space())) return run;
   }

@@ -61,6 +61,8 @@ struct Store::State {
   [[nodiscard]] NodeDemand node_demand(std::span<const std::byte> record) const;
   // Places that the pool must have before such a record is applied, of which `claimed` for itself.
   [[nodiscard]] std::size_t nodes_needed(const NodeDemand& demand, CommitKind kind, std::size_t claimed = 0) const;
+  // Whether it has them; commit_lock is held.
+  [[nodiscard]] bool has_places_for(const NodeDemand& demand, CommitKind kind, std::size_t claimed = 0) const;
   // How many of the reserve stay whatever a commit of that kind needs.
   [[nodiscard]] std::size_t nodes_kept(CommitKind kind) const noexcept;
   [[nodiscard]] Status ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind,
@@ -75,6 +77,9 @@ struct Store::State {
   void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
+  // Places beyond what is dirty, claimed, kept in reserve or needed for the commit to come become free blocks; whether
+  // there were any.
+  [[nodiscard]] bool give_back_spare_places();
   // What gathered data has taken and does not need becomes free blocks; whether there was any. May write data.
   [[nodiscard]] Result<bool> give_back_gathered(blockio::IoQueue& io);
   // A place of the reserve for nodes becomes free blocks; false when no more may be had of it that way.
