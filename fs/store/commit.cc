@@ -213,6 +213,7 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
   Result<Lsn> lsn = state.apply(io, record, allocated, freed, kind, transaction.claim_);
   state.allocator->unpin(touched);
   if (!lsn) {
+    state.tree->resume_eviction();
     state.log->unreserve(record.size());
     return lsn;
   }
