@@ -86,7 +86,7 @@ struct Store::State {
   [[nodiscard]] bool give_up_node_place();
 
   // Discarding (upkeep.cc). discard_free(): all of `within` that is free in runs of at least `minimum` blocks; how many
-  // blocks that were. It ends early where most of what is free on the volume would be set aside, and `until` then, when
+  // blocks that were. It ends early where most of what is free on the volume would be set aside, and at `until`: then
   // `within` becomes what it has not come to.
   [[nodiscard]] Result<std::uint64_t> discard_free(blockio::IoQueue& io, BlockRun& within, std::uint64_t minimum,
                                                    std::chrono::steady_clock::time_point until);

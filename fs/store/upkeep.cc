@@ -40,7 +40,8 @@ Result<std::uint64_t> Store::State::discard_free(blockio::IoQueue& io, BlockRun&
     TRY(check_writable());
     const std::scoped_lock set_aside(discard_lock);
     const std::uint64_t most = std::min(kMaxDiscardBytes / layout().block_size(), allocator->free_now() / kDiscardPart);
-    const BlockRun run = most < minimum ? BlockRun{} : TRY(allocator->take_free(io, within, minimum, most));
+    if (most < minimum) break;
+    const BlockRun run = TRY(allocator->take_free(io, within, minimum, most));
     if (run.count == 0) {
       within = {};
       break;
@@ -106,7 +107,9 @@ bool Store::State::discard_freed(blockio::IoQueue& io) {
     if (!place || stopped.load(std::memory_order_acquire)) return false;
     const Result<std::uint64_t> told = discard_free(io, *place, unit, enough);
     if (told) {
-      if (place->count != 0) online_discard->put_back(*place);
+      if (place->count == 0) continue;
+      online_discard->put_back(*place);
+      if (*told == 0) return false;  // so little is free that this one waits
       continue;
     }
     online_discard_failed.store(true, std::memory_order_relaxed);

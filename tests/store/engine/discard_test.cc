@@ -319,6 +319,46 @@ TEST(CoarseDiscardTest, IsOffWhereItWouldNeverHappen) {
   }
 }
 
+// Discarding sets blocks aside, of which there are too few while the volume is full: what it does not do then it does
+// later.
+TEST(CoarseDiscardTest, WaitsWhileTheVolumeIsNearlyFull) {
+  constexpr std::uint32_t kBlockSize = 4096;
+  constexpr std::uint64_t kUnit = 256;
+  SpoilingDevice spoiling(formatted_image(kBlockSize, kBlockSize));
+  CoarseDevice device(spoiling.device(), kUnit * kBlockSize);
+  const auto io = open_queue(device);
+  auto opened = Store::open(device, *io, with_discard());
+  ASSERT_TRUE(opened);
+  Store& store = **opened;
+  AllocationRequest request;
+  request.goal = BlockNumber{kUnit};
+  request.minimum = request.maximum = kUnit;
+  Result<Allocation> place = store.allocate(*io, request);
+  ASSERT_TRUE(place);
+  const BlockRun run = place->run();
+  ASSERT_EQ(run.first, request.goal);
+  Transaction transaction;
+  transaction.adopt(*std::move(place));
+  transaction.put({InodeNumber{100}, format::ItemKind::inode, 0}, std::vector<std::byte>(8));
+  ASSERT_TRUE(store.commit(*io, transaction));
+  std::vector<Allocation> others;
+  for (std::uint64_t left = store.space().available - kUnit; left != 0;) {
+    request = {};
+    request.maximum = left;
+    Result<Allocation> more = store.allocate(*io, request);
+    ASSERT_TRUE(more);
+    left -= more->run().count;
+    others.push_back(*std::move(more));
+  }
+  give_back(store, *io, run);
+  ASSERT_TRUE(store.checkpoint(*io));
+  EXPECT_FALSE(store.discard_freed(*io));
+  EXPECT_EQ(spoiling.discarded(), 0U);
+  others.clear();
+  while (store.discard_freed(*io)) continue;
+  EXPECT_GE(spoiling.discarded(), kUnit * kBlockSize);
+}
+
 constexpr std::uint64_t kBlocks = 1000;
 
 std::vector<BlockRun> all_of(DiscardList& list, std::uint64_t most = 1U << 20) {
