@@ -16,6 +16,8 @@ constexpr int kMaxClaimWaits = 1000;
 constexpr int kMaxLoadRetries = 1000;
 // Places that one step of removing a file may ask for, whatever the size of nodes; see volume::max_items_per_step().
 constexpr std::size_t kNodesOfRemovalStep = 44;
+// Of a transaction, for which places stay when spare ones are given back.
+constexpr std::size_t kUsualPaths = 4;
 // The log's fill and the cache's dirty share from which a checkpoint is due in the background.
 constexpr double kCheckpointLogFill = 0.5;
 constexpr std::uint64_t kCheckpointDirtyShare = 2;
@@ -69,6 +71,13 @@ std::size_t Store::State::nodes_needed(const NodeDemand& demand, CommitKind kind
   return needed + claimed_nodes.load(std::memory_order_relaxed) - claimed + nodes_kept(kind);
 }
 
+// A checkpoint beside may be taking places meanwhile, and each that it takes is one less that is needed: what it takes
+// between the two looks must not count for both.
+bool Store::State::has_places_for(const NodeDemand& demand, CommitKind kind, std::size_t claimed) const {
+  const std::size_t needed = nodes_needed(demand, kind, claimed);
+  return pool->size() >= needed;
+}
+
 std::size_t Store::State::nodes_kept(CommitKind kind) const noexcept {
   const std::size_t reserve = reserve_nodes.load(std::memory_order_relaxed);
   switch (kind) {
@@ -93,6 +102,23 @@ bool Store::State::give_up_node_place() {
   return true;
 }
 
+// Nodes that were dirty and are gone without ever being written leave their places.
+bool Store::State::give_back_spare_places() {
+  const std::scoped_lock lock(commit_lock);
+  const TreeExtent extent = tree->extent();
+  const std::size_t kept = extent.dirty_nodes + claimed_nodes.load(std::memory_order_relaxed) +
+                           reserve_nodes.load(std::memory_order_relaxed) + kUsualPaths * 2 * extent.height;
+  if (pool->size() <= kept) return false;
+  pool->trim(kept);
+  return true;
+}
+
+Result<bool> Store::State::give_back_gathered(blockio::IoQueue& io) {
+  Result<bool> any = write_behind->give_back(io);
+  if (!any) stop_if_data_lost(io);
+  return any;
+}
+
 bool Store::State::checkpoint_frees_space() const { return allocator->waiting() != 0 || tree->dirty_nodes() != 0; }
 
 Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind,
@@ -102,13 +128,13 @@ Status Store::State::ensure_node_places(blockio::IoQueue& io, const NodeDemand& 
     retry.begin();
     const std::size_t claims = claimed_nodes.load(std::memory_order_relaxed);
     Status filled = pool->fill(io, nodes_needed(demand, kind, claimed));
-    if (is_no_space(filled) && write_behind->give_back_reserve()) {
+    if (is_no_space(filled) && TRY(give_back_gathered(io))) {
       filled = pool->fill(io, nodes_needed(demand, kind, claimed));
     }
     if (!is_no_space(filled)) return filled;
     if (claims > claimed && claimed == 0 && waits++ < kMaxClaimWaits) {
-      claimed_nodes.wait(claims);  // who has one waits for nobody
       retry.start_over();
+      claimed_nodes.wait(claims);  // who has one waits for nobody who waits here
       continue;
     }
     if (TRY(retry.make_space())) continue;
@@ -127,7 +153,7 @@ Result<SpaceClaim> Store::State::claim(Store& store, blockio::IoQueue& io, std::
     if (attempt != 0) TRY(ensure_node_places(io, demand, kind));
     const std::scoped_lock lock(commit_lock);
     TRY(check_writable());
-    if (pool->size() < nodes_needed(demand, kind)) continue;
+    if (!has_places_for(demand, kind)) continue;
     const std::size_t claimed = demand.paths * 2 * tree->height() + demand.leaves;
     claimed_nodes.fetch_add(claimed, std::memory_order_relaxed);
     return SpaceClaim(store, claimed);
@@ -157,7 +183,7 @@ Result<Lsn> Store::State::apply(blockio::IoQueue& io, std::span<const std::byte>
     TRY(check_writable());
     // A damaged volume may hold extents over blocks that are not theirs; giving those back would stop the volume.
     TRY(allocator->check_free(freed));
-    if (pool->size() < nodes_needed(demand, kind, claim.nodes())) continue;
+    if (!has_places_for(demand, kind, claim.nodes())) continue;
     if (!tree->apply(record, prepared)) continue;
     claim.reset();
     allocator->commit(allocated, freed);
@@ -196,6 +222,7 @@ Result<Lsn> Store::commit(blockio::IoQueue& io, Transaction& transaction, Commit
   Result<Lsn> lsn = state.apply(io, record, allocated, freed, kind, transaction.claim_);
   state.allocator->unpin(touched);
   if (!lsn) {
+    state.tree->resume_eviction();
     state.log->unreserve(record.size());
     return lsn;
   }
@@ -214,7 +241,8 @@ Result<BlockRun> Store::State::allocate(blockio::IoQueue& io, const AllocationRe
     TRY(check_writable());
     retry.begin();
     Result<BlockRun> run = allocator->allocate(io, request);
-    if (is_no_space(run) && write_behind->give_back_reserve()) run = allocator->allocate(io, request);
+    if (is_no_space(run) && give_back_spare_places()) run = allocator->allocate(io, request);
+    if (is_no_space(run) && TRY(give_back_gathered(io))) run = allocator->allocate(io, request);
     if (!is_no_space(run)) return run;
     if (TRY(retry.make_space())) continue;
     // Whoever wants a run of some length asks for a shorter one next.
@@ -236,7 +264,7 @@ Result<Allocation> Store::allocate(blockio::IoQueue& io, const AllocationRequest
 Result<std::vector<BlockRun>> Store::open_metadata_zones(blockio::IoQueue& io) {
   State& state = *state_;
   TRY(state.check_writable());
-  state.write_behind->give_back_reserve();  // what is written next is not to lie there
+  static_cast<void>(TRY(state.give_back_gathered(io)));  // what is written next is not to lie there
   const std::uint64_t nodes = state.placed_nodes.load(std::memory_order_relaxed) + state.tree->dirty_nodes();
   const std::uint64_t blocks = std::max(nodes / kTreeShareOfZones, kLeastNodesOfZones) * format::kCopies;
   return state.allocator->open_metadata_zones(io, blocks * state.layout().node_blocks());

@@ -43,6 +43,13 @@ std::optional<BlockRun> DiscardList::next(std::uint64_t most) {
   return whole;
 }
 
+void DiscardList::put_back(BlockRun place) {
+  const std::scoped_lock lock(mutex_);
+  const BlockNumber first{place.first.value() / unit_ * unit_};
+  places_.push_back({first, place.end() - first});
+  arranged_ = false;
+}
+
 void DiscardList::clear() {
   const std::scoped_lock lock(mutex_);
   places_.clear();

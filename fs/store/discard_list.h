@@ -26,6 +26,8 @@ class DiscardList {
   // a part of a unit stands for the unit, the rest of which may have been free before. Of a longer one than `most`
   // blocks (a unit at least), the end.
   [[nodiscard]] std::optional<BlockRun> next(std::uint64_t most);
+  // The end of a place that next() returned, from the unit on in which it begins.
+  void put_back(BlockRun place);
   void clear();
 
  private:

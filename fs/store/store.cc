@@ -13,8 +13,10 @@
 namespace ashlar::store {
 namespace {
 
-// Times that close() goes on telling the device what is free: whoever unmounts does not wait for ever.
+// Times that close() goes on telling the device what is free, and for how long on a slow one: whoever unmounts does not
+// wait for ever.
 constexpr int kDiscardsAtClose = 256;
+constexpr std::chrono::seconds kDiscardsAtCloseFor{30};
 // Freed bytes that get a checkpoint at the next turn of the background thread where the device is told of them.
 constexpr std::uint64_t kDiscardWorthACheckpoint = 64ULL << 20;
 
@@ -87,7 +89,10 @@ Status Store::close(blockio::IoQueue& io) {
   if (state_->options.read_only || state_->closed) return {};
   Status closed = state_->checkpoint(io, true);
   if (closed) {
-    for (int times = 0; times < kDiscardsAtClose && state_->discard_freed(io); ++times) continue;
+    const auto enough = std::chrono::steady_clock::now() + kDiscardsAtCloseFor;
+    for (int times = 0; times < kDiscardsAtClose && state_->discard_freed(io); ++times) {
+      if (std::chrono::steady_clock::now() >= enough) break;
+    }
     // The device may be somebody else's soon.
     state_->closed = true;
     state_->stopped.store(true, std::memory_order_release);

@@ -96,7 +96,7 @@ struct GrowOutcome {
 };
 
 // Thread-safe. Every call that may do I/O takes the calling thread's own queue. Lock order: grow_lock,
-// checkpoint_lock, commit_lock, then the locks inside log, allocator and tree, one at a time.
+// discard_lock, checkpoint_lock, commit_lock, then the locks inside log, allocator and tree, one at a time.
 class Store {
  public:
   // Chooses the superblock, replays the log, and unless read-only makes a first checkpoint that begins a new log epoch.

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "fs/base/fair_shared_mutex.h"
 #include "fs/claim/volume_claim.h"
 #include "fs/store/current_layout.h"
 #include "fs/store/discard_list.h"
@@ -60,6 +61,8 @@ struct Store::State {
   [[nodiscard]] NodeDemand node_demand(std::span<const std::byte> record) const;
   // Places that the pool must have before such a record is applied, of which `claimed` for itself.
   [[nodiscard]] std::size_t nodes_needed(const NodeDemand& demand, CommitKind kind, std::size_t claimed = 0) const;
+  // Whether it has them; commit_lock is held.
+  [[nodiscard]] bool has_places_for(const NodeDemand& demand, CommitKind kind, std::size_t claimed = 0) const;
   // How many of the reserve stay whatever a commit of that kind needs.
   [[nodiscard]] std::size_t nodes_kept(CommitKind kind) const noexcept;
   [[nodiscard]] Status ensure_node_places(blockio::IoQueue& io, const NodeDemand& demand, CommitKind kind,
@@ -74,12 +77,19 @@ struct Store::State {
   void stop_if_data_lost(blockio::IoQueue& io);  // gathered data that transactions name already
   // Asks for a checkpoint, and for what is reserved without need, before it says no_space.
   [[nodiscard]] Result<BlockRun> allocate(blockio::IoQueue& io, const AllocationRequest& request);
+  // Places beyond what is dirty, claimed, kept in reserve or needed for the commit to come become free blocks; whether
+  // there were any.
+  [[nodiscard]] bool give_back_spare_places();
+  // What gathered data has taken and does not need becomes free blocks; whether there was any. May write data.
+  [[nodiscard]] Result<bool> give_back_gathered(blockio::IoQueue& io);
   // A place of the reserve for nodes becomes free blocks; false when no more may be had of it that way.
   [[nodiscard]] bool give_up_node_place();
 
   // Discarding (upkeep.cc). discard_free(): all of `within` that is free in runs of at least `minimum` blocks; how many
-  // blocks that were. It ends early where most of what is free on the volume would be set aside.
-  [[nodiscard]] Result<std::uint64_t> discard_free(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum);
+  // blocks that were. It ends early where most of what is free on the volume would be set aside, and at `until`: then
+  // `within` becomes what it has not come to.
+  [[nodiscard]] Result<std::uint64_t> discard_free(blockio::IoQueue& io, BlockRun& within, std::uint64_t minimum,
+                                                   std::chrono::steady_clock::time_point until);
   void begin_online_discard();
   [[nodiscard]] bool discards_online() const;
   bool discard_freed(blockio::IoQueue& io);  // Store's
@@ -135,8 +145,9 @@ struct Store::State {
   std::unique_ptr<DiscardList> online_discard;  // none unless asked for, and the device can
   std::atomic<bool> online_discard_failed{false};
   std::atomic<std::uint64_t> discarded_blocks{0};
-  std::mutex discard_lock;                 // one run of blocks is discarded at a time
-  std::atomic<std::uint64_t> discards{0};  // odd: a run is set aside for that
+  // Held while a run of blocks is set aside for discarding: one at a time. Shared by who is short of space, so that
+  // none is set aside meanwhile. After grow_lock, before checkpoint_lock.
+  FairSharedMutex discard_lock;
 
   std::mutex commit_lock;  // orders tree, allocator and log alike
   std::atomic<std::uint64_t> next_inode{1};

@@ -21,7 +21,8 @@ namespace {
 // free.
 constexpr std::uint64_t kMaxDiscardBytes = 64ULL << 20;
 constexpr std::uint64_t kDiscardPart = 4;
-// Places, and about the time, between two looks whether a sync or a checkpoint is due.
+// Places, and about the time, between two looks whether a sync or a checkpoint is due. A discard that has begun is
+// waited for.
 constexpr int kDiscardsAtOnce = 16;
 constexpr std::chrono::milliseconds kDiscardsFor{100};
 
@@ -30,40 +31,29 @@ std::uint64_t discard_unit(std::uint64_t granularity, const format::Layout& layo
   return std::max<std::uint64_t>(1, (granularity + layout.block_size() - 1) / layout.block_size());
 }
 
-// Lives while blocks are kept from those who want to allocate, so that they know to wait.
-class SetAside {
- public:
-  explicit SetAside(std::atomic<std::uint64_t>& discards) noexcept : discards_(discards) { ++discards_; }
-  ~SetAside() {
-    ++discards_;
-    discards_.notify_all();
-  }
-  SetAside(const SetAside&) = delete;
-  SetAside& operator=(const SetAside&) = delete;
-
- private:
-  std::atomic<std::uint64_t>& discards_;
-};
-
 }  // namespace
 
-Result<std::uint64_t> Store::State::discard_free(blockio::IoQueue& io, BlockRun within, std::uint64_t minimum) {
+Result<std::uint64_t> Store::State::discard_free(blockio::IoQueue& io, BlockRun& within, std::uint64_t minimum,
+                                                 std::chrono::steady_clock::time_point until) {
   std::uint64_t discarded = 0;
-  for (BlockNumber from = within.first; from < within.end();) {
+  while (within.count != 0) {
     TRY(check_writable());
-    const std::scoped_lock one(discard_lock);
-    const SetAside set_aside(discards);
+    const std::scoped_lock set_aside(discard_lock);
     const std::uint64_t most = std::min(kMaxDiscardBytes / layout().block_size(), allocator->free_now() / kDiscardPart);
     if (most < minimum) break;
-    const BlockRun run = TRY(allocator->take_free(io, BlockRun{from, within.end() - from}, minimum, most));
-    if (run.count == 0) break;
+    const BlockRun run = TRY(allocator->take_free(io, within, minimum, most));
+    if (run.count == 0) {
+      within = {};
+      break;
+    }
     blockio::IoOp discard = blockio::IoOp::discard(layout().byte_offset(run.first), run.count * layout().block_size());
     Status told = io.run(discard);
     allocator->cancel(run);
     TRY(std::move(told));
     discarded += run.count;
     discarded_blocks.fetch_add(run.count, std::memory_order_relaxed);
-    from = run.end();
+    within = {run.end(), within.end() - run.end()};
+    if (std::chrono::steady_clock::now() >= until) break;
   }
   return discarded;
 }
@@ -81,8 +71,9 @@ Result<std::uint64_t> Store::trim(blockio::IoQueue& io, BlockRun within, std::ui
   // What was freed is free for the device, too, only after a checkpoint. One is enough for a pass over the volume.
   if (within.first == BlockNumber{0} && state.allocator->waiting() != 0) TRY(state.checkpoint(io, false));
   const BlockNumber end = std::min(within.end(), BlockNumber{state.layout().block_count()});
-  return within.first < end ? state.discard_free(io, BlockRun{within.first, end - within.first}, minimum)
-                            : Result<std::uint64_t>(0);
+  if (within.first >= end) return 0;
+  within.count = end - within.first;
+  return state.discard_free(io, within, minimum, std::chrono::steady_clock::time_point::max());
 }
 
 void Store::State::begin_online_discard() {
@@ -112,10 +103,15 @@ bool Store::State::discard_freed(blockio::IoQueue& io) {
   const auto enough = std::chrono::steady_clock::now() + kDiscardsFor;
   for (int places = 0; places < kDiscardsAtOnce; ++places) {
     if (places != 0 && std::chrono::steady_clock::now() >= enough) break;
-    const std::optional<BlockRun> place = online_discard->next(kMaxDiscardBytes / layout().block_size());
+    std::optional<BlockRun> place = online_discard->next(kMaxDiscardBytes / layout().block_size());
     if (!place || stopped.load(std::memory_order_acquire)) return false;
-    const Result<std::uint64_t> told = discard_free(io, *place, unit);
-    if (told) continue;
+    const Result<std::uint64_t> told = discard_free(io, *place, unit, enough);
+    if (told) {
+      if (place->count == 0) continue;
+      online_discard->put_back(*place);
+      if (*told == 0) return false;  // so little is free that this one waits
+      continue;
+    }
     online_discard_failed.store(true, std::memory_order_relaxed);
     online_discard->clear();
     ashlar::log(LogLevel::warning, "{}: option discard is off from now on: {}", device.name(), told.error().message());

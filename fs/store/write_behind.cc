@@ -208,15 +208,22 @@ void WriteBehind::cancel(BlockRun run) {
   allocator_.cancel(run);
 }
 
-bool WriteBehind::give_back_reserve() {
+bool WriteBehind::any_cancelled() const {
+  return !open_.cancelled.empty() ||
+         std::any_of(in_flight_.begin(), in_flight_.end(), [](const Segment& s) { return !s.cancelled.empty(); });
+}
+
+Result<bool> WriteBehind::give_back(blockio::IoQueue& io) {
   BlockRun rest;
+  bool cancelled = false;
   {
     const Lock lock(mutex_);
     rest = std::exchange(reserve_, {});
+    cancelled = any_cancelled();
   }
-  if (rest.count == 0) return false;
-  allocator_.cancel(rest);
-  return true;
+  if (rest.count != 0) allocator_.cancel(rest);
+  if (cancelled) TRY(drain(io));
+  return cancelled || rest.count != 0;
 }
 
 }  // namespace ashlar::store

@@ -54,8 +54,9 @@ class WriteBehind final : public GatheredData {
   // Gives a run back to the allocator that no transaction took: at once, or after the segment it is in was written.
   void cancel(BlockRun run);
   [[nodiscard]] bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
-  // Gives back what is reserved and not used yet; whether there was any.
-  bool give_back_reserve();
+  // Gives back what is reserved and not used yet, and writes segments so that what cancel() gave back in them is free;
+  // whether there was any.
+  [[nodiscard]] Result<bool> give_back(blockio::IoQueue& io);
 
  private:
   struct Segment {
@@ -81,6 +82,7 @@ class WriteBehind final : public GatheredData {
   [[nodiscard]] blockio::IoOp write_of(const Segment& segment) const;
   void finish(InFlight::iterator segment, bool written);
   [[nodiscard]] Segment* find(BlockRun run);
+  [[nodiscard]] bool any_cancelled() const;
 
   const std::size_t block_size_;
   const std::uint64_t segment_blocks_;

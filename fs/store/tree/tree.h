@@ -91,9 +91,12 @@ class Tree {
   // apply()).
   //   load: brings the paths (and, for erases, the siblings) into memory.
   //   apply: false when something is not in memory: load and retry. `loaded`: load() had brought it all, so that what
-  //   is missing was evicted meanwhile, and eviction rests until the record is applied.
+  //   is missing was evicted meanwhile, and eviction rests until a record is applied.
   [[nodiscard]] Status load(blockio::IoQueue& io, std::span<const std::byte> record);
   [[nodiscard]] bool apply(std::span<const std::byte> record, bool loaded = true);
+
+  // For who gives up instead: eviction goes on.
+  void resume_eviction();
 
   // Checkpoint. freeze(): the tree as it is now becomes the frozen one, O(1); returns its generation; later changes
   // copy its nodes. write_frozen(): places and writes every node that changed since the last checkpoint, children

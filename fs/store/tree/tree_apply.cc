@@ -52,11 +52,13 @@ bool ready_for_record(const TreeState& tree, std::span<const std::byte> record) 
 
 Status Tree::load(blockio::IoQueue& io, std::span<const std::byte> record) {
   auto status = load_record(*state_, io, record);
-  if (!status) {
-    const std::unique_lock guard(state_->lock);
-    state_->eviction_paused = false;
-  }
+  if (!status) resume_eviction();
   return status;
+}
+
+void Tree::resume_eviction() {
+  const std::unique_lock guard(state_->lock);
+  state_->eviction_paused = false;
 }
 
 bool Tree::apply(std::span<const std::byte> record, bool loaded) {

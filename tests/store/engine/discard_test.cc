@@ -32,16 +32,19 @@ class SpoilingDevice {
       blockio::IoOp write = blockio::IoOp::write(op.offset, garbage.span());
       EXPECT_TRUE(io->run(write));
       discarded_ += op.length;
+      ++discards_;
       op.kind = blockio::OpKind::flush;  // the discard has happened
     });
   }
   [[nodiscard]] blockio::BlockDevice& device() { return device_; }
   [[nodiscard]] std::uint64_t discarded() const { return discarded_; }
+  [[nodiscard]] unsigned discards() const { return discards_; }
 
  private:
   blockio::MemoryDevice memory_;
   WatchedDevice device_;
   std::atomic<std::uint64_t> discarded_{0};
+  std::atomic<unsigned> discards_{0};
 };
 
 StoreOptions with_discard() {
@@ -260,6 +263,30 @@ TEST(SlowDiscardTest, ComesBackBetweenPlaces) {
   EXPECT_GT(spoiling.discarded(), one);
 }
 
+// What was free in one piece may be in many by then.
+TEST(SlowDiscardTest, ComesBackInTheMidstOfAPlace) {
+  SpoilingDevice spoiling(formatted_image(), std::chrono::milliseconds(150));
+  const auto io = open_queue(spoiling.device());
+  auto store = Store::open(spoiling.device(), *io, with_discard());
+  ASSERT_TRUE(store);
+  constexpr std::uint64_t kInARow = 7;
+  std::vector<BlockRun> runs;
+  for (std::uint64_t i = 0; i < kInARow; ++i) runs.push_back(add_block(**store, *io, 100 + i));
+  ASSERT_EQ(runs.back().first, runs.front().first + (kInARow - 1));
+  for (const BlockRun& run : runs) give_back(**store, *io, run);
+  ASSERT_TRUE((*store)->checkpoint(*io));
+  for (std::size_t i = 1; i < runs.size(); i += 2) {
+    ASSERT_EQ(add_block(**store, *io, 200 + i, runs[i].first), runs[i]);
+  }
+  for (bool more = true; more;) {
+    const unsigned before = spoiling.discards();
+    more = (*store)->discard_freed(*io);
+    EXPECT_LE(spoiling.discards() - before, 1U);
+  }
+  EXPECT_GE(spoiling.discards(), (kInARow + 1) / 2);
+  for (std::size_t i = 1; i < runs.size(); i += 2) EXPECT_TRUE(holds(**store, *io, runs[i], std::byte{1}));
+}
+
 // A device that discards so much at least.
 class CoarseDevice final : public blockio::BlockDevice {
  public:
@@ -290,6 +317,46 @@ TEST(CoarseDiscardTest, IsOffWhereItWouldNeverHappen) {
     EXPECT_EQ((*store)->stats().discards_online, possible);
     ASSERT_TRUE((*store)->close(*io));
   }
+}
+
+// Discarding sets blocks aside, of which there are too few while the volume is full: what it does not do then it does
+// later.
+TEST(CoarseDiscardTest, WaitsWhileTheVolumeIsNearlyFull) {
+  constexpr std::uint32_t kBlockSize = 4096;
+  constexpr std::uint64_t kUnit = 256;
+  SpoilingDevice spoiling(formatted_image(kBlockSize, kBlockSize));
+  CoarseDevice device(spoiling.device(), kUnit * kBlockSize);
+  const auto io = open_queue(device);
+  auto opened = Store::open(device, *io, with_discard());
+  ASSERT_TRUE(opened);
+  Store& store = **opened;
+  AllocationRequest request;
+  request.goal = BlockNumber{kUnit};
+  request.minimum = request.maximum = kUnit;
+  Result<Allocation> place = store.allocate(*io, request);
+  ASSERT_TRUE(place);
+  const BlockRun run = place->run();
+  ASSERT_EQ(run.first, request.goal);
+  Transaction transaction;
+  transaction.adopt(*std::move(place));
+  transaction.put({InodeNumber{100}, format::ItemKind::inode, 0}, std::vector<std::byte>(8));
+  ASSERT_TRUE(store.commit(*io, transaction));
+  std::vector<Allocation> others;
+  for (std::uint64_t left = store.space().available - kUnit; left != 0;) {
+    request = {};
+    request.maximum = left;
+    Result<Allocation> more = store.allocate(*io, request);
+    ASSERT_TRUE(more);
+    left -= more->run().count;
+    others.push_back(*std::move(more));
+  }
+  give_back(store, *io, run);
+  ASSERT_TRUE(store.checkpoint(*io));
+  EXPECT_FALSE(store.discard_freed(*io));
+  EXPECT_EQ(spoiling.discarded(), 0U);
+  others.clear();
+  while (store.discard_freed(*io)) continue;
+  EXPECT_GE(spoiling.discarded(), kUnit * kBlockSize);
 }
 
 constexpr std::uint64_t kBlocks = 1000;
@@ -328,6 +395,14 @@ TEST(DiscardListTest, LongPlacesComeInParts) {
   EXPECT_EQ(all_of(list, 400), (std::vector{blocks(608, 392), blocks(208, 400), blocks(0, 208)}));
   list.add({blocks(0, 40)}, kBlocks);
   EXPECT_EQ(all_of(list, 16), (std::vector{blocks(32, 16), blocks(16, 16), blocks(0, 16)}));
+}
+
+TEST(DiscardListTest, WhatIsPutBackComesNext) {
+  DiscardList list(16);
+  list.add({blocks(0, 100), blocks(200, 100)}, kBlocks);
+  EXPECT_EQ(list.next(kBlocks), blocks(192, 112));
+  list.put_back(blocks(260, 44));
+  EXPECT_EQ(all_of(list), (std::vector{blocks(256, 48), blocks(0, 112)}));
 }
 
 TEST(DiscardListTest, RemembersSoMuchAndNoMore) {

@@ -181,6 +181,53 @@ TEST(StoreStopTest, ACheckpointUnderWayWhenTheVolumeStopsDoesNotCount) {
   EXPECT_TRUE(is_marked(memory));
 }
 
+// A commit that needs more nodes at a time than the cache may hold has evictions rest; the volume stops, and the commit
+// fails, at every one of its reads in turn.
+TEST(StoreStopTest, ACommitThatFailsDoesNotLeaveTheCacheWithoutALimit) {
+  constexpr std::uint64_t kItems = 1200;
+  constexpr std::uint64_t kPutAgain = 400;
+  constexpr std::size_t kMostNodes = 80;  // those that are kept whatever the limit, and their parents
+  const std::vector<std::byte> value(200);
+  const auto key_of = [](std::uint64_t i) { return format::Key{InodeNumber{2 + i}, format::ItemKind::inode, 0}; };
+  blockio::MemoryDevice memory(formatted_image());
+  std::size_t items = 0;
+  {
+    const auto io = open_queue(memory);
+    auto store = Store::open(memory, *io, test_options());
+    ASSERT_TRUE(store);
+    for (std::uint64_t i = 0; i < kItems; ++i) {
+      Transaction transaction;
+      transaction.put(key_of(i), value);
+      ASSERT_TRUE((*store)->commit(*io, transaction));
+    }
+    items = contents_of(**store, *io).size();
+    ASSERT_TRUE((*store)->close(*io));
+  }
+  StoreOptions options = test_options();
+  options.cache_bytes = 1;
+  bool stopped = true;
+  for (unsigned at = 1; stopped; at += 20) {
+    SCOPED_TRACE(at);
+    blockio::MemoryDevice copy(memory.snapshot());
+    WatchedDevice device(copy);
+    const auto io = open_queue(device);
+    auto store = Store::open(device, *io, options);
+    ASSERT_TRUE(store);
+    unsigned reads = 0;
+    device.watch([&](blockio::IoOp& op) {
+      if (op.kind == OpKind::read && ++reads == at) (*store)->shut_down("a test");
+    });
+    Transaction transaction;
+    for (std::uint64_t i = 0; i < kPutAgain; ++i) transaction.put(key_of(i), value);
+    stopped = !(*store)->commit(*io, transaction);
+    device.watch({});
+    EXPECT_EQ(contents_of(**store, *io).size(), items);
+    if (stopped) {
+      EXPECT_LT((*store)->stats().cache_bytes, kMostNodes * 2 * (*store)->layout().node_size());
+    }
+  }
+}
+
 // A flush that fails stops the volume, so nobody may have one without need: healing has none.
 TEST(StoreStopTest, HealingIsNoDurableWrite) {
   blockio::MemoryDevice memory(formatted_image());

@@ -1,6 +1,7 @@
 // Discarding free blocks while they are wanted.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <thread>
@@ -64,6 +65,54 @@ TEST(TrimTest, WhatIsBeingDiscardedIsWaitedFor) {
   allocating.join();
   EXPECT_TRUE(trimmed) << trimmed.error().message();
   EXPECT_EQ(meanwhile, all);
+}
+
+// However many there are to come: who is short of space waits for the one under way, and then they wait.
+TEST(TrimTest, NobodyWaitsForOneDiscardAfterTheOther) {
+  constexpr unsigned kMany = 10;
+  blockio::MemoryDevice memory(formatted_image());
+  WatchedDevice device(memory);
+  const auto io = open_queue(device);
+  auto store = Store::open(device, *io, test_options());
+  ASSERT_TRUE(store);
+  // Every second block of a row is free.
+  std::vector<Allocation> row;
+  for (unsigned i = 0; i < 8 * kMany; ++i) {
+    Result<Allocation> block = (*store)->allocate(*io, AllocationRequest{});
+    ASSERT_TRUE(block);
+    if (!row.empty()) {
+      ASSERT_EQ(block->run().first, row.back().run().end());
+    }
+    row.push_back(*std::move(block));
+  }
+  const BlockRun place{row.front().run().first, row.size()};
+  for (std::size_t i = 0; i < row.size(); i += 2) row[i] = Allocation();
+
+  std::promise<void> discarding;
+  std::promise<void> refused;
+  const std::shared_future<void> over(refused.get_future());
+  std::atomic<unsigned> meanwhile{0};
+  device.watch([&](blockio::IoOp& op) {
+    if (op.kind != blockio::OpKind::discard || meanwhile > kMany) return;
+    if (over.wait_for(std::chrono::seconds(0)) == std::future_status::ready) return;
+    if (meanwhile++ == 0) discarding.set_value();
+    over.wait_for(kDiscardTime);
+  });
+  std::thread allocating([&] {
+    discarding.get_future().wait();
+    const auto queue = open_queue(device);
+    AllocationRequest request;
+    request.minimum = request.maximum = (*store)->layout().group_blocks();  // there never are so many in a row
+    const Result<Allocation> none = (*store)->allocate(*queue, request);
+    refused.set_value();
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().code(), ErrorCode::no_space);
+  });
+  const auto trimmed = (*store)->trim(*io, place, 1);
+  allocating.join();
+  ASSERT_TRUE(trimmed) << trimmed.error().message();
+  EXPECT_EQ(*trimmed, row.size() / 2);
+  EXPECT_LT(meanwhile, kMany);
 }
 
 TEST(TrimTest, RunsLongerThanIsEverDiscardedAtOnceAreRefused) {
