@@ -289,12 +289,12 @@ Status Session::start(blockio::BlockDevice& device, const ServeOptions& options,
 Status Session::start_dev_workers(blockio::BlockDevice& device, const ServeOptions& options, std::size_t& working) {
   // Beside rings: for what the kernel still sends there, forgotten inodes and interrupts.
   const unsigned count = transport_ == TransportKind::io_uring ? 1 : options.threads;
+  const auto crew = std::make_shared<Crew>(count);
+  const auto make_transport = [this, block_size = options.block_size](blockio::IoQueue&) {
+    return Result<std::unique_ptr<Transport>>(DevTransport::create(session_, block_size));
+  };
   std::vector<std::future<Status>> outcomes;
-  for (unsigned i = 0; i < count; ++i) {
-    outcomes.push_back(start_worker(device, options.queue, [this, block_size = options.block_size](blockio::IoQueue&) {
-      return Result<std::unique_ptr<Transport>>(DevTransport::create(session_, block_size));
-    }));
-  }
+  for (unsigned i = 0; i < count; ++i) outcomes.push_back(start_worker(device, options.queue, make_transport, crew));
   return await(outcomes, working);
 }
 
@@ -304,26 +304,28 @@ Status Session::start_ring_workers(blockio::BlockDevice& device, const ServeOpti
   blockio::QueueConfig config = options.queue;
   config.commands_to = fuse_session_fd(session_);
   std::vector<std::future<Status>> outcomes;
-  for (unsigned i = 0; i < queues * entries; ++i) {
-    const UringEntryPlace place{fuse_session_fd(session_), i % queues};
-    outcomes.push_back(start_worker(device, config, [place, block_size = options.block_size](blockio::IoQueue& io) {
+  for (unsigned queue = 0; queue < queues; ++queue) {
+    const auto crew = std::make_shared<Crew>(entries);
+    const auto make_transport = [place = UringEntryPlace{fuse_session_fd(session_), queue},
+                                 block_size = options.block_size](blockio::IoQueue& io) {
       return Result<std::unique_ptr<Transport>>(UringTransport::create(io, place, block_size));
-    }));
+    };
+    for (unsigned i = 0; i < entries; ++i) outcomes.push_back(start_worker(device, config, make_transport, crew));
   }
   return await(outcomes, working);
 }
 
 // Queue and transport are made on the thread that uses them, because they belong to it.
 std::future<Status> Session::start_worker(blockio::BlockDevice& device, const blockio::QueueConfig& config,
-                                          MakeTransport make_transport) {
+                                          MakeTransport make_transport, const std::shared_ptr<Crew>& crew) {
   auto promise = std::make_shared<std::promise<Status>>();
   std::future<Status> outcome = promise->get_future();
-  Result<std::thread> thread = start_thread([this, &device, config, make = std::move(make_transport), promise] {
+  Result<std::thread> thread = start_thread([this, &device, config, make = std::move(make_transport), crew, promise] {
     Result<std::unique_ptr<blockio::IoQueue>> io = device.open_queue(config);
     if (!io) return promise->set_value(fail(std::move(io).error()));
     Result<std::unique_ptr<Transport>> transport = make(**io);
     if (!transport) return promise->set_value(fail(std::move(transport).error()));
-    Worker worker(*std::move(io), *std::move(transport));
+    Worker worker(*std::move(io), *std::move(transport), crew);
     promise->set_value({});
     serve(worker);
   });

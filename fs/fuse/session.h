@@ -71,7 +71,7 @@ class Session {
   using MakeTransport = std::function<Result<std::unique_ptr<Transport>>(blockio::IoQueue& io)>;
   // Runs a worker on a thread of its own; the future tells whether it could begin.
   [[nodiscard]] std::future<Status> start_worker(blockio::BlockDevice& device, const blockio::QueueConfig& config,
-                                                 MakeTransport make_transport);
+                                                 MakeTransport make_transport, const std::shared_ptr<Crew>& crew);
   [[nodiscard]] Status start_announcer();
   void serve(Worker& worker);
   void receive_loop(Worker& worker);
