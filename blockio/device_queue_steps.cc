@@ -16,6 +16,18 @@ namespace {
 
 constexpr std::int64_t kRetryDelay = 1'000'000;
 
+// The kernel's block layer says ENODATA of a medium that cannot be read, ENODEV or ENXIO of a device that is gone, and
+// a network's filesystem ESTALE of an image that is. To who asked for a file's data they mean another thing.
+ErrorCode error_of_device(int error) noexcept {
+  switch (error) {
+    case ENODATA:
+    case ENODEV:
+    case ENXIO:
+    case ESTALE: return ErrorCode::io_error;
+    default: return from_errno(error);
+  }
+}
+
 // For a helper thread: what has no asynchronous form.
 std::int64_t perform_blocking(int descriptor, const Transfer& transfer, bool on_block_device) noexcept {
   if (transfer.kind == OpKind::flush) return fdatasync(descriptor) == 0 ? 0 : -errno;
@@ -146,9 +158,7 @@ void DeviceQueue::settle(OpSlot& slot) {
     writes_zeros_ = true;
     return prepare_step(slot);
   }
-  // A medium that cannot be read is ENODATA to the kernel's block layer, which means another thing to who asked for
-  // data.
-  fail_step(slot, error == ENODATA ? ErrorCode::io_error : from_errno(error));
+  fail_step(slot, error_of_device(error));
 }
 
 // Never repeated: the file may have acted on it.

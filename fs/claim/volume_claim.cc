@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "fs/base/log.h"
+#include "fs/base/thread.h"
 
 namespace ashlar::claim {
 namespace {
@@ -75,7 +76,7 @@ Result<std::unique_ptr<VolumeClaim>> VolumeClaim::take(blockio::IoQueue& io, con
 Status VolumeClaim::keep(blockio::BlockDevice& device, Lost lost) {
   lost_ = std::move(lost);
   queue_ = TRY(device.open_queue({}));
-  thread_ = std::thread([this] { run(*queue_); });
+  thread_ = TRY(start_thread([this] { run(*queue_); }));
   return {};
 }
 

@@ -37,6 +37,7 @@ int main(int count, char** arguments) {
   }
   request.device = absolute(request.device);
   request.mount_point = absolute(request.mount_point);
+  signal(SIGXFSZ, SIG_IGN);  // a write to the image that `ulimit -f` forbids is to fail as any other does
   if (request.foreground) {
     configure_log("ashlarfs", LogLevel::info, LogSink::standard_error);
     signal(SIGPIPE, SIG_IGN);  // whoever read the log may go away before the mount does

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "fs/base/log.h"
+#include "fs/base/thread.h"
 
 namespace ashlar::daemon {
 namespace {
@@ -49,13 +50,14 @@ Result<std::unique_ptr<WakeupLatency>> WakeupLatency::start(const std::string& c
                                                             std::function<std::uint64_t()> sleeps) {
   const int fd = open(control.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) return fail(from_errno(errno), fmt::format("{}: {}", control, std::strerror(errno)));
-  return std::unique_ptr<WakeupLatency>(new WakeupLatency(fd, std::move(sleeps)));
+  std::unique_ptr<WakeupLatency> started(new WakeupLatency(fd, std::move(sleeps)));
+  started->thread_ = TRY(start_thread([raw = started.get()] { raw->run(); }));
+  return started;
 }
 
 WakeupLatency::WakeupLatency(int control, std::function<std::uint64_t()> sleeps)
     : control_(control), sleeps_(std::move(sleeps)) {
   limit_to(kNoLimit);
-  thread_ = std::thread([this] { run(); });
 }
 
 WakeupLatency::~WakeupLatency() {
@@ -64,7 +66,7 @@ WakeupLatency::~WakeupLatency() {
     stop_ = true;
   }
   stopped_.notify_one();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void WakeupLatency::run() {

@@ -101,7 +101,7 @@ void seek(fuse_req_t request, fuse_ino_t inode, off_t offset, int whence, fuse_f
   volume::Context context = context_of(request);
   // The kernel asks without writing what it holds, so a hole here may be data there. Where that cannot be helped, all
   // counts as data, as far as is known.
-  if (!bring_home(edge_of(request), InodeNumber{inode})) {
+  if (!bring_home(edge_of(request), InodeNumber{inode}, Crew::Need::wish)) {
     const Result<volume::Attributes> known = volume_of(request).attributes(context, InodeNumber{inode});
     if (!known) return reply_error(request, known.error());
     const auto end = std::max(offset + 1, static_cast<off_t>(known->size));

@@ -56,7 +56,8 @@ Result<std::uint32_t> from_extended(std::uint32_t extended, std::uint32_t old) {
 
 Status set_inode_flags(fuse_req_t request, volume::Context& context, InodeNumber inode, std::uint32_t flags) {
   const std::uint32_t old = TRY(volume_of(request).inode_flags(context, inode));
-  if ((flags & ~old & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != 0) TRY(bring_home(edge_of(request), inode));
+  if ((flags & ~old & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != 0)
+    TRY(bring_home(edge_of(request), inode, Crew::Need::must));
   return volume_of(request).set_inode_flags(context, inode, flags);
 }
 

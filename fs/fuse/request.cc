@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <ctime>
-#include <mutex>
 
 #include "fs/fuse/caller.h"
 
@@ -15,9 +13,6 @@ namespace ashlar::fuse {
 namespace {
 
 constexpr blksize_t kPreferredTransfer = 1U << 16;
-
-// When all workers wait for one that waits for the kernel, the kernel's write-back stands still for this long.
-constexpr std::chrono::seconds kPatience{1};
 
 }  // namespace
 
@@ -67,9 +62,9 @@ fuse_entry_param to_entry(const volume::Attributes& attributes) noexcept {
   return entry;
 }
 
-Status bring_home(Edge& edge, InodeNumber inode) {
-  const std::unique_lock guard(*edge.notifying, kPatience);
-  if (!guard) return fail(ErrorCode::busy, "another file is being written back");
+Status bring_home(Edge& edge, InodeNumber inode, Crew::Need need) {
+  const Crew::Absence absence(Worker::current().crew(), need);
+  if (!absence) return fail(ErrorCode::busy, "too many files are being written back");
   return invalidate_inode(edge.connection, inode, 0);
 }
 

@@ -6,7 +6,6 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "fs/base/result.h"
@@ -22,7 +21,6 @@ struct Edge {
   volume::Volume& volume;
   std::function<std::string()> status;  // JSON for ashlarctl
   int connection = -1;                  // the session's descriptor, for notifications
-  std::unique_ptr<std::timed_mutex> notifying = std::make_unique<std::timed_mutex>();
   std::unique_ptr<LateErrors> late_errors = std::make_unique<LateErrors>();
   std::unique_ptr<RequestGate> gate = std::make_unique<RequestGate>();
 };
@@ -47,9 +45,9 @@ inline constexpr double kForever = 1e9;  // seconds
 [[nodiscard]] struct stat to_stat(const volume::Attributes& attributes) noexcept;
 [[nodiscard]] fuse_entry_param to_entry(const volume::Attributes& attributes) noexcept;
 
-// Has the kernel write what it holds of a file, and forget it. Other workers serve those writes meanwhile, so only one
-// may wait here at a time: busy, after a while.
-[[nodiscard]] Status bring_home(Edge& edge, InodeNumber inode);
+// Has the kernel write what it holds of a file, and forget it. Other workers serve those writes meanwhile: busy when
+// too many wait here already.
+[[nodiscard]] Status bring_home(Edge& edge, InodeNumber inode, Crew::Need need);
 
 // Answers. Errors that a request cannot be told are not the daemon's: the requester was interrupted or the connection
 // is gone.

@@ -20,6 +20,7 @@
 #include "fs/base/file_descriptor.h"
 #include "fs/base/log.h"
 #include "fs/base/standard_streams.h"
+#include "fs/base/thread.h"
 #include "fs/fuse/dev_transport.h"
 #include "fs/fuse/direct_requests.h"
 #include "fs/fuse/handshake.h"
@@ -138,6 +139,17 @@ std::string escaped(const std::string& value) {
   if (options.block_device) added = added && arguments.add("-oblkdev") && arguments.add("-oblksize=4096");
   for (const std::string& option : options.options) added = added && arguments.add("-o" + option);
   return added;
+}
+
+// The first failure, if any, once all have begun or failed to; `working` counts those that have.
+Status await(std::vector<std::future<Status>>& outcomes, std::size_t& working) {
+  Status all;
+  for (std::future<Status>& outcome : outcomes) {
+    Status one = outcome.get();
+    if (one) ++working;
+    if (!one && all) all = std::move(one);
+  }
+  return all;
 }
 
 // libfuse's answers leave through the transport of the worker that serves the request.
@@ -262,58 +274,72 @@ Status Session::shake_hands(blockio::BlockDevice& device, const ServeOptions& op
 Status Session::start(blockio::BlockDevice& device, const ServeOptions& options, std::function<void()> ended) {
   ended_ = std::move(ended);
   TRY(shake_hands(device, options));
-  std::vector<std::future<Status>> outcomes;
-  unsigned dev_workers = options.threads;
-  if (transport_ == TransportKind::io_uring) {
-    const unsigned queues = uring_queue_count();
-    const unsigned entries = std::clamp(options.threads / queues, kMinEntriesPerQueue, kMaxEntriesPerQueue);
-    blockio::QueueConfig config = options.queue;
-    config.commands_to = fuse_session_fd(session_);
-    for (unsigned i = 0; i < queues * entries; ++i) {
-      const UringEntryPlace place{fuse_session_fd(session_), i % queues};
-      outcomes.push_back(start_worker(device, config, [place, block_size = options.block_size](blockio::IoQueue& io) {
-        return Result<std::unique_ptr<Transport>>(UringTransport::create(io, place, block_size));
-      }));
-    }
-    dev_workers = 1;  // what the kernel still sends there: forgotten inodes, interrupts
-  }
-  for (unsigned i = 0; i < dev_workers; ++i) {
-    outcomes.push_back(start_worker(device, options.queue, [this, block_size = options.block_size](blockio::IoQueue&) {
-      return Result<std::unique_ptr<Transport>>(DevTransport::create(session_, block_size));
-    }));
-  }
-  Status all;
+  // In this order: until there is an entry in every ring the kernel sends nothing there, not even its farewell.
   std::size_t working = 0;
-  for (std::future<Status>& outcome : outcomes) {
-    Status one = outcome.get();
-    if (one) ++working;
-    if (!one && all) all = std::move(one);
-  }
-  if (all) {
-    announcer_ = std::thread([this] { edge_.late_errors->announce(fuse_session_fd(session_)); });
-    return all;
-  }
+  Status all = start_dev_workers(device, options, working);
+  if (all && transport_ == TransportKind::io_uring) all = start_ring_workers(device, options, working);
+  if (all) all = start_announcer();
+  if (all) return all;
   // The kernel asks for a farewell, so somebody must be there to answer; the destructor unmounts when nobody is.
   if (working != 0) unmount();
   join();
   return all;
 }
 
+Status Session::start_dev_workers(blockio::BlockDevice& device, const ServeOptions& options, std::size_t& working) {
+  // Beside rings: for what the kernel still sends there, forgotten inodes and interrupts.
+  const unsigned count = transport_ == TransportKind::io_uring ? 1 : options.threads;
+  const auto crew = std::make_shared<Crew>(count);
+  const auto make_transport = [this, block_size = options.block_size](blockio::IoQueue&) {
+    return Result<std::unique_ptr<Transport>>(DevTransport::create(session_, block_size));
+  };
+  std::vector<std::future<Status>> outcomes;
+  for (unsigned i = 0; i < count; ++i) outcomes.push_back(start_worker(device, options.queue, make_transport, crew));
+  return await(outcomes, working);
+}
+
+Status Session::start_ring_workers(blockio::BlockDevice& device, const ServeOptions& options, std::size_t& working) {
+  const unsigned queues = uring_queue_count();
+  const unsigned entries = std::clamp(options.threads / queues, kMinEntriesPerQueue, kMaxEntriesPerQueue);
+  blockio::QueueConfig config = options.queue;
+  config.commands_to = fuse_session_fd(session_);
+  std::vector<std::future<Status>> outcomes;
+  for (unsigned queue = 0; queue < queues; ++queue) {
+    const auto crew = std::make_shared<Crew>(entries);
+    const auto make_transport = [place = UringEntryPlace{fuse_session_fd(session_), queue},
+                                 block_size = options.block_size](blockio::IoQueue& io) {
+      return Result<std::unique_ptr<Transport>>(UringTransport::create(io, place, block_size));
+    };
+    for (unsigned i = 0; i < entries; ++i) outcomes.push_back(start_worker(device, config, make_transport, crew));
+  }
+  return await(outcomes, working);
+}
+
 // Queue and transport are made on the thread that uses them, because they belong to it.
 std::future<Status> Session::start_worker(blockio::BlockDevice& device, const blockio::QueueConfig& config,
-                                          MakeTransport make_transport) {
+                                          MakeTransport make_transport, const std::shared_ptr<Crew>& crew) {
   auto promise = std::make_shared<std::promise<Status>>();
   std::future<Status> outcome = promise->get_future();
-  threads_.emplace_back([this, &device, config, make = std::move(make_transport), promise] {
+  Result<std::thread> thread = start_thread([this, &device, config, make = std::move(make_transport), crew, promise] {
     Result<std::unique_ptr<blockio::IoQueue>> io = device.open_queue(config);
     if (!io) return promise->set_value(fail(std::move(io).error()));
     Result<std::unique_ptr<Transport>> transport = make(**io);
     if (!transport) return promise->set_value(fail(std::move(transport).error()));
-    Worker worker(*std::move(io), *std::move(transport));
+    Worker worker(*std::move(io), *std::move(transport), crew);
     promise->set_value({});
     serve(worker);
   });
+  if (thread) {
+    threads_.push_back(*std::move(thread));
+  } else {
+    promise->set_value(fail(std::move(thread).error()));
+  }
   return outcome;
+}
+
+Status Session::start_announcer() {
+  announcer_ = TRY(start_thread([this] { edge_.late_errors->announce(fuse_session_fd(session_)); }));
+  return {};
 }
 
 void Session::join() {

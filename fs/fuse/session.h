@@ -62,11 +62,17 @@ class Session {
   Session(fuse_session* session, Edge& edge, const MountOptions& options);
   // The INIT request; afterwards transport_ is settled.
   [[nodiscard]] Status shake_hands(blockio::BlockDevice& device, const ServeOptions& options);
+  // Of the one kind or the other, until each has begun or has failed to; `working` grows by those that have begun.
+  [[nodiscard]] Status start_dev_workers(blockio::BlockDevice& device, const ServeOptions& options,
+                                         std::size_t& working);
+  [[nodiscard]] Status start_ring_workers(blockio::BlockDevice& device, const ServeOptions& options,
+                                          std::size_t& working);
   // Given the worker's queue.
   using MakeTransport = std::function<Result<std::unique_ptr<Transport>>(blockio::IoQueue& io)>;
   // Runs a worker on a thread of its own; the future tells whether it could begin.
   [[nodiscard]] std::future<Status> start_worker(blockio::BlockDevice& device, const blockio::QueueConfig& config,
-                                                 MakeTransport make_transport);
+                                                 MakeTransport make_transport, const std::shared_ptr<Crew>& crew);
+  [[nodiscard]] Status start_announcer();
   void serve(Worker& worker);
   void receive_loop(Worker& worker);
   void process(Worker& worker, std::span<std::byte> request);

@@ -4,6 +4,7 @@
 
 #include "fs/base/log.h"
 #include "fs/base/seeded_bug.h"
+#include "fs/base/thread.h"
 #include "fs/format/log.h"
 #include "fs/format/places.h"
 #include "fs/format/text.h"
@@ -85,7 +86,7 @@ Result<std::unique_ptr<Store>> Store::open(blockio::BlockDevice& device, blockio
   TRY(state->recover(io));
   if (options.background && !options.read_only) {
     state->background_queue = TRY(device.open_queue(options.queue));
-    state->background = std::thread([raw = state.get()] { raw->background_loop(*raw->background_queue); });
+    state->background = TRY(start_thread([raw = state.get()] { raw->background_loop(*raw->background_queue); }));
   }
   return std::unique_ptr<Store>(new Store(std::move(state)));
 }

@@ -236,7 +236,8 @@ bool InodeTable::has_doomed() {
 void InodeTable::forget_doomed(InodeNumber number) {
   Shard& shard = shard_of(number);
   const std::lock_guard guard(shard.mutex);
-  shard.inodes.erase(number.value());
+  const auto found = shard.inodes.find(number.value());
+  if (found != shard.inodes.end() && found->second->doomed_) shard.inodes.erase(found);
 }
 
 std::size_t InodeTable::size() const {

@@ -112,6 +112,8 @@ class InodeTable {
 
   // An inode that lost its last name and its last user: to be removed, then passed to forget_doomed().
   [[nodiscard]] std::optional<InodeNumber> next_doomed();
+  // What was removed need not have come from here: then who uses an inode of that number, or only looks whether there
+  // is one, keeps it.
   void forget_doomed(InodeNumber number);
   [[nodiscard]] bool has_doomed();
 

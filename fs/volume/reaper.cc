@@ -8,6 +8,7 @@
 #include <span>
 
 #include "fs/base/log.h"
+#include "fs/base/thread.h"
 #include "fs/volume/inode_item.h"
 
 namespace ashlar::volume {
@@ -94,7 +95,7 @@ Result<bool> remove_step(store::Store& store, blockio::IoQueue& io, InodeNumber 
 
 Status Reaper::start(blockio::BlockDevice& device, const blockio::QueueConfig& queue) {
   queue_ = TRY(device.open_queue(queue));
-  thread_ = std::thread([this] { run(); });
+  thread_ = TRY(start_thread([this] { run(); }));
   return {};
 }
 

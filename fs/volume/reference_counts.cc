@@ -6,7 +6,7 @@ namespace ashlar::volume {
 namespace {
 
 constexpr float kFull = 0.8F;           // there may be counts of millions
-constexpr std::size_t kBucketHead = 8;  // what robin_map keeps beside each page and its number
+constexpr std::size_t kBucketHead = 8;  // what robin_map keeps beside each number and what it stands for
 
 }  // namespace
 
@@ -45,7 +45,8 @@ void ReferenceCounts::clear() {
 }
 
 std::size_t ReferenceCounts::bytes() const noexcept {
-  return pages_.bucket_count() * (sizeof(std::pair<std::uint64_t, Page>) + kBucketHead);
+  return pages_.bucket_count() * (sizeof(std::pair<std::uint64_t, Page>) + kBucketHead) +
+         large_.bucket_count() * (sizeof(std::pair<std::uint64_t, std::uint64_t>) + kBucketHead);
 }
 
 }  // namespace ashlar::volume

@@ -23,7 +23,7 @@ class ReferenceCounts {
   void drop(std::uint64_t number, std::uint64_t count);
   void clear();
 
-  // What the pages take.
+  // What the counts take.
   [[nodiscard]] std::size_t bytes() const noexcept;
 
  private:

@@ -102,8 +102,8 @@ class Volume {
   [[nodiscard]] Result<std::span<const std::byte>> read(Context& context, InodeNumber inode, std::uint64_t offset,
                                                         std::size_t length, std::span<std::byte> buffer);
   // Writes all of `data` or nothing. Page-aligned memory at block-aligned offsets goes to the device without a copy.
-  // clear_privileges: drop suid, sgid; security.capability goes always. What is longer than kMaxWriteBytes becomes
-  // several transactions.
+  // clear_privileges: drop suid, sgid; security.capability goes always, but for what comes from the page cache. What is
+  // longer than kMaxWriteBytes becomes several transactions.
   [[nodiscard]] Status write(Context& context, InodeNumber inode, std::uint64_t offset, std::span<const std::byte> data,
                              bool clear_privileges, WriteOrigin origin = WriteOrigin::caller);
   // mode: FALLOC_FL_*; clear_privileges as for write().

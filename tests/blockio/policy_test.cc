@@ -74,13 +74,16 @@ TEST_F(Policy, ErrorsAreTheOperationsOwn) {
   EXPECT_EQ(queue->statistics().of(OpKind::read).failed.get(), 1U);
 }
 
-// As the kernel reports a sector that is gone.
+// As the kernel reports a sector that is gone, a device that is, and a file behind it that is (NFS). To who reads a
+// file they mean: no such attribute, no data from here on, another inode.
 TEST_F(Policy, AMediumErrorIsAnIoError) {
   AlignedBuffer data(kBlock);
-  answer({error(ENODATA)});
-  IoOp read = IoOp::read(0, data.span());
-  EXPECT_FALSE(queue->run(read));
-  EXPECT_EQ(read.error(), ErrorCode::io_error);
+  for (const int number : {ENODATA, ENODEV, ENXIO, ESTALE}) {
+    answer({error(number)});
+    IoOp read = IoOp::read(0, data.span());
+    EXPECT_FALSE(queue->run(read));
+    EXPECT_EQ(read.error(), ErrorCode::io_error) << number;
+  }
 }
 
 TEST_F(Policy, InterruptionsAreRepeated) {

@@ -23,6 +23,30 @@ std::unique_ptr<DevTransport> dev_transport() {
   return *std::move(made);
 }
 
+TEST(Crew, OneOfThemServesAlways) {
+  constexpr auto kMust = Crew::Need::must;
+  constexpr auto kWish = Crew::Need::wish;
+  Crew three(3);
+  {
+    const Crew::Absence first(three, kWish);
+    EXPECT_TRUE(first);
+    EXPECT_FALSE(Crew::Absence(three, kWish));  // a place is left to who must
+    const Crew::Absence second(three, kMust);
+    EXPECT_TRUE(second);
+    EXPECT_FALSE(Crew::Absence(three, kMust));
+  }
+  EXPECT_TRUE(Crew::Absence(three, kWish));
+  Crew two(2);
+  {
+    const Crew::Absence first(two, kWish);
+    EXPECT_TRUE(first);
+    EXPECT_FALSE(Crew::Absence(two, kMust));
+  }
+  EXPECT_TRUE(Crew::Absence(two, kMust));
+  Crew one(1);
+  EXPECT_FALSE(Crew::Absence(one, kMust));
+}
+
 TEST(DevTransport, AWritesPayloadBeginsOnAPage) {
   const auto transport = dev_transport();
   const auto payload =

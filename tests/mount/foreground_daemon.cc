@@ -41,8 +41,6 @@ ForegroundDaemon::ForegroundDaemon(const std::string& options, const std::string
   const int out = open(log_.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
   dup2(out, STDOUT_FILENO);
   dup2(out, STDERR_FILENO);
-  // A write past RLIMIT_FSIZE is to fail, not to kill.
-  std::signal(SIGXFSZ, SIG_IGN);
   if (prepare) prepare();
   execl(path.c_str(), path.c_str(), "-f", "-o", options.c_str(), device.c_str(), mount_point_.c_str(), nullptr);
   _exit(127);

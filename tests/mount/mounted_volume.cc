@@ -4,13 +4,14 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <fstream>
 #include <thread>
 
 namespace ashlar::mount_test {
 namespace {
 
 constexpr const char* kRingSwitch = "/sys/module/fuse/parameters/enable_uring";
+// For all who test on this machine, until it boots anew and the switch is off anyway.
+constexpr const char* kRingSwitchUsers = "/run/ashlar-test-ring-switch";
 constexpr std::chrono::seconds kSettleLimit{60};
 constexpr std::chrono::milliseconds kSettleStep{100};
 
@@ -85,20 +86,14 @@ std::uint64_t MountedVolume::settled_free_blocks(std::uint64_t expected) const {
   }
 }
 
-RingSwitch::RingSwitch() { std::ifstream(kRingSwitch) >> before_; }
-
-RingSwitch::~RingSwitch() {
-  std::string now;
-  std::ifstream(kRingSwitch) >> now;
-  if (now != before_) std::ofstream(kRingSwitch) << before_ << std::flush;
-}
+RingSwitch::RingSwitch() : MachineSetting(kRingSwitch, kRingSwitchUsers) {}
 
 void EverySetupTest::SetUp() {
   ASHLAR_NEEDS_MOUNTING(GetParam().device != DeviceKind::image);
   volume_ = std::make_unique<MountedVolume>(GetParam().device, volume_bytes());
   ASSERT_TRUE(succeeded(volume_->format()));
   if (GetParam().through_rings) {
-    ASHLAR_NEEDS_RINGS(rings_);
+    ASHLAR_NEEDS_RINGS(rings_.emplace());
     volume_->set_mount_options("fuse_transport=io_uring");
   }
   ASSERT_TRUE(succeeded(volume_->mount(GetParam().engine)));

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "tests/mount/command.h"
 #include "tests/mount/device.h"
 #include "tests/mount/environment.h"
+#include "tests/mount/machine_setting.h"
 
 namespace ashlar::mount_test {
 
@@ -62,19 +64,10 @@ class MountedVolume {
   bool mounted_ = false;
 };
 
-// The machine's switch of FUSE over io_uring, which a daemon that is asked to use it turns on. Put back at the end.
-class RingSwitch {
+// The machine's switch of FUSE over io_uring, which a daemon that is asked to use it turns on. For those who ask alone.
+class RingSwitch : public MachineSetting {
  public:
   RingSwitch();
-  ~RingSwitch();
-  RingSwitch(const RingSwitch&) = delete;
-  RingSwitch& operator=(const RingSwitch&) = delete;
-
-  // Whether the kernel has FUSE over io_uring at all.
-  [[nodiscard]] bool exists() const { return !before_.empty(); }
-
- private:
-  std::string before_;
 };
 
 // Every combination that must work.
@@ -96,7 +89,7 @@ class EverySetupTest : public ::testing::TestWithParam<Setup> {
   void remount(Engine engine);
 
  private:
-  RingSwitch rings_;
+  std::optional<RingSwitch> rings_;
   std::unique_ptr<MountedVolume> volume_;
 };
 

@@ -286,6 +286,32 @@ TEST_F(MountRequestTest, AUserWithoutPermission) {
       {image(), "ermission"});
 }
 
+// Where a limit is met only when the volume is mounted and some workers run: the mount must not stay without a daemon.
+void expect_refusal_without_threads(DeviceKind kind, const std::string& options) {
+  MountedVolume volume(kind, kSmallVolumeBytes);
+  ASSERT_TRUE(succeeded(volume.format()));
+  // Addresses for the stacks of some threads.
+  const CommandResult result = run({"prlimit", "--stack=1073741824", "--as=8589934592", program("ashlarfs"), "-o",
+                                    "threads=16," + options, volume.device().path(), volume.root().string()});
+  EXPECT_TRUE(refused(result, {volume.device().path(), "no thread to be had"}));
+  EXPECT_NE(run({"mountpoint", "-q", volume.root().string()}).exit_status, 0);
+  static_cast<void>(run({"umount", "--lazy", volume.root().string()}));  // if it is one all the same
+  EXPECT_TRUE(succeeded(volume.check()));
+}
+
+TEST_F(MountRequestTest, TooFewThreads) {
+  ASHLAR_NEEDS_MOUNTING(true);
+  expect_refusal_without_threads(DeviceKind::image, "fuse_transport=dev");
+  expect_refusal_without_threads(DeviceKind::loop_512, "fuse_transport=dev");
+}
+
+TEST_F(MountRequestTest, TooFewThreadsForRings) {
+  ASHLAR_NEEDS_MOUNTING(true);
+  const RingSwitch rings;
+  ASHLAR_NEEDS_RINGS(rings);
+  expect_refusal_without_threads(DeviceKind::loop_512, "fuse_transport=io_uring");
+}
+
 // The daemon is in the background then, so it has to pass on what fusermount3 says.
 TEST_F(MountRequestTest, AUserAtAMountPointOfOthers) {
   fs::permissions(outside().parent_path(), fs::perms(0755));

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -53,7 +54,7 @@ class UnmountTest : public ::testing::TestWithParam<Setup> {
     ASSERT_TRUE(succeeded(volume_->format()));
     std::string options = "io_engine=" + std::string(name_of(GetParam().engine));
     if (GetParam().through_rings) {
-      ASHLAR_NEEDS_RINGS(rings_);
+      ASHLAR_NEEDS_RINGS(rings_.emplace());
       options += ",fuse_transport=io_uring";
     }
     daemon_ = std::make_unique<ForegroundDaemon>(options, volume_->device().path(), volume_->root(),
@@ -73,7 +74,7 @@ class UnmountTest : public ::testing::TestWithParam<Setup> {
     return false;
   }
 
-  RingSwitch rings_;
+  std::optional<RingSwitch> rings_;
   std::unique_ptr<MountedVolume> volume_;
   std::unique_ptr<ForegroundDaemon> daemon_;
 };

@@ -9,6 +9,7 @@
 #include <functional>
 #include <iostream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,7 +55,7 @@ class IntegrityTest : public testing::TestWithParam<Combination> {
     volume_ = std::make_unique<mount_test::MountedVolume>(GetParam().device, mount_test::kSmallVolumeBytes);
     std::string options = GetParam().options;
     if (GetParam().through_rings) {
-      ASHLAR_NEEDS_RINGS(rings_);
+      ASHLAR_NEEDS_RINGS(rings_.emplace());
       options = "fuse_transport=io_uring";
     }
     volume_->set_mount_options(options);
@@ -97,7 +98,7 @@ class IntegrityTest : public testing::TestWithParam<Combination> {
   }
 
  private:
-  mount_test::RingSwitch rings_;
+  std::optional<mount_test::RingSwitch> rings_;
   std::unique_ptr<mount_test::MountedVolume> volume_;
 };
 

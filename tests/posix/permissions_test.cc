@@ -267,6 +267,16 @@ TEST_P(PermissionsTest, ChangingContentsClearsCapabilities) {
     ASSERT_EQ(fsync(file.fd()), 0);
   }
   EXPECT_FALSE(has());
+  {
+    // Those that are set after a write stay, whenever its contents reach the volume.
+    const OpenFile file(full, O_WRONLY);
+    ASSERT_EQ(write(file.fd(), "y", 1), 1);
+    ASSERT_TRUE(given());
+    ASSERT_EQ(fsync(file.fd()), 0);
+    EXPECT_TRUE(has());
+    ASSERT_EQ(write(file.fd(), "z", 1), 1);
+    EXPECT_FALSE(has());
+  }
   ASSERT_TRUE(given());
   ASSERT_EQ(truncate(full.c_str(), 3), 0);
   EXPECT_FALSE(has());

@@ -105,6 +105,13 @@ TEST_P(OneFile, PrivilegesGoWhenContentsChange) {
   EXPECT_EQ(rig.stat(file).mode, S_IFREG | 06755U);
 }
 
+// As libarchive extracts a program: contents, then attributes, then close(2), which brings the contents.
+TEST_P(OneFile, WhatComesFromThePageCacheKeepsCapabilitiesSetSince) {
+  ASSERT_TRUE(volume().set_xattr(context(), file, "security.capability", bytes_of("caps"), 0));
+  ASSERT_TRUE(volume().write(context(), file, 0, bytes_of("held back"), false, WriteOrigin::page_cache));
+  EXPECT_TRUE(volume().get_xattr(context(), file, "security.capability"));
+}
+
 TEST_P(OneFile, WhatComesFromThePageCacheKeepsTheTimes) {
   const Attributes before = rig.stat(file);
   context().now.tv_sec += 3;

@@ -72,6 +72,18 @@ TEST_F(InodeTableTest, WhatOperationsUseStaysHowMuchEver) {
   EXPECT_EQ(table.size(), 0U);
 }
 
+// Removals that a mount resumes are of inodes that the table does not have, and what a damaged volume lists among them
+// may be in use; a file handle may name the others while they go.
+TEST_F(InodeTableTest, WhatIsRemovedIsNotTakenFromWhoLooks) {
+  const InodeRef used = acquire(files[0]);
+  table.add_reference(*acquire(files[1]));  // idle
+  table.forget_doomed(files[0]);
+  table.forget_doomed(files[1]);
+  EXPECT_EQ(table.size(), 2U);
+  EXPECT_EQ(used->number(), files[0]);
+  EXPECT_EQ(acquire(files[1])->number(), files[1]);
+}
+
 TEST_F(InodeTableTest, ReferencesAreCountedThroughout) {
   // Three each, some while the inode is whole and some while it is not.
   for (int round = 0; round < 3; ++round) refer_to_all();

@@ -70,5 +70,16 @@ TEST(ReferenceCounts, TakesAFewBytesEachWhereNumbersAreClose) {
   EXPECT_EQ(counts.take(0), 0U);
 }
 
+TEST(ReferenceCounts, TellsOfWhatNoByteHolds) {
+  constexpr std::uint64_t kMany = 10'000;
+  ReferenceCounts small;
+  ReferenceCounts large;
+  for (std::uint64_t number = 0; number < kMany; ++number) {
+    small.add(number, 1);
+    large.add(number, 1000);
+  }
+  EXPECT_GE(large.bytes(), small.bytes() + kMany * 2 * sizeof(std::uint64_t));
+}
+
 }  // namespace
 }  // namespace ashlar::volume::testing

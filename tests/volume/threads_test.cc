@@ -100,6 +100,28 @@ TEST_F(Threads, InodesAreMadeWhileTheirNumbersAreLookedFor) {
   rig.check();
 }
 
+// Likewise for numbers of files that a crash left without names, which the mount removes.
+TEST_F(Threads, RemovalsAreResumedWhileTheirInodesAreLookedFor) {
+  constexpr std::size_t kFiles = 1000;
+  std::vector<InodeNumber> files;
+  for (std::size_t i = 0; i < kFiles; ++i) {
+    files.push_back(rig.make_file(kRootInode, std::to_string(i)));
+    rig.hold(kRootInode, std::to_string(i));
+    ASSERT_TRUE(rig.volume().unlink(rig.context(), kRootInode, std::to_string(i)));
+  }
+  ASSERT_TRUE(rig.volume().sync_all(rig.context()));
+  rig.crash();
+  rig.mount();
+  run([&](unsigned, Context& context) {
+    while (rig.volume().store().item_count(format::ItemKind::orphan) != 0) {
+      for (const InodeNumber file : files) {
+        EXPECT_EQ(error_of(rig.volume().attributes(context, file)), ErrorCode::stale_handle);
+      }
+    }
+  });
+  rig.check();
+}
+
 TEST_F(Threads, OneFileWrittenAndReadByAll) {
   constexpr std::uint64_t kBlocks = 64;
   constexpr std::size_t kBlock = 4096;
