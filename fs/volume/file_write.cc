@@ -85,9 +85,7 @@ Status FileWrite::run(bool clear_privileges) {
   }
   StagedInode staged(inode_);
   store::Transaction transaction;
-  // Of what it held back, the kernel brings the times as well: those of the write(2), not of now, and not always after
-  // the contents.
-  if (origin_ == WriteOrigin::caller) contents_changed(staged.next, context_.now);
+  if (!context_.brings_times) contents_changed(staged.next, context_.now);
   if (clear_privileges) clear_suid_sgid(staged.next, context_);
   TRY(drop_capabilities(volume_, io_, staged, transaction));
   staged.next.size = std::max(end(), inode_.item.size.value());
