@@ -105,6 +105,20 @@ TEST_P(OneFile, PrivilegesGoWhenContentsChange) {
   EXPECT_EQ(rig.stat(file).mode, S_IFREG | 06755U);
 }
 
+TEST_P(OneFile, TheSizeThatItHasIsNoChange) {
+  AttributeChange resize;
+  resize.size = rig.stat(file).size;
+  const Attributes before = rig.stat(file);
+  context().now.tv_sec += 3;
+  ASSERT_TRUE(change(AttributeChange::size_field, resize));
+  EXPECT_EQ(rig.stat(file).modified.tv_sec, before.modified.tv_sec);
+  EXPECT_EQ(rig.stat(file).changed.tv_sec, before.changed.tv_sec);
+  ++resize.size;
+  ASSERT_TRUE(change(AttributeChange::size_field, resize));
+  EXPECT_EQ(rig.stat(file).modified.tv_sec, context().now.tv_sec);
+  EXPECT_EQ(rig.stat(file).changed.tv_sec, context().now.tv_sec);
+}
+
 TEST_P(OneFile, WhoBringsTheTimesFindsThemAsTheyWere) {
   std::vector<std::byte> buffer(kMaxWriteBytes + 2 * rig.block_size());
   const auto change_contents = [&] {
