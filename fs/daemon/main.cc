@@ -9,6 +9,7 @@
 #include "fs/daemon/background.h"
 #include "fs/daemon/mount.h"
 #include "fs/daemon/options.h"
+#include "fs/daemon/remount.h"
 
 namespace {
 
@@ -37,6 +38,11 @@ int main(int count, char** arguments) {
   }
   request.device = absolute(request.device);
   request.mount_point = absolute(request.mount_point);
+  if (request.remount) {
+    const Status remounted = daemon::remount(request);
+    if (!remounted) print(stderr, "ashlarfs: {}: {}\n", request.mount_point, remounted.error().message());
+    return remounted ? 0 : 1;
+  }
   signal(SIGXFSZ, SIG_IGN);  // a write to the image that `ulimit -f` forbids is to fail as any other does
   if (request.foreground) {
     configure_log("ashlarfs", LogLevel::info, LogSink::standard_error);

@@ -50,6 +50,9 @@ constexpr std::array kIgnoredOptions = {"defaults",
                                         "acl",
                                         "user_xattr"};
 
+// The last ones the kernel tells of a mount, and mount(8) hands over what it told.
+constexpr std::array kIgnoredValuedOptions = {"uhelper", "fsname", "subtype", "comment", "user_id", "group_id"};
+
 template <typename List>
 bool contains(const List& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
@@ -113,7 +116,7 @@ Status parse_valued_option(std::string_view name, std::string_view value, MountR
     request.threads = static_cast<unsigned>(TRY(parse_number(name, value, 1, kMaxThreads)));
   } else if (name == "errors") {
     request.on_failure = TRY(parse_on_failure(value));
-  } else if (name != "uhelper" && name != "fsname" && name != "subtype" && name != "comment") {
+  } else if (!contains(kIgnoredValuedOptions, name)) {
     return fail(ErrorCode::invalid_argument, fmt::format("unknown option {}", name));
   }
   return {};
@@ -157,8 +160,7 @@ Status parse_flag_option(std::string_view name, MountRequest& request) {
     if (name == "sync" || name == "dirsync") request.sync_names = true;
     request.kernel_options.emplace_back(name);
   } else if (name == "remount") {
-    // mount(8) asks a helper even for what only the kernel does.
-    return fail(ErrorCode::invalid_argument, "option remount: use mount -i -o remount,... and the directory alone");
+    request.remount = true;
   } else if (!contains(kIgnoredOptions, name) && !name.starts_with("x-")) {
     return fail(ErrorCode::invalid_argument, fmt::format("unknown option {}", name));
   }

@@ -34,6 +34,7 @@ struct MountRequest {
   bool no_directory_access_times = false;
   bool sync_names = false;   // dirsync, sync
   bool low_latency = false;  // keep processors awake while busy
+  bool remount = false;      // nothing is mounted; what is gets other options of the kernel
   blockio::EngineChoice engine = blockio::EngineChoice::automatic;
   fuse::TransportChoice transport = fuse::TransportChoice::automatic;
   std::chrono::seconds commit_interval{5};

@@ -33,6 +33,15 @@ void open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* file) {
   static_cast<void>(fuse_reply_open(request, file));
 }
 
+// Of one that changes contents. With write-back caching the kernel keeps the times of files: it stamps every change,
+// and sends those times when it sees fit. Stamped here as well, somewhat later, they would be other ones after the next
+// mount than those that everybody has seen, whenever the kernel's stamp was the one that the file had already.
+volume::Context writing_context_of(fuse_req_t request) {
+  volume::Context context = context_of(request);
+  context.brings_times = true;
+  return context;
+}
+
 void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info* /*file*/) {
   if (offset < 0 || size > kMaxTransfer) return static_cast<void>(fuse_reply_err(request, EINVAL));
   volume::Context context = context_of(request);
@@ -47,7 +56,7 @@ void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, 
 void write(fuse_req_t request, fuse_ino_t inode, const char* data, std::size_t size, off_t offset,
            fuse_file_info* /*file*/) {
   if (offset < 0) return static_cast<void>(fuse_reply_err(request, EINVAL));
-  volume::Context context = context_of(request);
+  volume::Context context = writing_context_of(request);
   const std::uint32_t flags = raw_body<fuse_write_in>().write_flags;
   const bool clear_privileges = (flags & FUSE_WRITE_KILL_SUIDGID) != 0;
   const auto origin = (flags & FUSE_WRITE_CACHE) != 0 ? volume::WriteOrigin::page_cache : volume::WriteOrigin::caller;
@@ -76,7 +85,7 @@ bool clears_privileges(fuse_req_t request, volume::Context& context, InodeNumber
 
 void allocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_t length, fuse_file_info* /*file*/) {
   if (offset < 0 || length <= 0) return static_cast<void>(fuse_reply_err(request, EINVAL));
-  volume::Context context = context_of(request);
+  volume::Context context = writing_context_of(request);
   reply(request, volume_of(request).allocate(context, InodeNumber{inode}, mode, static_cast<std::uint64_t>(offset),
                                              static_cast<std::uint64_t>(length),
                                              clears_privileges(request, context, InodeNumber{inode})));
@@ -85,7 +94,7 @@ void allocate(fuse_req_t request, fuse_ino_t inode, int mode, off_t offset, off_
 void copy(fuse_req_t request, fuse_ino_t source, off_t source_offset, fuse_file_info* /*source_file*/,
           fuse_ino_t target, off_t target_offset, fuse_file_info* /*target_file*/, std::size_t length, int flags) {
   if (source_offset < 0 || target_offset < 0 || flags != 0) return static_cast<void>(fuse_reply_err(request, EINVAL));
-  volume::Context context = context_of(request);
+  volume::Context context = writing_context_of(request);
   const volume::Volume::CopyRange range{InodeNumber{source}, static_cast<std::uint64_t>(source_offset),
                                         InodeNumber{target}, static_cast<std::uint64_t>(target_offset), length};
   const Result<std::uint64_t> copied = volume_of(request).copy(

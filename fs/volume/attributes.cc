@@ -21,6 +21,7 @@ constexpr std::uint32_t kSettableFlags =
 // All but the size.
 void apply(const AttributeChange& change, format::InodeItem& item, const Context& context) {
   using Field = AttributeChange::Field;
+  constexpr std::uint32_t kOthers = ~(Field::size_field | Field::clear_suid_sgid | Field::from_open_file);
   // Who gives a size and no times keeps the times (the kernel does with write-back caching), and has not moved them for
   // the size that the file had.
   if (change.has(Field::size_field) && change.size != item.size) contents_changed(item, context.now);
@@ -31,7 +32,11 @@ void apply(const AttributeChange& change, format::InodeItem& item, const Context
   if (change.has(Field::gid_field)) item.gid = change.gid;
   if (change.has(Field::accessed_field)) item.accessed = to_item(change.accessed);
   if (change.has(Field::modified_field)) item.modified = to_item(change.modified);
-  status_changed(item, change.has(Field::changed_field) ? change.changed : context.now);
+  if (change.has(Field::changed_field)) {
+    status_changed(item, change.changed);
+  } else if ((change.fields & kOthers) != 0) {
+    status_changed(item, context.now);
+  }
 }
 
 bool equal(const timespec& left, const timespec& right) noexcept {

@@ -92,7 +92,7 @@ Status RangeChange::punch_inline() {
     if (grows) contents.resize(static_cast<std::size_t>(end_));
     transaction.put({inode_.number(), format::ItemKind::inline_data, 0}, contents);
   }
-  contents_changed(staged.next, context_.now);
+  if (!context_.brings_times) contents_changed(staged.next, context_.now);
   if (what_.clears_privileges) clear_suid_sgid(staged.next, context_);
   TRY(drop_capabilities(volume_, io_, staged, transaction));
   const bool more = grows && !contents.empty();
@@ -180,8 +180,9 @@ Result<std::uint64_t> RangeChange::change_part(std::uint64_t first) {
   // the caller is told that nothing happened, and the kernel keeps the size.
   const bool grows = !what_.keeps_size && stop == last() && end_ > staged.next.size;
   if (grows) staged.next.size = end_;
-  if (grows || what_.empties) contents_changed(staged.next, context_.now);
-  status_changed(staged.next, context_.now);
+  if (!context_.brings_times) {
+    (grows || what_.empties ? contents_changed : status_changed)(staged.next, context_.now);
+  }
   if (what_.clears_privileges) clear_suid_sgid(staged.next, context_);
   if (what_.empties) TRY(drop_capabilities(volume_, io_, staged, transaction));
   count_blocks(staged.next, window);

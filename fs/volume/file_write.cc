@@ -85,12 +85,10 @@ Status FileWrite::run(bool clear_privileges) {
   }
   StagedInode staged(inode_);
   store::Transaction transaction;
-  // Of what it held back, the kernel brings the times as well: those of the write(2), not of now, and not always after
-  // the contents. It has taken security.capability away at the write(2), too; what is there now was set since.
-  if (origin_ == WriteOrigin::caller) {
-    contents_changed(staged.next, context_.now);
-    TRY(drop_capabilities(volume_, io_, staged, transaction));
-  }
+  if (!context_.brings_times) contents_changed(staged.next, context_.now);
+  // Of what it held back, the kernel has taken security.capability away at the write(2); what is there now was set
+  // since.
+  if (origin_ == WriteOrigin::caller) TRY(drop_capabilities(volume_, io_, staged, transaction));
   if (clear_privileges) clear_suid_sgid(staged.next, context_);
   staged.next.size = std::max(end(), inode_.item.size.value());
   if (fits_inline) return write_inline(staged, transaction, contents);

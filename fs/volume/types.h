@@ -24,11 +24,13 @@ struct Context {
   // Whether the caller is in a group, or may do as if (CAP_FSETID). It may take system calls, so it is asked only where
   // it matters. Empty: root may, and whose only group it is.
   std::function<bool(gid_t)> in_group = {};
+  // Changes of contents move no times: the caller keeps those of files, and brings them through set_attributes().
+  bool brings_times = false;
 };
 
 // Who waits for a write: a caller, who is told whether the device took the data; or, of what the kernel's page cache
-// brings home later, nobody, so that small pieces may be gathered and their failure shows at the next sync. Their times
-// come by themselves, through set_attributes(), and what a write takes away (security.capability) has been removed.
+// brings home later, nobody, so that small pieces may be gathered and their failure shows at the next sync. What a write
+// takes away (security.capability) has been removed then.
 enum class WriteOrigin : std::uint8_t { caller, page_cache };
 
 // When reading moves access times: as noatime, relatime and strictatime of mount(8).

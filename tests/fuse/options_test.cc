@@ -79,6 +79,16 @@ TEST(OptionList, ToleratesWhatFstabHandsOver) {
   EXPECT_FALSE(request.read_only);
 }
 
+// As mount(8) hands over what the kernel says of a mount, and what is to be different.
+TEST(OptionList, Remounting) {
+  EXPECT_FALSE(parsed_list("rw").remount);
+  const MountRequest request =
+      parsed_list("rw,relatime,remount,ro,nosuid,user_id=0,group_id=0,default_permissions,allow_other,dev");
+  EXPECT_TRUE(request.remount);
+  EXPECT_TRUE(request.read_only);
+  EXPECT_THAT(request.kernel_options, testing::ElementsAre("nosuid", "allow_other", "dev"));
+}
+
 TEST(OptionList, TheLastWordCounts) {
   EXPECT_FALSE(parsed_list("ro,rw").read_only);
   EXPECT_FALSE(parsed_list("discard,nodiscard").discard);
@@ -100,7 +110,7 @@ INSTANTIATE_TEST_SUITE_P(All, RefusedOption,
                          testing::Values("bogus", "bogus=1", "io_engine=posix", "fuse_transport=splice", "commit=0",
                                          "commit=3601", "commit=5s", "commit=", "cache=1M", "cache=5X",
                                          "cache=99999999999T", "cache=-1", "offset=", "offset=99999999999999999999999",
-                                         "threads=0", "threads=65", "errors=ignore", "remount",
+                                         "threads=0", "threads=65", "errors=ignore",
                                          "nosymfollow"));  // libfuse does not know it
 
 TEST(OptionList, ErrorPolicies) {

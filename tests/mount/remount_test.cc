@@ -1,6 +1,7 @@
-// Unmounting loses nothing, also when the next mount follows at once.
+// Unmounting loses nothing, also when the next mount follows at once; and what `mount -o remount` does.
 #include <fcntl.h>
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +14,8 @@
 
 namespace ashlar::mount_test {
 namespace {
+
+using testing::HasSubstr;
 
 constexpr int kRounds = 8;
 constexpr int kFilesEachRound = 50;
@@ -81,6 +84,41 @@ TEST_P(RemountTest, ReadOnlyReadsEverythingAndChangesNothing) {
   ASSERT_TRUE(succeeded(volume().unmount()));
   ASSERT_TRUE(succeeded(volume().check()));
   EXPECT_EQ(digest_of(volume().device().image()), before);
+}
+
+// As mount(8) calls its helper: with all that the kernel says of the mount, and what is to be different.
+TEST_P(RemountTest, OptionsOfTheKernelChangeWhileItIsMounted) {
+  constexpr const char* kTold = "relatime,user_id=0,group_id=0,default_permissions,allow_other,dev,suid,remount,";
+  const std::string root = volume().root().string();
+  const auto remounted = [&](const std::string& options) {
+    return run({program("mount.ashlarfs"), volume().device().path(), root, "-o", kTold + options});
+  };
+  const auto flags = [&] {
+    struct statvfs status {};
+    EXPECT_EQ(statvfs(root.c_str(), &status), 0);
+    return status.f_flag & (ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC);
+  };
+  ASSERT_NO_FATAL_FAILURE(write_round(0));
+  ASSERT_TRUE(succeeded(remounted("ro,nosuid")));
+  EXPECT_EQ(flags(), static_cast<unsigned long>(ST_RDONLY | ST_NOSUID));
+  EXPECT_EQ(unlink(file(0, 1).c_str()), -1);
+  EXPECT_EQ(errno, EROFS);
+  ASSERT_NO_FATAL_FAILURE(verify_round(0));
+  ASSERT_TRUE(succeeded(remounted("rw,noexec")));
+  EXPECT_EQ(flags(), static_cast<unsigned long>(ST_NOEXEC));
+  const int fd = open(file(1, 1).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  EXPECT_GE(fd, 0);
+  EXPECT_THAT(remounted("ro").errors, HasSubstr("files are open for writing"));
+  close(fd);
+  EXPECT_THAT(
+      run({program("mount.ashlarfs"), volume().device().path(), volume().outside().string(), "-o", "remount"}).errors,
+      HasSubstr("no AshlarFS volume is mounted there"));
+
+  // What the daemon opened for reading alone it cannot write to, whatever the kernel would let through.
+  ASSERT_TRUE(succeeded(volume().unmount()));
+  ASSERT_TRUE(succeeded(volume().mount(GetParam().engine, "ro")));
+  EXPECT_THAT(remounted("rw").errors, HasSubstr("unmount and mount it again to write"));
+  EXPECT_EQ(flags(), static_cast<unsigned long>(ST_RDONLY));
 }
 
 INSTANTIATE_TEST_SUITE_P(Mount, RemountTest, every_setup(), setup_name);

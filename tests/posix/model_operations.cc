@@ -93,8 +93,7 @@ Outcome seek(int fd, unsigned number) {
   return {zeros && hole >= from && hole <= end ? 1 : 0, 0};
 }
 
-// A valid access control list with a named user. Its mask always has execution: without that, set-group-ID means
-// something else (Deviation::setgid_without_execution).
+// A valid access control list with a named user.
 std::string list_of(unsigned number) {
   std::string value;
   const auto append = [&value](std::uint16_t tag, unsigned permissions, std::uint32_t id) {
@@ -108,7 +107,7 @@ std::string list_of(unsigned number) {
   append(owner, number % 8, kNobody);
   append(user, number / 8 % 8, 1001 + number % 2);
   append(group, number / 64 % 8, kNobody);
-  append(mask, number / 512 % 8 | 1U, kNobody);
+  append(mask, number / 512 % 8, kNobody);
   append(other, number / 4096 % 8, kNobody);
   return value;
 }
@@ -230,7 +229,7 @@ class Side {
   [[nodiscard]] static Outcome of_attributes(const Operation& operation, const std::string& first) {
     const unsigned number = operation.number;
     switch (operation.act) {
-      case Act::chmod: return outcome_of(::chmod(first.c_str(), mode_of(number)));
+      case Act::chmod: return outcome_of(::chmod(first.c_str(), number % 010000));
       case Act::chown: return outcome_of(lchown(first.c_str(), 1001 + number % 2, 1001 + number / 2 % 2));
       case Act::truncate: return outcome_of(::truncate(first.c_str(), number % 20'000));
       case Act::set_xattr: {
@@ -263,12 +262,6 @@ class Side {
     }
   }
 
-  [[nodiscard]] static mode_t mode_of(unsigned number) {
-    const mode_t mode = number % 010000;
-    // Deviation::setgid_without_execution
-    return (mode & S_IXGRP) == 0 ? mode & ~static_cast<mode_t>(S_ISGID) : mode;
-  }
-
   [[nodiscard]] Outcome on_held(const Operation& operation) {
     const unsigned number = operation.number;
     int& fd = held_.at(number % held_.size());
@@ -294,7 +287,7 @@ class Side {
       case Act::read_held: return read_at(fd, number % 20'000);
       case Act::truncate_held: return outcome_of(ftruncate(fd, number % 20'000));
       case Act::allocate_held: return outcome_of(posix_test::allocate(fd, number));
-      case Act::chmod_held: return outcome_of(fchmod(fd, mode_of(number)));
+      case Act::chmod_held: return outcome_of(fchmod(fd, number % 010000));
       default: return is_regular(fd) ? seek(fd, number) : Outcome{};
     }
   }

@@ -29,7 +29,8 @@ as_postgres "$BIN/createdb" "${CONNECT[@]}" bench
 as_postgres "$BIN/pgbench" "${CONNECT[@]}" -i -q -s 2 bench >>init.log 2>&1
 query "CREATE EXTENSION amcheck; CREATE TABLE acknowledged(n int)"
 for round in $(seq 1 "$SCALE"); do
-  as_postgres "$BIN/pgbench" "${CONNECT[@]}" -c 4 -j 2 -T 600 bench >bench.log 2>&1 &
+  # -n: it would empty the history of the rounds before, which is in the sums.
+  as_postgres "$BIN/pgbench" "${CONNECT[@]}" -n -c 4 -j 2 -T 600 bench >bench.log 2>&1 &
   load=$!
   # What is acknowledged must be there afterwards.
   query "INSERT INTO acknowledged VALUES($round)"

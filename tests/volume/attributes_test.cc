@@ -112,13 +112,38 @@ TEST_P(OneFile, WhatComesFromThePageCacheKeepsCapabilitiesSetSince) {
   EXPECT_TRUE(volume().get_xattr(context(), file, "security.capability"));
 }
 
-TEST_P(OneFile, WhatComesFromThePageCacheKeepsTheTimes) {
+TEST_P(OneFile, TheSizeThatItHasIsNoChange) {
+  AttributeChange resize;
+  resize.size = rig.stat(file).size;
   const Attributes before = rig.stat(file);
   context().now.tv_sec += 3;
-  ASSERT_TRUE(volume().write(context(), file, 0, bytes_of("held back"), false, WriteOrigin::page_cache));
+  ASSERT_TRUE(change(AttributeChange::size_field, resize));
   EXPECT_EQ(rig.stat(file).modified.tv_sec, before.modified.tv_sec);
   EXPECT_EQ(rig.stat(file).changed.tv_sec, before.changed.tv_sec);
-  ASSERT_TRUE(volume().write(context(), file, 0, bytes_of("at once"), false));
+  ++resize.size;
+  ASSERT_TRUE(change(AttributeChange::size_field, resize));
+  EXPECT_EQ(rig.stat(file).modified.tv_sec, context().now.tv_sec);
+  EXPECT_EQ(rig.stat(file).changed.tv_sec, context().now.tv_sec);
+}
+
+TEST_P(OneFile, WhoBringsTheTimesFindsThemAsTheyWere) {
+  std::vector<std::byte> buffer(kMaxWriteBytes + 2 * rig.block_size());
+  const auto change_contents = [&] {
+    ASSERT_TRUE(volume().write(context(), file, 0, bytes_of("held back"), false, WriteOrigin::page_cache));
+    ASSERT_TRUE(volume().write(context(), file, 0, bytes_of("at once"), false));
+    ASSERT_TRUE(volume().allocate(context(), file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1, 2));  // in the tree
+    ASSERT_TRUE(volume().allocate(context(), file, 0, 0, 100'000));
+    ASSERT_TRUE(volume().allocate(context(), file, FALLOC_FL_KEEP_SIZE, 100'000, 1));
+    ASSERT_TRUE(volume().copy(context(), {file, 0, file, 50'000, 5}, false, buffer));
+  };
+  const Attributes before = rig.stat(file);
+  context().now.tv_sec += 3;
+  context().brings_times = true;
+  ASSERT_NO_FATAL_FAILURE(change_contents());
+  EXPECT_EQ(rig.stat(file).modified.tv_sec, before.modified.tv_sec);
+  EXPECT_EQ(rig.stat(file).changed.tv_sec, before.changed.tv_sec);
+  context().brings_times = false;
+  ASSERT_NO_FATAL_FAILURE(change_contents());
   EXPECT_EQ(rig.stat(file).modified.tv_sec, context().now.tv_sec);
 }
 
