@@ -76,18 +76,6 @@ Result<format::Layout> plan_layout(const blockio::Geometry& geometry, const Form
   }
 }
 
-void describe_layout(format::Superblock& superblock, const format::Layout& layout) {
-  superblock.block_size = layout.block_size();
-  superblock.node_size = layout.node_size();
-  superblock.block_count = layout.block_count();
-  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-    superblock.group_table_first[copy] = layout.group_table_first(copy).value();
-  }
-  superblock.group_table_blocks = layout.group_table_blocks();
-  superblock.log_first = layout.log().first.value();
-  superblock.log_blocks = layout.log().count;
-}
-
 // Discarded at a time, so that its progress can be told.
 constexpr std::uint64_t kDiscardStep = 16ULL << 30;
 
@@ -145,7 +133,7 @@ Result<FormatOutcome> plan_volume(const blockio::Geometry& geometry, const Forma
   superblock.compatible = options.compatible;
   superblock.read_only_compatible = options.read_only_compatible;
   superblock.incompatible = options.incompatible;
-  describe_layout(superblock, layout);
+  layout.describe_in(superblock);
   superblock.generation = kFirstGeneration.value();
   superblock.flags = format::kCleanlyUnmounted;
   TRY(fill_random(superblock.hash_seed));
