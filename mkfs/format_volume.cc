@@ -52,7 +52,8 @@ Moment now() {
 
 Result<format::Layout> plan_layout(const blockio::Geometry& geometry, const FormatOptions& options) {
   const std::uint64_t bytes = options.volume_bytes == 0 ? std::uint64_t{geometry.size} : options.volume_bytes;
-  if (bytes > geometry.size) {
+  // A device has whole sectors, whatever the length of a file.
+  if (bytes - bytes % geometry.logical_sector > geometry.size) {
     return fail(ErrorCode::device_too_small,
                 fmt::format("{} bytes asked for and {} there", bytes, std::uint64_t{geometry.size}));
   }
