@@ -50,6 +50,9 @@ constexpr std::array kIgnoredOptions = {"defaults",
                                         "acl",
                                         "user_xattr"};
 
+// To be followed by = and something.
+constexpr std::array kValuedOptions = {"io_engine", "fuse_transport", "commit", "cache", "offset", "threads", "errors"};
+
 template <typename List>
 bool contains(const List& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
@@ -61,7 +64,7 @@ tl::unexpected<Error> bad_value(std::string_view name, std::string_view value, s
 
 Result<std::uint64_t> parse_size(std::string_view name, std::string_view value) {
   if (const auto bytes = format::parse_size(std::string(value))) return *bytes;
-  return bad_value(name, value, "give a number, with K, M, G or T if you like");
+  return bad_value(name, value, "give a number, with K, M, G, T or P if you like");
 }
 
 Result<std::uint64_t> parse_number(std::string_view name, std::string_view value, std::uint64_t least,
@@ -159,6 +162,8 @@ Status parse_flag_option(std::string_view name, MountRequest& request) {
   } else if (name == "remount") {
     // mount(8) asks a helper even for what only the kernel does.
     return fail(ErrorCode::invalid_argument, "option remount: use mount -i -o remount,... and the directory alone");
+  } else if (contains(kValuedOptions, name)) {
+    return fail(ErrorCode::invalid_argument, fmt::format("option {} needs a value: {}=...", name, name));
   } else if (!contains(kIgnoredOptions, name) && !name.starts_with("x-")) {
     return fail(ErrorCode::invalid_argument, fmt::format("unknown option {}", name));
   }
