@@ -1,11 +1,11 @@
 #include "fsck/command_line.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
 
 namespace ashlar::fsck {
-
 CommandLine parse_command_line(int count, char** arguments) {
   CommandLine line;
   CLI::App app("Checks an AshlarFS volume that is not mounted, and repairs it.", "fsck.ashlarfs");
@@ -26,6 +26,9 @@ CommandLine parse_command_line(int count, char** arguments) {
                  "write progress to this descriptor as e2fsck does, not to the terminal");
   try {
     app.parse(count, arguments);
+    // The next file opened, which is the device, would get the number of one that is not open.
+    if (line.progress_descriptor > 0 && fcntl(line.progress_descriptor, F_GETFD) < 0)
+      throw CLI::ValidationError("-C", fmt::format("descriptor {} is not open", line.progress_descriptor));
   } catch (const CLI::ParseError& error) {
     const bool asked = error.get_exit_code() == 0;
     line.exit_status = asked ? kClean : kUsageError;

@@ -12,12 +12,14 @@ namespace {
 
 enum class Answer : std::uint8_t { yes, no, all };
 
-// Without an answer it is no.
+// Without an answer it is no; after an interrupt, which fails the read, to all that would follow.
 Answer ask(const CommandLine& line, std::string_view question) {
+  if (std::ferror(stdin) != 0) return Answer::no;
   print("{}: {} (y/n/a) ", line.device, question);
   static_cast<void>(fflush(stdout));
   const int answer = getchar();
   for (int rest = answer; rest != '\n' && rest != EOF;) rest = getchar();
+  if (answer == EOF) print("\n");
   if (answer == 'a' || answer == 'A') return Answer::all;
   return answer == 'y' || answer == 'Y' ? Answer::yes : Answer::no;
 }
@@ -29,6 +31,7 @@ class Dialogue {
   Wishes run() {
     wishes_.rebuild = report_.takes(Repair::recount) || report_.takes(Repair::rebuild);
     for (const FindingId id : report_.ids()) {
+      if (std::ferror(stdin) != 0) break;
       print("{}", findings_to_text(report_, line_, id));
       const Repair repair = kind_of(id).repair;
       if (repair == Repair::copy) {

@@ -67,17 +67,31 @@ void Report::mark_repaired(const Place& place) noexcept {
   if (place.is_kept) findings_[place.index].repaired = true;
 }
 
-void Report::mark_repaired(const Report& after) noexcept {
+void Report::mark_repaired(const Report& after) {
   const auto is_gone = [&after](FindingId id) { return is_made(kind_of(id).repair) && !after.has(id); };
   for (auto& [id, counts] : counts_) {
     if (is_gone(id)) counts.repaired = counts.all;
   }
   for (Finding& finding : findings_) finding.repaired = finding.repaired || is_gone(finding.id);
+  take_new(after);
   inodes = after.inodes;
   directories = after.directories;
   nodes = after.nodes;
   blocks_used = after.blocks_used;
   block_count = after.block_count;
+}
+
+void Report::take_new(const Report& after) {
+  const auto is_new = [this](FindingId id) { return kind_of(id).severity != Severity::note && !has(id); };
+  for (const Finding& finding : after.findings_) {
+    if (is_new(finding.id)) findings_.push_back(finding);
+  }
+  for (const auto& [id, counts] : after.counts_) {
+    if (!is_new(id)) continue;
+    counts_[id] = counts;
+    total_ += counts.all;
+    wrong_ += counts.all;
+  }
 }
 
 std::uint64_t Report::repaired() const noexcept {

@@ -87,9 +87,10 @@ class Report {
   [[nodiscard]] const Place& last() const noexcept { return last_; }
   // That finding, and no other, has been put right.
   void mark_repaired(const Place& place) noexcept;
-  // The volume was repaired, and a check after that says `after`: all that it does not say any more is right now, and
-  // the summary is of the volume as it is now.
-  void mark_repaired(const Report& after) noexcept;
+  // The volume was repaired, and a check after that says `after`: all that it does not say any more is right now, what
+  // it says for the first time, as it could not be looked for before, is wrong, and the summary is of the volume as it
+  // is now.
+  void mark_repaired(const Report& after);
 
   [[nodiscard]] const std::vector<Finding>& findings() const noexcept { return findings_; }
   [[nodiscard]] std::uint64_t total() const noexcept { return total_; }
@@ -133,6 +134,7 @@ class Report {
     }
   }
   std::uint64_t count(FindingId id);  // so far, this one included
+  void take_new(const Report& after);
   [[nodiscard]] std::uint64_t repaired() const noexcept;
 
   std::vector<Finding> findings_;

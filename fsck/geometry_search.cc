@@ -1,13 +1,17 @@
 #include "fsck/geometry_search.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <map>
 #include <numeric>
-#include <set>
+#include <optional>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "fs/format/layout.h"
 #include "fs/format/log.h"
@@ -26,13 +30,15 @@ struct TableBlock {
   std::uint32_t count = 0;
 };
 
-// A place where a copy of the table may lie, both slots.
-struct TableCopy {
-  std::uint64_t first = 0;
-  std::uint64_t generation = 0;  // the highest in it
-  std::uint32_t blocks = 0;      // of a slot
+// A group table, of which one copy at least is there.
+struct FoundTable {
+  std::array<std::uint64_t, format::kCopies> first{};  // 0: nothing is left of that copy
+  std::uint32_t blocks = 0;                            // of a slot
   std::uint32_t groups = 0;
-  std::uint32_t valid = 0;  // blocks of the table that are there
+  std::uint64_t generation = 0;  // the highest in it
+  std::uint64_t valid = 0;       // blocks of it that are there
+  std::uint64_t alike = 0;       // that are the same in both copies
+  bool as_planned = false;       // both copies are where mkfs puts them
 };
 
 // What the group table at mkfs's places says, in any of its slots and copies, for one block size. A volume that was
@@ -101,23 +107,28 @@ class TableSearch {
     std::memcpy(uuid_, uuid, sizeof uuid_);
   }
 
-  // Both copies of the newest table that is there twice, if there is one.
-  [[nodiscard]] Result<std::vector<TableCopy>> run() {
+  // The newest; of those the one that is there with the most blocks.
+  [[nodiscard]] Result<std::optional<FoundTable>> run() {
     TRY(scan());
-    std::vector<TableCopy> best;
+    std::optional<FoundTable> best;
     for (const std::uint32_t blocks : lengths()) {
-      const std::vector<TableCopy> pair = newest_pair(copies_of(blocks));
-      if (pair.empty()) continue;
-      if (best.empty() || rank(pair) > rank(best)) best = pair;
+      const std::vector<std::uint64_t> places = likely_places(blocks);
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        consider({places[i], 0}, blocks, best);
+        for (std::size_t j = 0; j < i; ++j) {
+          consider({std::min(places[i], places[j]), std::max(places[i], places[j])}, blocks, best);
+        }
+      }
     }
     return best;
   }
 
  private:
-  using Rank = std::tuple<std::uint64_t, std::uint32_t, std::uint32_t>;
-  static Rank rank(const std::vector<TableCopy>& pair) {
-    return {pair[0].generation, pair[0].valid + pair[1].valid, pair[0].blocks};
-  }
+  // Bounds on what hostile blocks can make of this. A volume has fewer lengths than it has grown, and of each the two
+  // places, and those that are off by a slot.
+  static constexpr std::size_t kMostFound = 1U << 20;
+  static constexpr std::size_t kMostLengths = 16;
+  static constexpr std::size_t kMostPlaces = 8;
 
   [[nodiscard]] Status scan() {
     BlockScan blocks(io_, layout_.block_size(), layout_.block_size());
@@ -127,7 +138,7 @@ class TableSearch {
       if (!progress_on(options_, place, count)) return fail(ErrorCode::cancelled, "cancelled");
       format::GroupTableHeader header;
       std::memcpy(&header, bytes.data(), sizeof header);
-      if (header.magic != format::kGroupTableMagic) return {};
+      if (header.magic != format::kGroupTableMagic || found_.size() == kMostFound) return {};
       const auto block = bytes.first(layout_.block_size());
       if (!format::validate_group_table_block(block, uuid_, header.index, kAnyGeneration)) return {};
       found_[place.value()] = {header.generation, header.index, header.count};
@@ -135,67 +146,100 @@ class TableSearch {
     });
   }
 
-  // How many blocks the table may have: the last one tells of fewer groups than the others, unless it is full.
-  [[nodiscard]] std::set<std::uint32_t> lengths() const {
-    std::set<std::uint32_t> lengths;
-    std::uint32_t highest = 0;
+  [[nodiscard]] bool is_full(const TableBlock& block) const {
+    return block.count == layout_.group_table_entries_per_block();
+  }
+
+  // How many blocks the table may have: the last one tells of fewer groups than the others, unless it is full. The
+  // newest first.
+  [[nodiscard]] std::vector<std::uint32_t> lengths() const {
+    std::map<std::uint32_t, std::uint64_t> generations;
+    TableBlock highest;
     for (const auto& [place, block] : found_) {
-      if (block.count < layout_.group_table_entries_per_block()) lengths.insert(block.index + 1);
-      highest = std::max(highest, block.index + 1);
+      if (block.index >= highest.index) highest = block;
+      if (!is_full(block)) note_newest(generations[block.index], block);
     }
-    lengths.insert(highest);
-    lengths.erase(0);
+    if (!found_.empty()) note_newest(generations[highest.index], highest);
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> newest;
+    for (const auto& [index, generation] : generations) {
+      if (index < found_.size()) newest.emplace_back(generation, index + 1);
+    }
+    std::sort(newest.begin(), newest.end(), std::greater<>());
+    std::vector<std::uint32_t> lengths;
+    for (std::size_t i = 0; i < std::min(newest.size(), kMostLengths); ++i) lengths.push_back(newest[i].second);
     return lengths;
   }
-
-  [[nodiscard]] std::vector<TableCopy> copies_of(std::uint32_t blocks) const {
-    std::vector<TableCopy> copies;
-    for (const auto& [place, block] : found_) {
-      if (block.index != 0) continue;
-      for (const std::uint64_t before : {std::uint64_t{0}, std::uint64_t{blocks}}) {
-        if (place < before) continue;
-        if (const auto copy = copy_at(place - before, blocks)) copies.push_back(*copy);
-      }
-    }
-    return copies;
+  static void note_newest(std::uint64_t& generation, const TableBlock& block) {
+    generation = std::max(generation, block.generation);
   }
 
-  // nullopt unless each of its blocks is in one of the slots at least.
-  [[nodiscard]] std::optional<TableCopy> copy_at(std::uint64_t first, std::uint32_t blocks) const {
-    TableCopy copy{first, 0, blocks, 0, 0};
+  // Where a copy of so many blocks may begin, by the places of its blocks: those that most speak for.
+  [[nodiscard]] std::vector<std::uint64_t> likely_places(std::uint32_t blocks) const {
+    std::map<std::uint64_t, std::uint64_t> votes;
+    for (const auto& [place, block] : found_) {
+      const bool is_last = block.index + 1 == blocks;
+      if (block.index >= blocks || (!is_last && !is_full(block))) continue;
+      for (std::size_t slot = 0; slot < format::kSuperblockSlots; ++slot) {
+        const std::uint64_t before = slot * blocks + block.index;
+        if (place > before) ++votes[place - before];
+      }
+    }
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> ranked;
+    for (const auto& [first, count] : votes) ranked.emplace_back(count, first);
+    std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::vector<std::uint64_t> places;
+    for (std::size_t i = 0; i < std::min(ranked.size(), kMostPlaces); ++i) places.push_back(ranked[i].second);
+    return places;
+  }
+
+  using Places = std::array<std::uint64_t, format::kCopies>;
+  void consider(const Places& places, std::uint32_t blocks, std::optional<FoundTable>& best) const {
+    const std::optional<FoundTable> table = table_at(places, blocks);
+    const auto rank = [](const FoundTable& of) {
+      return std::tuple(of.generation, of.valid, of.alike, of.as_planned, of.blocks);
+    };
+    if (table && (!best || rank(*table) > rank(*best))) best = table;
+  }
+
+  // nullopt unless each of its blocks is there in one of the slots and copies at least, and the copies, which are
+  // written together, agree where they have something.
+  [[nodiscard]] std::optional<FoundTable> table_at(const Places& places, std::uint32_t blocks) const {
+    const bool has_two = places[1] != 0;
+    if (has_two && places[1] - places[0] < std::uint64_t{blocks} * format::kSuperblockSlots) return std::nullopt;
+    FoundTable table;
+    table.first = places;
+    table.blocks = blocks;
+    table.as_planned =
+        places[0] == layout_.group_table_first(0).value() && places[1] == layout_.group_table_first(1).value();
     for (std::uint32_t index = 0; index < blocks; ++index) {
       const TableBlock* newest = nullptr;
       for (std::size_t slot = 0; slot < format::kSuperblockSlots; ++slot) {
-        const auto at = found_.find(first + slot * blocks + index);
-        if (at == found_.end() || at->second.index != index) continue;
-        ++copy.valid;
-        if (newest == nullptr || at->second.generation > newest->generation) newest = &at->second;
+        const TableBlock* const one = block_at(places[0], slot * blocks + index, index);
+        const TableBlock* const two = block_at(places[1], slot * blocks + index, index);
+        if (one != nullptr && two != nullptr) {
+          if (one->generation != two->generation || one->count != two->count) return std::nullopt;
+          ++table.alike;
+        }
+        for (const TableBlock* const block : {one, two}) {
+          if (block == nullptr) continue;
+          ++table.valid;
+          if (newest == nullptr || block->generation > newest->generation) newest = block;
+        }
       }
-      if (newest == nullptr) return std::nullopt;
-      const bool is_last = index + 1 == blocks;
-      if (!is_last && newest->count != layout_.group_table_entries_per_block()) return std::nullopt;
-      copy.generation = std::max(copy.generation, newest->generation);
-      copy.groups += newest->count;
+      if (newest == nullptr || (index + 1 != blocks && !is_full(*newest))) return std::nullopt;
+      table.generation = std::max(table.generation, newest->generation);
+      table.groups += newest->count;
     }
-    return copy;
+    // Two that have nothing in common are halves of something else.
+    if (has_two && table.alike == 0) return std::nullopt;
+    return table;
   }
 
-  [[nodiscard]] static std::vector<TableCopy> newest_pair(const std::vector<TableCopy>& copies) {
-    std::vector<TableCopy> best;
-    for (std::size_t a = 0; a < copies.size(); ++a) {
-      for (std::size_t b = 0; b < a; ++b) {
-        const TableCopy& one = copies[b];
-        const TableCopy& two = copies[a];
-        const std::uint64_t distance = std::max(one.first, two.first) - std::min(one.first, two.first);
-        if (one.generation != two.generation || one.groups != two.groups ||
-            distance < std::uint64_t{one.blocks} * format::kSuperblockSlots) {
-          continue;
-        }
-        const std::vector<TableCopy> pair{one, two};
-        if (best.empty() || rank(pair) > rank(best)) best = pair;
-      }
-    }
-    return best;
+  // The valid block of that index so far behind `first`; null when there is none.
+  [[nodiscard]] const TableBlock* block_at(std::uint64_t first, std::uint64_t behind, std::uint32_t index) const {
+    if (first == 0) return nullptr;
+    const auto at = found_.find(first + behind);
+    return at == found_.end() || at->second.index != index ? nullptr : &at->second;
   }
 
   blockio::BlockDevice& device_;
@@ -236,9 +280,10 @@ Result<LogTraces> read_traces(blockio::IoQueue& io, const format::Superblock& su
 std::uint64_t log_length(const LogTraces& traces, std::uint64_t most_bytes, std::uint64_t block_size) {
   const std::uint64_t least = std::max(traces.end, format::kMinLogBytes);
   if (traces.laps == 0) return least;
-  for (std::uint64_t parts = 1; traces.laps / parts >= least; ++parts) {
-    const std::uint64_t bytes = traces.laps / parts;
-    if (traces.laps % parts == 0 && bytes % block_size == 0 && bytes <= most_bytes) return bytes;
+  // By lengths, of which there are few, and not by parts: a hostile log may say that it has come round any number of
+  // times.
+  for (std::uint64_t bytes = most_bytes / block_size * block_size; bytes >= least; bytes -= block_size) {
+    if (traces.laps % bytes == 0) return bytes;
   }
   return least;
 }
@@ -263,33 +308,23 @@ Status find_log(blockio::IoQueue& io, format::Superblock& superblock) {
   return {};
 }
 
-void describe(const format::Layout& layout, format::Superblock& superblock) {
-  superblock.block_size = layout.block_size();
-  superblock.node_size = layout.node_size();
-  superblock.block_count = layout.block_count();
-  for (std::size_t copy = 0; copy < format::kCopies; ++copy)
-    superblock.group_table_first[copy] = layout.group_table_first(copy).value();
-  superblock.group_table_blocks = layout.group_table_blocks();
-  superblock.log_first = layout.log().first.value();
-  superblock.log_blocks = layout.log().count;
-}
-
-// The volume whose table is these two copies; nullopt when there can be none on this device.
+// The volume whose table is this; nullopt when there can be none on this device.
 Result<std::optional<format::Superblock>> describe_found(blockio::IoQueue& io, const format::Layout& planned,
-                                                         const std::vector<TableCopy>& copies,
-                                                         std::uint64_t device_size, format::Superblock superblock) {
-  describe(planned, superblock);
+                                                         const FoundTable& table, std::uint64_t device_size,
+                                                         format::Superblock superblock) {
+  planned.describe_in(superblock);
   const std::uint64_t group_blocks = planned.group_blocks();
-  superblock.block_count = std::min(device_size / planned.block_size(), std::uint64_t{copies[0].groups} * group_blocks);
-  superblock.group_table_blocks = copies[0].blocks;
-  for (std::size_t copy = 0; copy < format::kCopies; ++copy) superblock.group_table_first[copy] = copies[copy].first;
-  superblock.generation = copies[0].generation;
+  superblock.block_count = std::min(device_size / planned.block_size(), std::uint64_t{table.groups} * group_blocks);
+  superblock.group_table_blocks = table.blocks;
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) superblock.group_table_first[copy] = table.first[copy];
+  superblock.generation = table.generation;
   if (superblock.block_count < format::kMinVolumeBytes / planned.block_size() ||
-      format::Layout::of(superblock).group_count() != copies[0].groups) {
+      format::Layout::of(superblock).group_count() != table.groups) {
     return std::nullopt;
   }
   TRY(find_log(io, superblock));
-  if (!format::Layout::of(superblock).check()) return std::nullopt;
+  const bool is_whole = table.first[1] != 0;  // else its other copy is still to get a place
+  if (is_whole && !format::Layout::of(superblock).check()) return std::nullopt;
   return superblock;
 }
 
@@ -310,12 +345,12 @@ Result<format::Superblock> search_geometry(blockio::BlockDevice& device, blockio
   if (!planned) return fail(ErrorCode::not_a_volume, "neither a superblock nor a group table is left of a volume");
   format::Superblock superblock{};
   std::memcpy(superblock.uuid, planned->newest.uuid, sizeof superblock.uuid);
-  const std::vector<TableCopy> copies = TRY(TableSearch(device, io, options, planned->layout, superblock.uuid).run());
-  if (!copies.empty()) {
-    const auto found = TRY(describe_found(io, planned->layout, copies, device_size, superblock));
+  const std::optional<FoundTable> table = TRY(TableSearch(device, io, options, planned->layout, superblock.uuid).run());
+  if (table) {
+    const auto found = TRY(describe_found(io, planned->layout, *table, device_size, superblock));
     if (found) return *found;
   }
-  describe(planned->layout, superblock);
+  planned->layout.describe_in(superblock);
   superblock.generation = planned->newest.generation;
   return superblock;
 }

@@ -113,6 +113,7 @@ Result<Report> check_and_repair(const CommandLine& line, blockio::BlockDevice& d
   Report report = TRY(check_volume(device, io, options));
   display.clear();
   Wishes wishes = wishes_about(line, report);
+  if (cancel_requested) return fail(ErrorCode::cancelled, "cancelled");
   if (wishes.heal) {
     options.heal = true;
     options.leave = std::move(wishes.leave);
@@ -165,13 +166,20 @@ Result<int> check(const CommandLine& line) {
   return exit_status_of(TRY(std::move(report)));
 }
 
+// Without SA_RESTART, so that a question waits no longer.
+void end_on_interrupt() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { cancel_requested.store(true); };
+  sigaction(SIGINT, &action, nullptr);
+}
+
 int run(const CommandLine& line) {
   if (!line.run) {
     print(line.exit_status == kClean ? stdout : stderr, "{}", line.text);
     return line.exit_status;
   }
   configure_log("fsck.ashlarfs", LogLevel::warning, LogSink::standard_error);
-  signal(SIGINT, [](int) { cancel_requested.store(true); });
+  end_on_interrupt();
   signal(SIGPIPE, SIG_IGN);  // a reader that went away must not end a repair
   const Result<int> outcome = check(line);
   return outcome ? *outcome : fail_with(line, outcome.error());

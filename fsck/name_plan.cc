@@ -170,6 +170,9 @@ class NamePlanner {
     std::sort(lost_.begin(), lost_.end(), [](const Lost& a, const Lost& b) { return a.number < b.number; });
     const InodeRecord* const found = find(plan_.lost_found);
     const bool is_there = found != nullptr && S_ISDIR(found->mode) && found->found_parent == kRootNumber;
+    const bool is_new = !is_there && plan_.next_inode < format::kInodeNumberLimit;
+    // Without a number for it, the root has to do.
+    if (!is_there && !is_new) plan_.lost_found = kRootNumber;
     FreeNames free_names;
     for (const Lost& lost : lost_) free_names.want(name_of(lost));
     FreeNames root_names;
@@ -179,10 +182,10 @@ class NamePlanner {
       if (directory == kRootNumber) root_names.note(entry.name);
       if (directory == lost_found) free_names.note(entry.name);
     }));
-    if (!is_there) {
+    if (is_new) {
       free_names.forget_notes();
       const std::string name = root_names.choose(std::string(kLostFound));
-      if (name.empty() || plan_.next_inode >= format::kInodeNumberLimit) return {};
+      if (name.empty()) return {};
       make_lost_found(name);
     }
     for (const Lost& lost : lost_) {
@@ -191,7 +194,7 @@ class NamePlanner {
       add_name(plan_.lost_found, name, lost.number, lost.mode);
       if (!S_ISDIR(lost.mode)) fix_links(lost.number, lost.links, 1);
     }
-    if (!is_there) write_lost_found();
+    if (is_new) write_lost_found();
     return {};
   }
 

@@ -86,6 +86,12 @@ class BitmapCheck {
       for (std::size_t i = 0; i < block_size_; ++i) expected_[i] |= (*owned)[i];
     }
     if (expected_ == stored_) return;
+    const std::uint64_t end = layout_.blocks_in_group(group);
+    bool is_past_end = false;
+    for_each_word(end, layout_.group_blocks(), [&](std::uint64_t word, std::uint64_t mask) {
+      is_past_end = is_past_end || (load_word(stored_, word) & mask) != mask;
+    });
+    if (is_past_end) context_.report.add(FindingId::bitmap_past_end, group);
     report_runs(group, FindingId::blocks_leaked, stored_, expected_);
     report_runs(group, FindingId::blocks_not_marked, expected_, stored_);
   }

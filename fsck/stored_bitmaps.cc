@@ -68,12 +68,27 @@ Status StoredBitmaps::read_table() {
       const std::size_t entries =
           std::min<std::size_t>(header.count, entries_.size() - std::min(first, entries_.size()));
       std::memcpy(&entries_[first], block.data() + sizeof header, entries * sizeof(format::GroupEntry));
+      check_entries(index, header);
     }
   }
   if (context_.report.is_fatal()) return {};
   is_proven_ = format::crc32c(std::as_bytes(std::span(checksums))) == context_.superblock.group_table_crc;
   if (!is_proven_) context_.report.add(FindingId::group_table_unproven);
   return {};
+}
+
+void StoredBitmaps::check_entries(std::uint32_t index, const format::GroupTableHeader& header) {
+  const std::uint32_t per_block = layout_.group_table_entries_per_block();
+  const std::uint32_t first = index * per_block;
+  const std::uint32_t count = std::min(per_block, layout_.group_count() - first);
+  const auto bad = [this](std::uint32_t group, std::string_view why) {
+    context_.report.add(FindingId::group_entry_bad, group, why);
+  };
+  if (header.count != count) bad(first, "its block tells of another number of groups");
+  for (std::uint32_t group = first; group < first + count; ++group) {
+    if ((entries_[group].flags & ~(format::kGroupInitialised | format::kGroupSlot)) != 0) bad(group, "unknown flags");
+    if (entries_[group].generation > context_.superblock.generation) bad(group, "its bitmap is newer than the volume");
+  }
 }
 
 std::span<const std::byte> StoredBitmaps::table_block(std::uint32_t index, std::span<const Block> copies) {

@@ -46,6 +46,8 @@ class StoredBitmaps {
   // Reads blocks into the buffer, all at once; blocks_ has them in that order.
   void read(std::span<const BlockNumber> places);
   void read_bitmaps(std::uint32_t from);
+  // What a mount would refuse of a table block's entries, whose checksum may be right all the same.
+  void check_entries(std::uint32_t index, const format::GroupTableHeader& header);
   // The current version of a table block, of which all copies have been read; empty when there is none.
   [[nodiscard]] std::span<const std::byte> table_block(std::uint32_t index, std::span<const Block> copies);
 

@@ -14,6 +14,7 @@
 #include "fsck/context.h"
 #include "fsck/geometry_search.h"
 #include "fsck/log_search.h"
+#include "fsck/table_place.h"
 #include "fsck/tree_walk.h"
 
 namespace ashlar::fsck {
@@ -157,6 +158,7 @@ Result<format::Superblock> search_superblock(blockio::BlockDevice& device, block
   superblock.log_start = log.start.value();
   superblock.log_start_chain = log.chain;
   superblock.flags = format::kHasErrors;
+  TRY(place_lost_table(device, io, superblock));
   format::seal(superblock);
   TRY(format::validate(superblock, device.geometry().size, true));
   return superblock;

@@ -20,7 +20,7 @@ constexpr int kFailed = 1;
 constexpr std::uint32_t kSmallestOfferedBlock = 4096;
 
 constexpr const char* kFooter =
-    "SIZE is in bytes or has a suffix (K, M, G, T: powers of 1024). With SIZE a missing image file is created, "
+    "SIZE is in bytes or has a suffix (K, M, G, T, P: powers of 1024). With SIZE a missing image file is created, "
     "sparse.\n"
     "Example: mkfs.ashlarfs -L data disk.img 64G";
 

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -41,10 +40,7 @@ Result<Probe> probe_of(int fd) {
 std::string value_of(const Probe& probe, const char* name) {
   const char* data = nullptr;
   if (blkid_probe_lookup_value(probe.get(), name, &data, nullptr) != 0 || data == nullptr) return {};
-  std::string text(data);
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return text;
+  return format::printable(data);
 }
 
 std::string with_article(const std::string& noun) {

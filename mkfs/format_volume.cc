@@ -52,7 +52,8 @@ Moment now() {
 
 Result<format::Layout> plan_layout(const blockio::Geometry& geometry, const FormatOptions& options) {
   const std::uint64_t bytes = options.volume_bytes == 0 ? std::uint64_t{geometry.size} : options.volume_bytes;
-  if (bytes > geometry.size) {
+  // A device has whole sectors, whatever the length of a file.
+  if (bytes - bytes % geometry.logical_sector > geometry.size) {
     return fail(ErrorCode::device_too_small,
                 fmt::format("{} bytes asked for and {} there", bytes, std::uint64_t{geometry.size}));
   }
@@ -74,18 +75,6 @@ Result<format::Layout> plan_layout(const blockio::Geometry& geometry, const Form
     }
     block_size *= 2;
   }
-}
-
-void describe_layout(format::Superblock& superblock, const format::Layout& layout) {
-  superblock.block_size = layout.block_size();
-  superblock.node_size = layout.node_size();
-  superblock.block_count = layout.block_count();
-  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-    superblock.group_table_first[copy] = layout.group_table_first(copy).value();
-  }
-  superblock.group_table_blocks = layout.group_table_blocks();
-  superblock.log_first = layout.log().first.value();
-  superblock.log_blocks = layout.log().count;
 }
 
 // Discarded at a time, so that its progress can be told.
@@ -145,7 +134,7 @@ Result<FormatOutcome> plan_volume(const blockio::Geometry& geometry, const Forma
   superblock.compatible = options.compatible;
   superblock.read_only_compatible = options.read_only_compatible;
   superblock.incompatible = options.incompatible;
-  describe_layout(superblock, layout);
+  layout.describe_in(superblock);
   superblock.generation = kFirstGeneration.value();
   superblock.flags = format::kCleanlyUnmounted;
   TRY(fill_random(superblock.hash_seed));

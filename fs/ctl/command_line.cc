@@ -149,8 +149,8 @@ void add_resize(CLI::App& app, Action& action) {
   command->add_option("MNT", options->target, "Mount point, or the mounted device or image file")->required();
   command
       ->add_option("SIZE", *size,
-                   "Bytes, or with a suffix (K, M, G, T: powers of 1024); the default is all of the device. A shorter "
-                   "image file is made longer")
+                   "Bytes, or with a suffix (K, M, G, T, P: powers of 1024); the default is all of the device. A "
+                   "shorter image file is made longer")
       ->check([](const std::string& text) {
         const auto bytes = format::parse_size(text);
         return bytes && *bytes > 0 ? std::string() : fmt::format("'{}' is not a size", text);

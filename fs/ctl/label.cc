@@ -1,20 +1,17 @@
 // ashlarctl label MNT|DEVICE [NEW]
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <iterator>
 
-#include "fs/base/file_descriptor.h"
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
 #include "fs/ctl/mount_lookup.h"
 #include "fs/ctl/superblock_change.h"
 #include "fs/ctl/volume_reader.h"
+#include "fs/ctl/volume_root.h"
 #include "fs/format/text.h"
 
 namespace ashlar::ctl {
@@ -25,19 +22,13 @@ static_assert(FSLABEL_MAX > format::kLabelSize);
 
 void print_label(const std::string& label) { print("{}\n", format::printable(label)); }
 
-const char* label_refusal(int error) {
-  switch (error) {
-    case EPERM: return "only root may change the label of a mounted volume";
-    case ENOTTY: return "its daemon is older and knows nothing of labels";
-    case EROFS: return "the volume is read-only";
-    default: return daemon_error_text(error);
-  }
-}
+constexpr RefusalWords kRefusals{"label", "only root may change the label of a mounted volume",
+                                 "its daemon is older and knows nothing of labels"};
 
 Status ask_daemon(const std::string& mount_point, unsigned long command, Label& label) {
-  const FileDescriptor root(open(mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (root.get() >= 0 && ioctl(root.get(), command, label.data()) == 0) return {};
-  return fail(from_errno(errno), fmt::format("{}: label: {}", mount_point, label_refusal(errno)));
+  const VolumeRoot root = TRY(VolumeRoot::open(mount_point, kRefusals));
+  if (const int error = root.ask(command, label.data()); error != 0) return root.refused(error);
+  return {};
 }
 
 Status print_mounted(const std::string& mount_point) {

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include <cerrno>
 #include <cstring>
@@ -10,12 +9,6 @@
 #include "blockio/mount_table.h"
 
 namespace ashlar::ctl {
-namespace {
-
-constexpr const char* kStatusName = "user.ashlarfs.status";
-constexpr std::size_t kMaxStatus = 65536;  // what the kernel lets an attribute have
-
-}  // namespace
 
 bool is_in_directory(std::string_view path, std::string_view directory) noexcept {
   if (!path.starts_with(directory)) return false;
@@ -57,18 +50,6 @@ Result<VolumeTarget> find_target(const std::string& directory_or_device) {
 
 const char* daemon_error_text(int error_number) {
   return error_number == ENOTCONN ? "its daemon has died; unmount it" : std::strerror(error_number);
-}
-
-Result<std::string> read_status(const std::string& mount_point) {
-  std::string status(kMaxStatus, '\0');
-  const ssize_t size = getxattr(mount_point.c_str(), kStatusName, status.data(), status.size());
-  if (size < 0) {
-    const int error = errno;
-    const char* const why = error == ENODATA ? "no AshlarFS daemon answers there" : daemon_error_text(error);
-    return fail(from_errno(error), fmt::format("{}: {}", mount_point, why));
-  }
-  status.resize(static_cast<std::size_t>(size));
-  return status;
 }
 
 }  // namespace ashlar::ctl

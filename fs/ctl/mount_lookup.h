@@ -26,7 +26,4 @@ struct VolumeTarget {
 // Why something at a mount point failed, in words; of a daemon that is gone what to do.
 [[nodiscard]] const char* daemon_error_text(int error_number);
 
-// What the daemon tells of itself: JSON. Errors name the directory.
-[[nodiscard]] Result<std::string> read_status(const std::string& mount_point);
-
 }  // namespace ashlar::ctl

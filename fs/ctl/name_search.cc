@@ -8,6 +8,8 @@
 #include <memory>
 #include <string_view>
 
+#include "fs/ctl/cancel_on_signal.h"
+
 namespace ashlar::ctl {
 
 void find_names(const std::string& root, std::vector<InodeRange> ranges,
@@ -24,7 +26,7 @@ void find_names(const std::string& root, std::vector<InodeRange> ranges,
   if (wanted(info.st_ino) && !found(root, info.st_ino)) return;
   const dev_t device = info.st_dev;
   std::vector<std::string> waiting = {root};
-  while (!waiting.empty()) {
+  while (!waiting.empty() && !cancelled()) {
     const std::string directory = std::move(waiting.back());
     waiting.pop_back();
     const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(directory.c_str()), closedir);

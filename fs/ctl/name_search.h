@@ -14,8 +14,8 @@ struct InodeRange {
 };
 
 // Calls `found` for every name below `root` (not crossing into other mounts) whose inode lies in one of the ranges, in
-// the order of the walk, until it returns false. Directories that cannot be read are passed over. Memory is in
-// proportion to the directories still to be read.
+// the order of the walk, until it returns false or cancelled() is true. Directories that cannot be read are passed
+// over. Memory is in proportion to the directories still to be read.
 void find_names(const std::string& root, std::vector<InodeRange> ranges,
                 const std::function<bool(const std::string& path, std::uint64_t inode)>& found);
 

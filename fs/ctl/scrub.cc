@@ -1,8 +1,5 @@
 // ashlarctl scrub MNT [--rate MIB] [--json]
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,6 +16,7 @@
 #include "fs/ctl/mount_lookup.h"
 #include "fs/ctl/name_search.h"
 #include "fs/ctl/scrub_report.h"
+#include "fs/ctl/volume_root.h"
 #include "fs/format/text.h"
 #include "fs/fuse/scrub_protocol.h"
 
@@ -55,7 +53,10 @@ class Pace {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-Status check_all(int root, const ScrubOptions& options, const std::string& mount_point, ScrubReport& report) {
+constexpr RefusalWords kRefusals{"scrub", "only root and who mounted it may scrub",
+                                 "its daemon is older and cannot scrub"};
+
+Status check_all(const VolumeRoot& root, const ScrubOptions& options, ScrubReport& report) {
   const Pace pace(options.rate);
   TerminalProgress progress("scrub");
   const auto exchange = std::make_unique<fuse::ScrubExchange>();
@@ -66,12 +67,9 @@ Status check_all(int root, const ScrubOptions& options, const std::string& mount
       report.cancelled = true;
       return {};
     }
-    if (ioctl(root, fuse::kScrubCommand, exchange.get()) != 0) {
-      if (errno == EINTR) continue;
-      const char* const why = errno == EPERM    ? "only root and who mounted it may scrub"
-                              : errno == ENOTTY ? "its daemon is older and cannot scrub"
-                                                : daemon_error_text(errno);
-      return fail(from_errno(errno), fmt::format("{}: scrub: {}", mount_point, why));
+    if (const int error = root.ask(fuse::kScrubCommand, exchange.get()); error != 0) {
+      if (error == EINTR) continue;
+      return root.refused(error);
     }
     report.add(*exchange);
     const std::uint64_t done = report.metadata_bytes + report.data_bytes;
@@ -114,17 +112,13 @@ int status_of(const ScrubReport& report) {
 Status scrub(const ScrubOptions& options, int& exit_status) {
   exit_status = kFailedStatus;
   const std::string mount_point = TRY(find_mount_point(options.target));
-  const int root = open(mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (root < 0) {
-    const int error = errno;
-    return fail(from_errno(error), fmt::format("{}: {}", mount_point, daemon_error_text(error)));
-  }
+  const VolumeRoot root = TRY(VolumeRoot::open(mount_point, kRefusals));
   const CancelOnSignal cancel;
   ScrubReport report;
-  Status checked = check_all(root, options, mount_point, report);
-  close(root);
+  Status checked = check_all(root, options, report);
   if (!checked && report.findings.empty()) return checked;
   if (!report.cancelled) find_damaged_files(mount_point, report);
+  report.cancelled = cancelled();
   if (options.json) {
     print("{}\n", report_json(report));
   } else {

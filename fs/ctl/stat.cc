@@ -6,6 +6,7 @@
 
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
+#include "fs/ctl/daemon_status.h"
 #include "fs/ctl/mount_lookup.h"
 #include "fs/format/text.h"
 
@@ -139,11 +140,7 @@ void print_io(const Figures& status) {
 
 Status show_status(const StatOptions& options) {
   const std::string mount_point = TRY(find_mount_point(options.target));
-  const std::string text = TRY(read_status(mount_point));
-  json status = json::parse(text, nullptr, false);
-  if (!status.is_object()) {
-    return fail(ErrorCode::corrupt_structure, fmt::format("{}: the daemon's answer is not understood", mount_point));
-  }
+  json status = TRY(read_status(mount_point));
   if (options.json) {
     print("{}\n", status.dump(2));
     return {};

@@ -2,10 +2,9 @@
 #include <fmt/format.h>
 #include <uuid/uuid.h>
 
-#include <nlohmann/json.hpp>
-
 #include "fs/base/standard_streams.h"
 #include "fs/ctl/commands.h"
+#include "fs/ctl/daemon_status.h"
 #include "fs/ctl/mount_lookup.h"
 #include "fs/ctl/superblock_change.h"
 #include "fs/ctl/volume_reader.h"
@@ -15,8 +14,8 @@ namespace ashlar::ctl {
 namespace {
 
 Status print_mounted_uuid(const std::string& mount_point) {
-  const auto status = nlohmann::json::parse(TRY(read_status(mount_point)), nullptr, false);
-  const auto found = status.find("uuid");  // the end of anything but an object
+  const nlohmann::json status = TRY(read_status(mount_point));
+  const auto found = status.find("uuid");
   if (found == status.end() || !found->is_string()) {
     return fail(ErrorCode::corrupt_structure, fmt::format("{}: the daemon's answer is not understood", mount_point));
   }

@@ -15,7 +15,7 @@ Result<VolumeReader> VolumeReader::open(const std::string& path) {
   const auto failed = [&](int error) {
     return fail(from_errno(error), fmt::format("{}: {}", path, std::strerror(error)));
   };
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // a FIFO would wait for somebody to write
   if (fd < 0) return failed(errno);
   VolumeReader reader(path, fd, 0);
   struct stat info {};

@@ -50,6 +50,9 @@ constexpr std::array kIgnoredOptions = {"defaults",
                                         "acl",
                                         "user_xattr"};
 
+// To be followed by = and something.
+constexpr std::array kValuedOptions = {"io_engine", "fuse_transport", "commit", "cache", "offset", "threads", "errors"};
+
 // The last ones the kernel tells of a mount, and mount(8) hands over what it told.
 constexpr std::array kIgnoredValuedOptions = {"uhelper", "fsname", "subtype", "comment", "user_id", "group_id"};
 
@@ -64,7 +67,7 @@ tl::unexpected<Error> bad_value(std::string_view name, std::string_view value, s
 
 Result<std::uint64_t> parse_size(std::string_view name, std::string_view value) {
   if (const auto bytes = format::parse_size(std::string(value))) return *bytes;
-  return bad_value(name, value, "give a number, with K, M, G or T if you like");
+  return bad_value(name, value, "give a number, with K, M, G, T or P if you like");
 }
 
 Result<std::uint64_t> parse_number(std::string_view name, std::string_view value, std::uint64_t least,
@@ -161,6 +164,8 @@ Status parse_flag_option(std::string_view name, MountRequest& request) {
     request.kernel_options.emplace_back(name);
   } else if (name == "remount") {
     request.remount = true;
+  } else if (contains(kValuedOptions, name)) {
+    return fail(ErrorCode::invalid_argument, fmt::format("option {} needs a value: {}=...", name, name));
   } else if (!contains(kIgnoredOptions, name) && !name.starts_with("x-")) {
     return fail(ErrorCode::invalid_argument, fmt::format("unknown option {}", name));
   }

@@ -106,6 +106,18 @@ Layout Layout::of(const Superblock& superblock) noexcept {
   return layout;
 }
 
+void Layout::describe_in(Superblock& superblock) const noexcept {
+  superblock.block_size = block_size_;
+  superblock.node_size = node_size_;
+  superblock.block_count = block_count_;
+  for (std::size_t copy = 0; copy < kCopies; ++copy) {
+    superblock.group_table_first[copy] = group_table_[copy].first.value();
+  }
+  superblock.group_table_blocks = group_table_blocks();
+  superblock.log_first = log_.first.value();
+  superblock.log_blocks = log_.count;
+}
+
 Status Layout::place_parts() {
   const auto no_room = [this] {
     return fail(

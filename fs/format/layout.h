@@ -61,6 +61,8 @@ class Layout {
                                            std::uint32_t node_size);
   // Of a validated superblock.
   [[nodiscard]] static Layout of(const Superblock& superblock) noexcept;
+  // Puts into a superblock what of() reads there, and the length of the group table.
+  void describe_in(Superblock& superblock) const noexcept;
 
   // The volume made larger: cut as plan() cuts it, as many blocks as before where nothing is gained. The log stays, and
   // the group table as long as it needs no more blocks; then each copy goes to the first room in what is gained, or,

@@ -27,9 +27,19 @@ std::string uuid_text(std::span<const std::uint8_t, 16> uuid) {
 }
 
 std::string printable(std::string_view text) {
-  std::string result(text);
-  std::replace_if(
-      result.begin(), result.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  // From 0x80 to 0x9f lies a second set of commands: as characters of two bytes in UTF-8, else as bytes.
+  const auto is_second_command = [](char c) {
+    return static_cast<unsigned char>(c) >= 0x80 && static_cast<unsigned char>(c) < 0xa0;
+  };
+  const bool utf8 = is_utf8(text);
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool has_two_bytes = utf8 && c == '\xc2' && is_second_command(text[i + 1]);
+    const bool is_command = (c >= 0 && c < 0x20) || c == 0x7f || has_two_bytes || (!utf8 && is_second_command(c));
+    result.push_back(is_command ? '?' : c);
+    if (has_two_bytes) ++i;
+  }
   return result;
 }
 

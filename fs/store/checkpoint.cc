@@ -77,18 +77,6 @@ Status Store::State::checkpoint(blockio::IoQueue& io, bool clean, std::optional<
   return written;
 }
 
-namespace {
-
-void describe(const format::Layout& layout, format::Superblock& superblock) {
-  superblock.block_count = layout.block_count();
-  superblock.group_table_blocks = layout.group_table_blocks();
-  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
-    superblock.group_table_first[copy] = layout.group_table_first(copy).value();
-  }
-}
-
-}  // namespace
-
 Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean, Growth* growth) {
   LogPosition log_start;
   Generation generation;
@@ -124,7 +112,7 @@ Status Store::State::write_checkpoint(blockio::IoQueue& io, bool clean, Growth* 
   next.root = format::store(root);
   next.node_count = totals.nodes;
   for (std::size_t kind = 0; kind < format::kItemKindLimit; ++kind) next.item_count[kind] = totals.items[kind];
-  if (growth != nullptr) describe(growth->layout, next);
+  if (growth != nullptr) growth->layout.describe_in(next);
   next.free_blocks = blocks.free_blocks;
   next.group_table_crc = blocks.group_table_crc;
   next.next_inode = frozen_next_inode;

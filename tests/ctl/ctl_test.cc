@@ -1,6 +1,7 @@
 // The ashlarctl program on image files.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <fstream>
@@ -155,6 +156,16 @@ TEST_F(CtlTest, WhatIsNoVolumeIsSaidInOneLine) {
   expect_error("info " + path_, "not an AshlarFS volume");
   std::filesystem::remove(path_);
   expect_error("info " + path_, "No such file");
+}
+
+TEST_F(CtlTest, NobodyIsWaitedFor) {
+  const std::string fifo = scratch_.file("fifo");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  for (const char* command : {"info", "map", "label", "uuid"}) {
+    const CommandResult result = run_command("timeout 10 " ASHLAR_CTL " " + std::string(command) + " " + fifo);
+    EXPECT_EQ(result.status, 1) << command;
+    EXPECT_EQ(result.output, "ashlarctl: " + fifo + ": is neither a block device nor an image file\n");
+  }
 }
 
 TEST_F(CtlTest, ATruncatedImageIsSaidToBeCut) {

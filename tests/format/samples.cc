@@ -32,9 +32,7 @@ Superblock sample_superblock(std::uint64_t generation) {
   superblock.magic = kSuperblockMagic;
   superblock.version = kFormatVersion;
   std::memcpy(superblock.uuid, kUuid, sizeof kUuid);
-  superblock.block_size = layout.block_size();
-  superblock.node_size = layout.node_size();
-  superblock.block_count = layout.block_count();
+  layout.describe_in(superblock);
   superblock.generation = generation;
   superblock.root.address[0] = 20000;
   superblock.root.address[1] = 40000;
@@ -42,12 +40,6 @@ Superblock sample_superblock(std::uint64_t generation) {
   superblock.node_count = 1;
   superblock.free_blocks = layout.block_count() - layout.fixed_blocks() - 8;
   superblock.next_inode = 2;
-  for (std::size_t copy = 0; copy < kCopies; ++copy) {
-    superblock.group_table_first[copy] = layout.group_table_first(copy).value();
-  }
-  superblock.group_table_blocks = layout.group_table_blocks();
-  superblock.log_first = layout.log().first.value();
-  superblock.log_blocks = layout.log().count;
   superblock.log_epoch = 77;
   seal(superblock);
   return superblock;

@@ -159,16 +159,10 @@ TEST(SuperblockTest, ALogHasALargestSize) {
   const auto layout = Layout::plan(kBytes, kBlockSize, kBlockSize);
   ASSERT_TRUE(layout);
   Superblock superblock = sample_superblock();
-  superblock.block_size = kBlockSize;
-  superblock.node_size = kBlockSize;
-  superblock.block_count = layout->block_count();
-  for (std::size_t copy = 0; copy < kCopies; ++copy)
-    superblock.group_table_first[copy] = layout->group_table_first(copy).value();
-  superblock.group_table_blocks = layout->group_table_blocks();
+  layout->describe_in(superblock);
   superblock.free_blocks = 1;
   superblock.root.address[0] = 130'000;
   superblock.root.address[1] = 130'001;
-  superblock.log_first = layout->log().first.value();
   superblock.log_blocks = kMaxLogBytes / kBlockSize;
   seal(superblock);
   const Status largest = validate(superblock, kBytes, true);

@@ -19,6 +19,18 @@ TEST(TextTest, ALabelIsCutAtNulAndMadeHarmless) {
   EXPECT_EQ(label_text(superblock).size(), kLabelSize);
 }
 
+TEST(TextTest, NothingIsACommandToATerminal) {
+  EXPECT_EQ(printable("a\x1b[2J\x7f\n"), "a?[2J??");
+  EXPECT_EQ(printable("\xc3\xbc \xe2\x82\xac \xc2\xa0"), "\xc3\xbc \xe2\x82\xac \xc2\xa0");
+  EXPECT_EQ(printable("a\xc2\x9b"
+                      "2J\xc2\x80"),
+            "a?2J?");  // CSI in UTF-8
+  EXPECT_EQ(printable("a\x9b"
+                      "2J Gr\xfcn"),
+            "a?2J Gr\xfcn");  // and in Latin-1
+  EXPECT_EQ(printable("\xc2"), "\xc2");
+}
+
 TEST(TextTest, AReasonIsPrintableAscii) {
   FailureItem failure{};
   EXPECT_EQ(reason_text(failure), "");

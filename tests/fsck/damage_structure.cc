@@ -85,6 +85,17 @@ std::vector<DamageCase> bitmap_cases() {
     image.superblock.free_blocks = image.superblock.free_blocks - 1;
     image.write_superblock();
   }));
+  cases.push_back(image_case(FindingId::group_entry_bad, {}, [](DamagedVolume&, ImageEditor& image) {
+    image.edit_table_block(0, [&image](std::span<std::byte> block) {
+      auto& entry = *reinterpret_cast<format::GroupEntry*>(block.data() + sizeof(format::GroupTableHeader));
+      entry.generation = image.superblock.generation + 1;
+    });
+  }));
+  cases.push_back(image_case(FindingId::bitmap_past_end, {}, [](DamagedVolume&, ImageEditor& image) {
+    const std::uint32_t last = image.layout().group_count() - 1;
+    ASSERT_LT(image.layout().blocks_in_group(last), image.layout().group_blocks());
+    image.edit_bitmap(last, [](std::span<std::byte> bitmap) { bitmap.back() = std::byte{0x7f}; });
+  }));
   return cases;
 }
 

@@ -1,6 +1,8 @@
 // Volumes that were made larger: their fixed parts are not where mkfs would put them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
 #include <random>
 
 #include "tests/fsck/damaged_volume.h"
@@ -23,6 +25,7 @@ struct Case {
 
 // With blocks of 512 bytes, a block of the group table tells of 28 MiB.
 const Case kCases[] = {
+    {"AsMade", volume::testing::kMiddleNodes, {}},
     {"WithinAGroup", volume::testing::kMiddleNodes, {70}},
     {"ToManyGroups", volume::testing::kMiddleNodes, {600}},
     {"StepByStep", volume::testing::kLargeNodes, {65, 128, 130, 400}},
@@ -72,6 +75,33 @@ class Grown : public ::testing::TestWithParam<Case> {
         image.write_at(format::superblock_offset(slot, copy), zeros);
     }
   }
+  // Of a copy of the group table.
+  void erase_table_block(std::size_t copy, std::size_t slot, std::uint32_t index) {
+    ImageEditor image(volume.device());
+    const std::vector<std::byte> zeros(image.superblock.block_size);
+    const format::Layout layout = image.layout();
+    image.write_at(layout.byte_offset(layout.group_table_block(index, slot, copy)), zeros);
+  }
+
+  // The volume is as large as before, and each copy of the table but `lost` where one was.
+  void repair_without_superblocks(std::optional<std::size_t> lost = std::nullopt) {
+    const format::Layout before = ImageEditor(volume.device()).layout();
+    erase_superblocks();
+    CheckOptions options = healing();
+    options.search = true;
+    const Report report = repair(volume.device(), options);
+    EXPECT_TRUE(report.is_repaired());
+    const format::Layout after = ImageEditor(volume.device()).layout();
+    EXPECT_EQ(after.block_count(), before.block_count());
+    EXPECT_EQ(after.log().first, before.log().first);
+    EXPECT_LE(after.log().count, before.log().count);
+    const auto is_there = [&](const BlockRun& run) {
+      return run == after.group_table_run(0) || run == after.group_table_run(1);
+    };
+    for (std::size_t copy = 0; copy < format::kCopies; ++copy)
+      EXPECT_TRUE(copy == lost || is_there(before.group_table_run(copy))) << copy;
+    expect_all();
+  }
 
   DamagedVolume volume{GetParam().geometry};
   std::vector<InodeNumber> files;
@@ -94,21 +124,35 @@ TEST_P(Grown, IsRepaired) {
   expect_all();
 }
 
-TEST_P(Grown, IsFoundWithoutSuperblocks) {
-  const format::Layout before = ImageEditor(volume.device()).layout();
-  erase_superblocks();
-  CheckOptions options = healing();
-  options.search = true;
-  const Report report = repair(volume.device(), options);
-  EXPECT_TRUE(report.is_repaired());
-  const format::Layout after = ImageEditor(volume.device()).layout();
-  EXPECT_EQ(after.block_count(), before.block_count());
-  EXPECT_EQ(after.log().first, before.log().first);
-  EXPECT_LE(after.log().count, before.log().count);
-  for (std::size_t copy = 0; copy < format::kCopies; ++copy)
-    EXPECT_TRUE(after.group_table_run(copy) == before.group_table_run(0) ||
-                after.group_table_run(copy) == before.group_table_run(1));
-  expect_all();
+TEST_P(Grown, IsFoundWithoutSuperblocks) { repair_without_superblocks(); }
+
+// As when the beginning of a device is written over, or some of its middle.
+TEST_P(Grown, IsFoundWithoutSuperblocksByOneCopyOfTheTable) {
+  const blockio::MemoryImage pristine = volume.device().snapshot();
+  const std::uint32_t blocks = ImageEditor(volume.device()).layout().group_table_blocks();
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+    SCOPED_TRACE(copy);
+    volume.device().restore(pristine);
+    for (std::uint32_t index = 0; index < blocks; ++index) {
+      for (std::size_t slot = 0; slot < format::kSuperblockSlots; ++slot) erase_table_block(copy, slot, index);
+    }
+    repair_without_superblocks(copy);
+  }
+}
+
+TEST_P(Grown, IsFoundWithoutSuperblocksAndABlockOfTheTable) {
+  const blockio::MemoryImage pristine = volume.device().snapshot();
+  const std::uint32_t blocks = ImageEditor(volume.device()).layout().group_table_blocks();
+  for (std::size_t copy = 0; copy < format::kCopies; ++copy) {
+    for (std::size_t slot = 0; slot < format::kSuperblockSlots; ++slot) {
+      for (std::uint32_t index = 0; index < blocks; index += std::max(1U, blocks - 1)) {
+        SCOPED_TRACE(copy * 100 + slot * 10 + index);
+        volume.device().restore(pristine);
+        erase_table_block(copy, slot, index);
+        repair_without_superblocks();
+      }
+    }
+  }
 }
 
 // The log has come round many times, and holds what no checkpoint has.

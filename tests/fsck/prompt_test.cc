@@ -71,6 +71,20 @@ TEST_F(Prompt, NoChangesNothing) {
   }
 }
 
+TEST_F(Prompt, AnInterruptEndsIt) {
+  contradict();
+  damage_one_copy();
+  const std::string path = save();
+  const std::string before = contents_of(path);
+  for (const std::vector<std::string>& answers :
+       {std::vector<std::string>{"\x03"}, std::vector<std::string>{"y\n", "\x03"}}) {
+    const Outcome outcome = run("-f", path, answers);
+    EXPECT_EQ(outcome.status, 32) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr(path + ": cancelled"));
+    EXPECT_TRUE(contents_of(path) == before);
+  }
+}
+
 TEST_F(Prompt, YesRepairs) {
   contradict();
   for (const char* answer : {"y\n", "Y\n", "a\n"}) {

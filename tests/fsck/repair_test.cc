@@ -56,6 +56,44 @@ TEST(Repair, UnreachableFilesAreInLostAndFound) {
   volume.rig.unmount();
 }
 
+// Of a table whose checksums are right.
+TEST(Repair, EntriesThatAMountRefuses) {
+  const auto entry_of = [](std::span<std::byte> block) -> format::GroupEntry& {
+    return *reinterpret_cast<format::GroupEntry*>(block.data() + sizeof(format::GroupTableHeader));
+  };
+  const EditBytes edits[] = {
+      [](std::span<std::byte> block) {
+        auto& header = *reinterpret_cast<format::GroupTableHeader*>(block.data());
+        header.count = header.count + 1;
+      },
+      [&](std::span<std::byte> block) { entry_of(block).flags = entry_of(block).flags | 4; },
+      [&](std::span<std::byte> block) { entry_of(block).generation = ~0ULL; },
+  };
+  for (const EditBytes& edit : edits) {
+    DamagedVolume volume;
+    volume.edit_image([&](ImageEditor& image) { image.edit_table_block(0, edit); });
+    EXPECT_FALSE(volume.rig.try_mount());
+    EXPECT_EQ(names_of(check(volume.device())), Names{"group_entry_bad"});
+    EXPECT_TRUE(repair(volume.device()).is_repaired());
+    expect_clean(volume.device());
+    volume.expect_undamaged({});
+  }
+}
+
+TEST(Repair, WithoutANumberForLostAndFound) {
+  DamagedVolume volume;
+  volume.edit_items([&](ItemEditor& items) { items.remove_name(volume.directory, "small"); });
+  volume.edit_image([](ImageEditor& image) {
+    image.superblock.next_inode = format::kInodeNumberLimit;
+    image.write_superblock();
+  });
+  EXPECT_TRUE(repair(volume.device()).is_repaired());
+  expect_clean(volume.device());
+  volume.rig.mount();
+  EXPECT_EQ(volume.rig.find(kRootInode, "#" + std::to_string(volume.small.value())), volume.small);
+  volume.rig.unmount();
+}
+
 TEST(Repair, TheLogIsNotLost) {
   DamagedVolume volume;
   volume.edit_items(

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <array>
+#include <cstring>
 #include <random>
 
 #include "blockio/recording_device.h"
@@ -145,6 +146,20 @@ TEST_P(Search, TheRootIsLostAsWell) {
   volume.expect_undamaged({});
 }
 
+// As far as a log can have come round.
+TEST_P(Search, ALogThatHasComeRoundAnyNumberOfTimes) {
+  DamagedVolume volume{GetParam()};
+  {
+    ImageEditor image(volume.device());
+    image.superblock.log_start = (1ULL << 62) - image.superblock.log_blocks * image.superblock.block_size;
+    image.write_superblock();
+    image.write_log_record({}, 0);
+  }
+  erase_superblocks(volume.device());
+  repair(volume.device());
+  volume.expect_undamaged({});
+}
+
 TEST(SearchOnOthers, NoTraceOfAVolume) {
   blockio::MemoryDevice device(64ULL << 20);
   const auto io = device.open_queue({});
@@ -153,6 +168,31 @@ TEST(SearchOnOthers, NoTraceOfAVolume) {
   const Status repaired = repair_volume(device, **io, options(true), report);
   ASSERT_FALSE(repaired);
   EXPECT_EQ(repaired.error().code(), ErrorCode::not_a_volume);
+}
+
+// Half of them say that they begin a table, the others how long it is, each something else.
+TEST(SearchOnOthers, TracesOfMoreTablesThanThereCanBe) {
+  constexpr std::uint32_t kBlock = format::kMinBlockSize;
+  std::vector<std::byte> bytes(32U << 20);
+  for (std::uint32_t i = 0; i < bytes.size() / kBlock; ++i) {
+    const std::span<std::byte> block = std::span(bytes).subspan(std::size_t{i} * kBlock, kBlock);
+    format::GroupTableHeader header{};
+    header.magic = format::kGroupTableMagic;
+    header.uuid[0] = 1;
+    header.generation = 1 + i;
+    header.index = i % 2 == 0 ? 0 : i;
+    header.count = 1;
+    std::memcpy(block.data(), &header, sizeof header);
+    format::seal_group_table_block(block);
+  }
+  blockio::MemoryDevice device(bytes.size());
+  blockio::MemoryImage image = device.snapshot();
+  image.write(0, bytes);
+  device.restore(image);
+  const auto io = device.open_queue({});
+  Report report = check(device, options(true));
+  const Status repaired = repair_volume(device, **io, options(true), report);
+  EXPECT_FALSE(repaired);
 }
 
 TEST(SearchOnOthers, APowerCutInTheMiddle) {

@@ -34,6 +34,13 @@ class Tool : public ::testing::Test {
       image.write_superblock();
     });
   }
+  void erase_superblocks() {
+    volume.edit_image([](ImageEditor& image) {
+      const std::vector<std::byte> zeros(format::kSuperblockSize);
+      for (std::size_t i = 0; i < format::kSuperblockSlots * format::kCopies; ++i)
+        image.write_at(format::superblock_offset(i / format::kCopies, i % format::kCopies), zeros);
+    });
+  }
   void contradict() {
     volume.edit_items(
         [&](ItemEditor& items) { items.edit_inode(volume.file, [](format::InodeItem& item) { item.links = 7; }); });

@@ -196,12 +196,35 @@ TEST_F(Tool, Progress) {
   EXPECT_THAT(fsck("-y -f -C 1 " + save()).output, HasSubstr("\n5 90 100 " + path + "\n"));
 }
 
+// The device would be the next file opened, and what is written there would go into it.
+TEST_F(Tool, ProgressGoesOnlyWhereSomethingIsOpen) {
+  const std::string path = save();
+  for (const char* descriptor : {"3", "4", "5", "999999"}) {
+    const CommandResult result = ashlar::testing::run_command("( " ASHLAR_FSCK " -y -f -C " + std::string(descriptor) +
+                                                              " " + path + " 3>&- 4>&- 5>&- )");
+    EXPECT_EQ(result.status, 16);
+    EXPECT_THAT(result.output, HasSubstr("descriptor " + std::string(descriptor) + " is not open"));
+  }
+  EXPECT_EQ(fsck("-n -f -C 0 " + path).status, 0);
+  EXPECT_EQ(ashlar::testing::run_command("( " ASHLAR_FSCK " -n -f -C 9 " + path + " 9>/dev/null )").status, 0);
+}
+
+// What the check could not look for before is told as well.
+TEST_F(Tool, ErrorsBehindWhatWasFatal) {
+  format::ExtentItem extent;
+  volume.edit_items([&](ItemEditor& items) { extent = items.first_extent(volume.file); });
+  volume.edit_image([&](ImageEditor& image) { image.damage_block(BlockNumber{extent.physical}); });
+  erase_superblocks();
+  const std::string path = save();
+  const CommandResult result = fsck("-y --search --data " + path);
+  EXPECT_EQ(result.status, 4) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("[001] fatal"));
+  EXPECT_THAT(result.output, HasSubstr("(/d/f): cannot be repaired\n"));
+  EXPECT_THAT(result.output, HasSubstr(path + ": errors remain, "));
+}
+
 TEST_F(Tool, AVolumeWithoutSuperblocksIsSearchedFor) {
-  volume.edit_image([](ImageEditor& image) {
-    const std::vector<std::byte> zeros(format::kSuperblockSize);
-    for (std::size_t i = 0; i < format::kSuperblockSlots * format::kCopies; ++i)
-      image.write_at(format::superblock_offset(i / format::kCopies, i % format::kCopies), zeros);
-  });
+  erase_superblocks();
   const std::string path = save();
   const std::string before = contents_of(path);
   EXPECT_EQ(fsck("-y -f " + path).status, 8);

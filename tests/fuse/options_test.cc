@@ -113,6 +113,15 @@ INSTANTIATE_TEST_SUITE_P(All, RefusedOption,
                                          "threads=0", "threads=65", "errors=ignore",
                                          "nosymfollow"));  // libfuse does not know it
 
+TEST(OptionList, AValueThatIsMissingIsAskedFor) {
+  for (const char* option : {"io_engine", "fuse_transport", "commit", "cache", "offset", "threads", "errors"}) {
+    MountRequest request;
+    const Status status = parse_option_list(option, request);
+    ASSERT_FALSE(status);
+    EXPECT_THAT(status.error().message(), HasSubstr(std::string(option) + " needs a value")) << option;
+  }
+}
+
 TEST(OptionList, ErrorPolicies) {
   EXPECT_EQ(parsed_list("ro").on_failure, OnFailure::remount_read_only);
   EXPECT_EQ(parsed_list("errors=panic").on_failure, OnFailure::panic);

@@ -118,6 +118,18 @@ TEST_F(MkfsToolTest, MakesAnImageOfTheSizeAskedFor) {
   EXPECT_EQ(contents_of(path, 8200).substr(8192), "AshlarFS");
 }
 
+TEST_F(MkfsToolTest, TakesASizeThatIsNoMultipleOfASector) {
+  const std::string path = scratch_.file("odd.img");
+  const CommandResult result = mkfs(path + " 20000001");
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("4882 blocks of 4096 bytes"));
+  EXPECT_EQ(mkfs("-q -f " + path + " 20000001").status, 0);
+  const std::string tiny = scratch_.file("tiny.img");
+  const CommandResult refused = mkfs(tiny + " 1");
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.output, HasSubstr("needs 16 MiB"));
+}
+
 TEST_F(MkfsToolTest, TheRootDirectoryBelongsToWhoMakesTheVolume) {
   const auto root_leaf_has = [this](const std::string& name, std::uint32_t uid, std::uint32_t gid) {
     format::InodeItem inode;
