@@ -29,8 +29,8 @@ struct Context {
 };
 
 // Who waits for a write: a caller, who is told whether the device took the data; or, of what the kernel's page cache
-// brings home later, nobody, so that small pieces may be gathered and their failure shows at the next sync. What a write
-// takes away (security.capability) has been removed then.
+// brings home later, nobody, so that small pieces may be gathered and their failure shows at the next sync. What a
+// write takes away (security.capability) has been removed then.
 enum class WriteOrigin : std::uint8_t { caller, page_cache };
 
 // When reading moves access times: as noatime, relatime and strictatime of mount(8).

@@ -34,8 +34,8 @@ namespace ashlar::volume {
 // Of what VolumeOptions gives to the store's cache, one part in so many is for inodes.
 inline constexpr std::size_t kInodeShareOfCache = 8;
 
-// Lock order: evacuations.lock, rename_lock, inodes in the order of their numbers, then whatever the store and the inode table lock
-// inside.
+// Lock order: evacuations.lock, rename_lock, inodes in the order of their numbers, then whatever the store and the
+// inode table lock inside.
 struct VolumeState {
   VolumeState(std::unique_ptr<store::Store> opened, blockio::BlockDevice& on, const VolumeOptions& with);
   ~VolumeState() { reaper.stop(); }  // its thread uses all of this
