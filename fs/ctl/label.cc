@@ -22,11 +22,11 @@ static_assert(FSLABEL_MAX > format::kLabelSize);
 
 void print_label(const std::string& label) { print("{}\n", format::printable(label)); }
 
-constexpr RefusalWords kRefusals{"label", "only root may change the label of a mounted volume",
-                                 "its daemon is older and knows nothing of labels"};
+constexpr RefusalWords kLabelRefusals{"label", "only root may change the label of a mounted volume",
+                                      "its daemon is older and knows nothing of labels"};
 
 Status ask_daemon(const std::string& mount_point, unsigned long command, Label& label) {
-  const VolumeRoot root = TRY(VolumeRoot::open(mount_point, kRefusals));
+  const VolumeRoot root = TRY(VolumeRoot::open(mount_point, kLabelRefusals));
   if (const int error = root.ask(command, label.data()); error != 0) return root.refused(error);
   return {};
 }

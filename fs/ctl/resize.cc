@@ -14,7 +14,8 @@
 namespace ashlar::ctl {
 namespace {
 
-constexpr RefusalWords kRefusals{"resize", "only root may resize a volume", "its daemon is older and cannot resize"};
+constexpr RefusalWords kResizeRefusals{"resize", "only root may resize a volume",
+                                       "its daemon is older and cannot resize"};
 
 std::string exact(std::uint64_t bytes) { return fmt::format("{} ({} bytes)", format::size_text(bytes), bytes); }
 
@@ -22,7 +23,7 @@ std::string exact(std::uint64_t bytes) { return fmt::format("{} ({} bytes)", for
 
 Status resize(const ResizeOptions& options) {
   const std::string mount_point = TRY(find_mount_point(options.target));
-  const VolumeRoot root = TRY(VolumeRoot::open(mount_point, kRefusals));
+  const VolumeRoot root = TRY(VolumeRoot::open(mount_point, kResizeRefusals));
   fuse::ResizeExchange exchange{};
   exchange.version = fuse::kResizeVersion;
   exchange.flags = options.dry_run ? fuse::kResizeDryRun : 0;

@@ -53,8 +53,8 @@ class Pace {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-constexpr RefusalWords kRefusals{"scrub", "only root and who mounted it may scrub",
-                                 "its daemon is older and cannot scrub"};
+constexpr RefusalWords kScrubRefusals{"scrub", "only root and who mounted it may scrub",
+                                      "its daemon is older and cannot scrub"};
 
 Status check_all(const VolumeRoot& root, const ScrubOptions& options, ScrubReport& report) {
   const Pace pace(options.rate);
@@ -112,7 +112,7 @@ int status_of(const ScrubReport& report) {
 Status scrub(const ScrubOptions& options, int& exit_status) {
   exit_status = kFailedStatus;
   const std::string mount_point = TRY(find_mount_point(options.target));
-  const VolumeRoot root = TRY(VolumeRoot::open(mount_point, kRefusals));
+  const VolumeRoot root = TRY(VolumeRoot::open(mount_point, kScrubRefusals));
   const CancelOnSignal cancel;
   ScrubReport report;
   Status checked = check_all(root, options, report);

@@ -21,7 +21,7 @@ namespace {
 // A multiple of every group's size but the largest ones': where a step ends, a free run most often ends anyway.
 constexpr std::uint64_t kBytesPerStep = 1ULL << 30;
 
-constexpr RefusalWords kRefusals{"trim", "only root may discard", "its daemon is older and cannot discard"};
+constexpr RefusalWords kTrimRefusals{"trim", "only root may discard", "its daemon is older and cannot discard"};
 constexpr std::string_view kCannotDiscard =
     "the device (or what an image file lies on) cannot discard, so there is nothing to do: free blocks are used again "
     "as they are";
@@ -30,7 +30,7 @@ constexpr std::string_view kCannotDiscard =
 
 Status trim(const TrimOptions& options, int& exit_status) {
   const std::string mount_point = TRY(find_mount_point(options.target));
-  const VolumeRoot root = TRY(VolumeRoot::open(mount_point, kRefusals));
+  const VolumeRoot root = TRY(VolumeRoot::open(mount_point, kTrimRefusals));
   const auto failed = [&root](int error, std::uint64_t discarded) {
     const std::string so_far =
         discarded == 0 ? std::string() : fmt::format(" after {} were discarded", format::size_text(discarded));
