@@ -1,8 +1,11 @@
 #include "fsck/dialogue.h"
 
+#include <poll.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <optional>
 
 #include "fs/base/standard_streams.h"
 #include "fsck/print_report.h"
@@ -12,26 +15,44 @@ namespace {
 
 enum class Answer : std::uint8_t { yes, no, all };
 
-// Without an answer it is no; after an interrupt, which fails the read, to all that would follow.
-Answer ask(const CommandLine& line, std::string_view question) {
-  if (std::ferror(stdin) != 0) return Answer::no;
+// Between two looks whether it was cancelled: a signal may come just before the wait for an answer begins.
+constexpr int kPatienceMs = 100;
+
+// The next character on the terminal; none at its end, and once it was cancelled.
+std::optional<char> next_character(const std::atomic<bool>& cancelled) {
+  pollfd terminal{STDIN_FILENO, POLLIN, 0};
+  while (!cancelled) {
+    const int ready = poll(&terminal, 1, kPatienceMs);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+    char character = '\0';
+    const ssize_t count = ready < 0 ? 0 : read(STDIN_FILENO, &character, 1);
+    if (count < 0 && errno == EINTR) continue;
+    return count == 1 ? std::optional(character) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
+// Without an answer it is no; once it was cancelled, to all that would follow.
+Answer ask(const CommandLine& line, std::string_view question, const std::atomic<bool>& cancelled) {
+  if (cancelled) return Answer::no;
   print("{}: {} (y/n/a) ", line.device, question);
   static_cast<void>(fflush(stdout));
-  const int answer = getchar();
-  for (int rest = answer; rest != '\n' && rest != EOF;) rest = getchar();
-  if (answer == EOF) print("\n");
+  const std::optional<char> answer = next_character(cancelled);
+  for (std::optional<char> rest = answer; rest && *rest != '\n';) rest = next_character(cancelled);
+  if (!answer) print("\n");
   if (answer == 'a' || answer == 'A') return Answer::all;
   return answer == 'y' || answer == 'Y' ? Answer::yes : Answer::no;
 }
 
 class Dialogue {
  public:
-  Dialogue(const CommandLine& line, const Report& report) : line_(line), report_(report) {}
+  Dialogue(const CommandLine& line, const Report& report, const std::atomic<bool>& cancelled)
+      : line_(line), report_(report), cancelled_(cancelled) {}
 
   Wishes run() {
     wishes_.rebuild = report_.takes(Repair::recount) || report_.takes(Repair::rebuild);
     for (const FindingId id : report_.ids()) {
-      if (std::ferror(stdin) != 0) break;
+      if (cancelled_) break;
       print("{}", findings_to_text(report_, line_, id));
       const Repair repair = kind_of(id).repair;
       if (repair == Repair::copy) {
@@ -46,7 +67,7 @@ class Dialogue {
  private:
   [[nodiscard]] bool is_wanted(FindingId id) {
     if (all_) return true;
-    const Answer answer = ask(line_, kind_of(id).question);
+    const Answer answer = ask(line_, kind_of(id).question, cancelled_);
     all_ = answer == Answer::all;
     return answer != Answer::no;
   }
@@ -65,6 +86,7 @@ class Dialogue {
 
   const CommandLine& line_;
   const Report& report_;
+  const std::atomic<bool>& cancelled_;
   Wishes wishes_;
   bool all_ = false;
 };
@@ -75,7 +97,7 @@ bool is_interactive(const CommandLine& line) {
   return line.mode == Mode::ask && !line.json && isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;
 }
 
-Wishes wishes_about(const CommandLine& line, const Report& report) {
+Wishes wishes_about(const CommandLine& line, const Report& report, const std::atomic<bool>& cancelled) {
   Wishes wishes;
   const bool loses = report.takes(Repair::rebuild);
   switch (line.mode) {
@@ -83,15 +105,16 @@ Wishes wishes_about(const CommandLine& line, const Report& report) {
     case Mode::safe: wishes.rebuild = !loses && report.takes(Repair::recount); break;
     case Mode::all: wishes.rebuild = loses || report.takes(Repair::recount); break;
     case Mode::ask:
-      if (is_interactive(line)) wishes = Dialogue(line, report).run();
+      if (is_interactive(line)) wishes = Dialogue(line, report, cancelled).run();
   }
   return wishes;
 }
 
-bool wants_mark_cleared(const CommandLine& line) {
+bool wants_mark_cleared(const CommandLine& line, const std::atomic<bool>& cancelled) {
   if (line.mode != Mode::ask) return line.mode != Mode::never;
   return is_interactive(line) &&
-         ask(line, "the volume is marked as having errors, and there are none: take the mark away?") != Answer::no;
+         ask(line, "the volume is marked as having errors, and there are none: take the mark away?", cancelled) !=
+             Answer::no;
 }
 
 }  // namespace ashlar::fsck

@@ -112,7 +112,7 @@ Result<Report> check_and_repair(const CommandLine& line, blockio::BlockDevice& d
   options.progress = [&display](Pass pass, double part) { return display.show(pass, part); };
   Report report = TRY(check_volume(device, io, options));
   display.clear();
-  Wishes wishes = wishes_about(line, report);
+  Wishes wishes = wishes_about(line, report, cancel_requested);
   if (cancel_requested) return fail(ErrorCode::cancelled, "cancelled");
   if (wishes.heal) {
     options.heal = true;
@@ -122,7 +122,7 @@ Result<Report> check_and_repair(const CommandLine& line, blockio::BlockDevice& d
   if (wishes.rebuild) TRY(repair(line, device, io, options, report, display));
   display.clear();
   const bool was_changed = wishes.heal || wishes.rebuild;
-  if (report.is_repaired() && report.has_error_mark && (was_changed || wants_mark_cleared(line)))
+  if (report.is_repaired() && report.has_error_mark && (was_changed || wants_mark_cleared(line, cancel_requested)))
     TRY(clear_error_mark(device, io));
   if (line.json) {
     print("{}", to_json(report, line.device));
