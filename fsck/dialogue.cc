@@ -40,8 +40,9 @@ Answer ask(const CommandLine& line, std::string_view question, const std::atomic
   const std::optional<char> answer = next_character(cancelled);
   for (std::optional<char> rest = answer; rest && *rest != '\n';) rest = next_character(cancelled);
   if (!answer) print("\n");
-  if (answer == 'a' || answer == 'A') return Answer::all;
-  return answer == 'y' || answer == 'Y' ? Answer::yes : Answer::no;
+  const char letter = answer.value_or('n');
+  if (letter == 'a' || letter == 'A') return Answer::all;
+  return letter == 'y' || letter == 'Y' ? Answer::yes : Answer::no;
 }
 
 class Dialogue {
