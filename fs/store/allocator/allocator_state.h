@@ -96,7 +96,9 @@ struct Allocator::State {
     std::uint64_t free = 0;
   };
   [[nodiscard]] std::optional<Chunk> emptiest_chunk(std::uint32_t group, std::uint64_t blocks) const;
-  [[nodiscard]] std::optional<BlockRun> choose_zone(std::uint32_t group, std::uint64_t most) const;
+  // `room`: free blocks, less what the zones chosen with it take of them.
+  [[nodiscard]] std::optional<Chunk> choose_zone(std::uint32_t group, std::uint64_t most, std::uint64_t room) const;
+  [[nodiscard]] static std::uint64_t room_taken(const Chunk& chunk);
   [[nodiscard]] std::vector<std::uint32_t> emptiest_groups() const;
   void open_zone(BlockRun zone);
   void forget_longest(BlockRun zone);

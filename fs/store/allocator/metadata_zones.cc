@@ -40,16 +40,20 @@ std::optional<Allocator::State::Chunk> Allocator::State::emptiest_chunk(std::uin
 }
 
 // A smaller zone where what lies in it would not find room elsewhere.
-std::optional<BlockRun> Allocator::State::choose_zone(std::uint32_t group, std::uint64_t most) const {
+std::optional<Allocator::State::Chunk> Allocator::State::choose_zone(std::uint32_t group, std::uint64_t most,
+                                                                     std::uint64_t room) const {
   const std::uint64_t least = kLeastNodes * format::kCopies * layout().node_blocks();
   for (std::uint64_t blocks = std::min<std::uint64_t>(most, layout().group_blocks() / 2); blocks >= least;
        blocks /= 2) {
     const std::optional<Chunk> chunk = emptiest_chunk(group, blocks);
-    if (!chunk) continue;
-    const std::uint64_t in_use = chunk->run.count - chunk->free;
-    if (free_now - chunk->free >= kRoomElsewhere * in_use) return chunk->run;
+    if (chunk && room_taken(*chunk) <= room) return chunk;
   }
   return std::nullopt;
+}
+
+// Its own free blocks are no room for what is moved.
+std::uint64_t Allocator::State::room_taken(const Chunk& chunk) {
+  return chunk.free + kRoomElsewhere * (chunk.run.count - chunk.free);
 }
 
 std::vector<std::uint32_t> Allocator::State::emptiest_groups() const {
@@ -72,14 +76,16 @@ Result<std::vector<BlockRun>> Allocator::open_metadata_zones(blockio::IoQueue& i
   std::vector<BlockRun> zones;
   std::uint64_t found = 0;
   State::Lock lock(state.mutex);
+  std::uint64_t room = state.free_now;
   for (const std::uint32_t group : state.emptiest_groups()) {
     if (found >= blocks) break;
     if (state.groups[group].broken) continue;
     TRY(state.load(lock, io, group));
-    const std::optional<BlockRun> zone = state.choose_zone(group, blocks - found);
+    const auto zone = state.choose_zone(group, blocks - found, room);
     if (!zone) continue;
-    zones.push_back(*zone);
-    found += zone->count;
+    zones.push_back(zone->run);
+    found += zone->run.count;
+    room -= State::room_taken(*zone);
   }
   if (found <= blocks / kTooSmallPart) return fail(ErrorCode::no_space, "free blocks are too few to put them together");
   for (const BlockRun& zone : zones) state.open_zone(zone);

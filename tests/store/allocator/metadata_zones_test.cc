@@ -135,6 +135,20 @@ TEST_F(MetadataZones, NoneWhereTooLittleIsFree) {
   EXPECT_EQ(none.error().code(), ErrorCode::no_space);
 }
 
+// All of them together: what lies in one is not moved to another.
+TEST_F(MetadataZones, NoMoreThanThereIsRoomFor) {
+  make();
+  scatter([](BlockNumber block) { return block.value() % 8 != 0; });
+  const std::uint64_t free = allocator_->free_now();
+  const auto zones = allocator_->open_metadata_zones(*io_, 1U << 20);
+  ASSERT_FALSE(zones) << "in proportion to what was asked for it is nothing";
+  const auto fewer = allocator_->open_metadata_zones(*io_, 20'000);
+  ASSERT_TRUE(fewer);
+  std::uint64_t blocks = 0;
+  for (const BlockRun& zone : *fewer) blocks += zone.count;
+  EXPECT_LE(2 * blocks * 7 / 8 + blocks / 8, free);  // twice what is in use, besides what is free there
+}
+
 TEST_F(MetadataZones, SmallerOnesWhereLittleIsFree) {
   make();
   // A seventh of one group.
